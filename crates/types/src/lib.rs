@@ -1,0 +1,29 @@
+//! What every other crate of Velodrome speaks in: ids, names, time, codes, states and log lines.
+//!
+//! Plain data and the conversions that belong to it. No clock is read, no randomness is drawn and
+//! nothing is stored or sent here: whoever makes an id brings the time and the random bits.
+
+mod code;
+mod duration;
+mod event;
+mod id;
+mod log_line;
+mod name;
+mod retry;
+mod state;
+mod time;
+
+pub use code::Code;
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use event::{Event, Level};
+pub use id::{IdError, LoopId, RunId, short_id};
+pub use log_line::LogLine;
+pub use name::{ConnectionId, CycleId, NameError, StepId, check_name};
+pub use retry::{OnError, RetryPolicy, RetryTimes};
+pub use state::{CycleState, LoopStatus, RunStatus};
+pub use time::{TimeError, Timestamp};
+
+/// A JSON value, as it arrives in webhooks, leaves in requests and stands in script storage.
+pub type Json = serde_json::Value;
+/// A JSON object that keeps the order its fields came in.
+pub type JsonMap = serde_json::Map<String, Json>;
