@@ -1,1 +1,22 @@
-//! placeholder
+//! What the engine asks of a store, and the in-memory store that shows what the answers mean.
+//!
+//! Decisions are made above this border; a backend reads and writes rows. Two things carry the load:
+//! [`Store::commit`], whose completion says that a unit is durable and visible, and
+//! [`Runs::due`], which tells which timers are to fire. No backend type crosses the border.
+
+mod batch;
+mod error;
+mod read;
+mod rows;
+
+pub use batch::{
+    Committed, Expect, IdempotencyWrite, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+};
+pub use error::{CommitError, StoreError};
+pub use read::{
+    Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,
+    RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+};
+pub use rows::{
+    CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow, StoredValue, TimerRow,
+};

@@ -1,0 +1,112 @@
+//! What one commit carries.
+
+use velodrome_types::{CycleId, Json, LogLine, LoopId, RunId, StepId, Timestamp};
+
+use crate::rows::{CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow};
+
+/// One unit: applied whole or not at all, in the order of its fields.
+///
+/// Several units may share a transaction and an fsync; each stands under its own savepoint, so that a
+/// refused one is answered alone (I8).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unit {
+    /// What must be true, or the unit is refused with [`crate::CommitError::Conflict`].
+    pub expect: Vec<Expect>,
+    /// Runs to write.
+    pub runs: Vec<RunRow>,
+    /// Loops to write.
+    pub loops: Vec<LoopRow>,
+    /// Timers to set and clear.
+    pub timers: Vec<TimerWrite>,
+    /// Script storage, in the order the scripts wrote.
+    pub storage: Vec<StorageWrite>,
+    /// Watermarks.
+    pub watermarks: Vec<WatermarkWrite>,
+    /// Remembered answers.
+    pub idempotency: Vec<IdempotencyWrite>,
+    /// Plans that runs of this unit name; one already there is left as it is.
+    pub plans: Vec<PlanRow>,
+    /// The operator's word on cycles.
+    pub cycles: Vec<CycleRow>,
+    /// Secrets to write.
+    pub secrets: Vec<SecretRow>,
+    /// Secrets to delete, by name.
+    pub secrets_deleted: Vec<String>,
+    /// Log lines; the store gives each its `seq`.
+    pub lines: Vec<LogLine>,
+}
+
+/// What a unit takes for granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The stored run has this fence.
+    RunFence(RunId, u64),
+    /// No such run is stored yet.
+    NoRun(RunId),
+    /// The stored loop has not ended.
+    LoopOpen(LoopId),
+    /// No unexpired answer is remembered for (hook, key) at this time.
+    NoAnswer(String, String, Timestamp),
+}
+
+/// Sets or clears a run's timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerWrite {
+    /// Wake the run then; replaces the one it had.
+    Set(RunId, Timestamp),
+    /// Forget the run's timer, if it has one.
+    Clear(RunId),
+}
+
+/// One write of a script.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorageWrite {
+    /// Which storage.
+    pub namespace: Namespace,
+    /// The loop that writes; `None` for the command line.
+    pub by: Option<LoopId>,
+    /// What is done.
+    pub op: StorageOp,
+}
+
+/// What a script did to its storage. The last three apply to the committed value, so that two writers
+/// lose nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StorageOp {
+    /// Puts the value under the key.
+    Set(String, Json),
+    /// Removes the key.
+    Delete(String),
+    /// Removes every key.
+    DeleteAll,
+    /// Adds to the number under the key; a missing key counts as 0, numeric text as its number.
+    /// A value that is no number makes the unit refused with [`crate::CommitError::Storage`].
+    /// Whole numbers stay whole while both sides are and the sum fits 64 bits.
+    Increment(String, f64),
+    /// Joins: text behind text (other values as their JSON text), an item behind a list. A missing key
+    /// becomes the value itself.
+    Append(String, Json),
+}
+
+/// Changes a list step's last successful run date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatermarkWrite {
+    /// Moves it forward to this date, or leaves a later one as it is.
+    Raise(CycleId, StepId, Timestamp),
+    /// Sets it, whatever it was: a person's word.
+    Set(CycleId, StepId, Timestamp),
+    /// Forgets it.
+    Unset(CycleId, StepId),
+}
+
+/// Remembers an answer.
+pub type IdempotencyWrite = IdempotencyRow;
+
+/// What a completed commit tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The commit's place in the order of all commits; rises for ever.
+    pub order: u64,
+    /// The last log line's `seq` after this unit, whether or not it had lines itself.
+    pub last_seq: u64,
+}

@@ -1,0 +1,240 @@
+//! The narrow traits, one a table: a caller's bounds say what it may touch.
+//!
+//! Reads are synchronous and short; they see everything whose commit has completed. Listings go
+//! newest first by commit order and page by cursor, so that no reader holds a snapshot for long.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use velodrome_types::{
+    ConnectionId, CycleId, Event, Level, LogLine, LoopId, LoopStatus, RunId, RunStatus, StepId,
+    Timestamp,
+};
+
+use crate::batch::{Committed, Unit};
+use crate::error::{CommitError, StoreError};
+use crate::rows::{
+    CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, StoredValue, TimerRow,
+};
+
+/// A commit under way. It goes on if this is dropped.
+pub type Commit = Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send>>;
+
+/// A place in a listing; opaque to callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub u64);
+
+/// Which part of a listing is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Continue behind this place.
+    pub after: Option<Cursor>,
+    /// At most so many items, 1 to 1,000.
+    pub limit: usize,
+}
+
+/// One part of a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The items, newest first.
+    pub items: Vec<T>,
+    /// Where the next part begins; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// Which runs. Every field that is set must match.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunFilter {
+    /// Of this cycle.
+    pub cycle: Option<CycleId>,
+    /// Of this loop.
+    pub loop_id: Option<LoopId>,
+    /// In one of these states; empty is any.
+    pub status: Vec<RunStatus>,
+    /// Accepted then or later.
+    pub since: Option<Timestamp>,
+}
+
+/// Which loops. Every field that is set must match.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoopFilter {
+    /// Of this cycle.
+    pub cycle: Option<CycleId>,
+    /// In one of these states; empty is any.
+    pub status: Vec<LoopStatus>,
+    /// Started then or later.
+    pub since: Option<Timestamp>,
+}
+
+/// Which log lines. Every field that is set must match.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogFilter {
+    /// About this cycle.
+    pub cycle: Option<CycleId>,
+    /// About this loop.
+    pub loop_id: Option<LoopId>,
+    /// About this run.
+    pub run: Option<RunId>,
+    /// About this step.
+    pub step: Option<StepId>,
+    /// At least this level.
+    pub level: Option<Level>,
+    /// This event.
+    pub event: Option<Event>,
+    /// Then or later.
+    pub since: Option<Timestamp>,
+}
+
+impl LogFilter {
+    /// Whether the line is one of the wanted.
+    pub fn matches(&self, line: &LogLine) -> bool {
+        self.cycle
+            .as_ref()
+            .is_none_or(|cycle| line.cycle.as_ref() == Some(cycle))
+            && self.loop_id.is_none_or(|id| line.loop_id == Some(id))
+            && self.run.is_none_or(|id| line.run == Some(id))
+            && self
+                .step
+                .as_ref()
+                .is_none_or(|step| line.step.as_ref() == Some(step))
+            && self.level.is_none_or(|level| line.level >= level)
+            && self.event.is_none_or(|event| line.event == event)
+            && self.since.is_none_or(|since| line.time >= since)
+    }
+}
+
+/// Runs and their timers.
+pub trait Runs: Send + Sync {
+    /// The run, if it is stored.
+    fn run(&self, id: RunId) -> Result<Option<RunRow>, StoreError>;
+    /// A listing, newest acceptance first.
+    fn runs(&self, filter: &RunFilter, page: PageRequest) -> Result<Page<RunRow>, StoreError>;
+    /// Runs whose id ends with these characters of its text form, two at the most; recent ones first.
+    fn runs_ending(&self, suffix: &str) -> Result<Vec<RunId>, StoreError>;
+    /// Every run that has not ended, in order of acceptance, some at a time: those after `after`.
+    /// The number with each is its place in that order.
+    fn unfinished(&self, after: u64, limit: usize) -> Result<Vec<(u64, RunRow)>, StoreError>;
+    /// Timers due at or before `until`, earliest first, at most `limit`.
+    fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<TimerRow>, StoreError>;
+}
+
+/// Loops.
+pub trait Loops: Send + Sync {
+    /// The loop, if it is stored.
+    fn loop_row(&self, id: LoopId) -> Result<Option<LoopRow>, StoreError>;
+    /// A listing, newest acceptance first.
+    fn loops(&self, filter: &LoopFilter, page: PageRequest) -> Result<Page<LoopRow>, StoreError>;
+    /// Loops whose id ends with these characters of its text form, two at the most; recent ones first.
+    fn loops_ending(&self, suffix: &str) -> Result<Vec<LoopId>, StoreError>;
+    /// The queued loop of this cycle that was accepted first (commit order).
+    fn first_queued(&self, cycle: &CycleId) -> Result<Option<LoopRow>, StoreError>;
+    /// How many loops of the cycle are in each state that is not final.
+    fn open_loops(&self, cycle: &CycleId) -> Result<Vec<(LoopStatus, u64)>, StoreError>;
+}
+
+/// The run log.
+pub trait LogRead: Send + Sync {
+    /// Matching lines with `seq` above `after`, in order, at most `limit`; with them the `seq` up to
+    /// which the log was searched, to go on from.
+    fn log_after(
+        &self,
+        after: u64,
+        filter: &LogFilter,
+        limit: usize,
+    ) -> Result<(Vec<LogLine>, u64), StoreError>;
+    /// The last `count` matching lines, in order.
+    fn log_tail(&self, count: usize, filter: &LogFilter) -> Result<Vec<LogLine>, StoreError>;
+    /// The newest line's `seq`; 0 if there is none.
+    fn last_seq(&self) -> u64;
+}
+
+/// What scripts keep.
+pub trait ScriptStorage: Send + Sync {
+    /// The value, if the key is there.
+    fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<StoredValue>, StoreError>;
+    /// All keys with their values, in byte order of the key, at most `limit` after `after`.
+    fn list(
+        &self,
+        namespace: &Namespace,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, StoredValue)>, StoreError>;
+    /// Every namespace that holds something, in order.
+    fn namespaces(&self) -> Result<Vec<Namespace>, StoreError>;
+}
+
+/// Last successful run dates.
+pub trait Watermarks: Send + Sync {
+    /// The date of this step, if one is set.
+    fn watermark(&self, cycle: &CycleId, step: &StepId) -> Result<Option<Timestamp>, StoreError>;
+    /// Every date that is set.
+    fn watermarks(&self) -> Result<Vec<(CycleId, StepId, Timestamp)>, StoreError>;
+}
+
+/// Remembered answers.
+pub trait Inbox: Send + Sync {
+    /// The answer remembered for this key, unless it has expired.
+    fn answer(
+        &self,
+        hook: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<IdempotencyRow>, StoreError>;
+}
+
+/// Plans that stored runs are on.
+pub trait Plans: Send + Sync {
+    /// The plan of this hash.
+    fn plan(&self, hash: &str) -> Result<Option<PlanRow>, StoreError>;
+}
+
+/// The operator's word on cycles.
+pub trait Cycles: Send + Sync {
+    /// Every cycle somebody has said something of.
+    fn cycle_rows(&self) -> Result<Vec<CycleRow>, StoreError>;
+}
+
+/// Sealed secrets and tokens.
+pub trait Secrets: Send + Sync {
+    /// The sealed bytes under this name.
+    fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The names that begin with this.
+    fn secret_names(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+}
+
+/// A whole store.
+pub trait Store:
+    Runs
+    + Loops
+    + LogRead
+    + ScriptStorage
+    + Watermarks
+    + Inbox
+    + Plans
+    + Cycles
+    + Secrets
+    + std::fmt::Debug
+{
+    /// Commits the unit. Completion means: durable, and visible to every read.
+    fn commit(&self, unit: Unit) -> Commit;
+    /// Waits for what is under way, writes what makes the next start fast, and lets go of the files.
+    /// Commits after this answer [`CommitError::Closed`].
+    fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+    /// Bytes on disk; for operators.
+    fn size_bytes(&self) -> Result<u64, StoreError>;
+    /// The namespaces of one connection, in order.
+    fn connection_namespaces(
+        &self,
+        connection: &ConnectionId,
+    ) -> Result<Vec<Namespace>, StoreError> {
+        Ok(self
+            .namespaces()?
+            .into_iter()
+            .filter(|namespace| match namespace {
+                Namespace::Connection(c) | Namespace::Cycle(c, _) | Namespace::Loop(c, _) => {
+                    c == connection
+                }
+            })
+            .collect())
+    }
+}
