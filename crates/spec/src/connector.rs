@@ -1,0 +1,347 @@
+//! A connector definition, checked: an API described as data (SPEC §12).
+//!
+//! One file an application, in the same reference syntax as cycles: `${settings.x}`, `${auth.x}`,
+//! `${input.x}`. What executes it is `velodrome-connect`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use velodrome_types::Json;
+
+use crate::expr::Expr;
+
+/// A connector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectorDef {
+    /// Its name: what `connector:` says, and its default connection's name.
+    pub name: String,
+    /// Its title for people.
+    pub title: String,
+    /// What a connection is asked for.
+    pub settings: BTreeMap<String, SettingDef>,
+    /// How requests are signed in.
+    pub auth: AuthDef,
+    /// What paths are appended to; `None` where methods take whole URLs.
+    pub base_url: Option<Expr>,
+    /// Headers and query of every method.
+    pub request: RequestDefaults,
+    /// Ordered; the first that matches an answer decides. A method's own come before.
+    pub errors: Vec<ErrorRule>,
+    /// Requests under way at once, per connection; `None` is without bound.
+    pub concurrent: Option<u32>,
+    /// Methods by name.
+    pub methods: BTreeMap<String, MethodDef>,
+    /// SHA-256 of the definition's text, in hex.
+    pub hash: String,
+}
+
+impl ConnectorDef {
+    /// Whether a connection works with nothing said: no required setting and no sign-in.
+    pub fn needs_nothing(&self) -> bool {
+        self.auth == AuthDef::None
+            && self
+                .settings
+                .values()
+                .all(|setting| setting.default.is_some())
+    }
+}
+
+/// A setting of a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingDef {
+    /// Its title for people.
+    pub title: String,
+    /// What it is when nothing is said; `None` must be said.
+    pub default: Option<Json>,
+    /// The only values taken; empty is any.
+    pub values: Vec<Json>,
+    /// Never shown.
+    pub secret: bool,
+}
+
+/// Headers and query parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestDefaults {
+    /// Header names and values.
+    pub headers: Vec<(String, Expr)>,
+    /// Query names and values.
+    pub query: Vec<(String, Expr)>,
+}
+
+/// How requests are signed in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AuthDef {
+    /// Not at all.
+    None,
+    /// `Authorization: Bearer`.
+    Bearer {
+        /// The token.
+        token: Expr,
+    },
+    /// A key in headers or query.
+    ApiKey {
+        /// Header names and values.
+        headers: Vec<(String, Expr)>,
+        /// Query names and values.
+        query: Vec<(String, Expr)>,
+    },
+    /// `Authorization: Basic`.
+    Basic {
+        /// The user.
+        user: Expr,
+        /// The password.
+        password: Expr,
+    },
+    /// OAuth 2.0, authorization code.
+    OAuth2(Box<OAuth2Def>),
+}
+
+/// OAuth 2.0, authorization code with PKCE and refresh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OAuth2Def {
+    /// Where the browser is sent.
+    pub authorize_url: Expr,
+    /// Further parameters of that URL.
+    pub authorize_params: Vec<(String, Expr)>,
+    /// The scopes, as one text in the API's own form.
+    pub scopes: Expr,
+    /// Where codes and refresh tokens are exchanged. May use `${auth.x}` of `callback_keep`.
+    pub token_url: Expr,
+    /// Where tokens are revoked, if anywhere.
+    pub revoke_url: Option<Expr>,
+    /// Kept from the callback's query: our name, the parameter's name.
+    pub callback_keep: Vec<(String, String)>,
+    /// Kept from token answers: our name, the field's name. A later answer without it keeps the old.
+    pub token_keep: Vec<(String, String)>,
+    /// Hosts that kept URLs may name: our name, the hosts (`host` or `host:port`). Anything else is
+    /// refused unless the connection's `hosts` setting lists it.
+    pub hosts_allowed: Vec<(String, Vec<String>)>,
+    /// Headers that carry the token.
+    pub headers: Vec<(String, Expr)>,
+    /// Refresh when less than this is left.
+    pub refresh_before: Duration,
+    /// What token errors mean, in order; matched on the body's `error`, lower-cased.
+    pub errors: Vec<(Vec<String>, TokenErrorAction)>,
+}
+
+/// What an error of the token endpoint means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenErrorAction {
+    /// Passes by itself; wait so long.
+    Wait(Duration),
+    /// A person must sign in again.
+    Reconnect,
+    /// The settings are wrong.
+    Fail,
+}
+
+/// A rule for answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorRule {
+    /// Which HTTP statuses; empty is any that is not 2xx.
+    pub status: Vec<StatusMatch>,
+    /// Which values of the body's `code` field; empty is any.
+    pub code: Vec<String>,
+    /// What is done.
+    pub action: ErrorAction,
+}
+
+/// A status or a class of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusMatch {
+    /// `429`.
+    Is(u16),
+    /// `4xx`.
+    Class(u8),
+}
+
+impl StatusMatch {
+    /// Whether the status is meant.
+    pub const fn matches(self, status: u16) -> bool {
+        match self {
+            Self::Is(wanted) => wanted == status,
+            Self::Class(class) => status / 100 == class as u16,
+        }
+    }
+}
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ErrorAction {
+    /// No records, no more.
+    Empty,
+    /// A permanent error.
+    Fail,
+    /// A transient error, tried again by the step's `retry`.
+    Retry,
+    /// Refresh the token and send once more.
+    RefreshThenRetry,
+    /// A person must sign in again.
+    Reconnect,
+    /// A transient error with gaps of its own, `Retry-After` before them. Tried until it passes, the
+    /// last gap again and again.
+    Wait(Vec<Duration>),
+    /// The paging token is void: begin again at the first page, dropping repeats.
+    RestartPaging,
+}
+
+/// A method.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MethodDef {
+    /// Its title for people.
+    pub title: String,
+    /// What it is to the engine.
+    pub kind: MethodKind,
+    /// `GET`, `POST` …; empty for webhooks and engine methods.
+    pub verb: String,
+    /// Appended to the base URL; `None` where the step gives a whole `url`.
+    pub path: Option<Expr>,
+    /// Headers and query beside the connector's.
+    pub request: RequestDefaults,
+    /// The body's fields, where the definition builds one.
+    pub body: Option<Expr>,
+    /// What a step maps.
+    pub inputs: BTreeMap<String, InputDef>,
+    /// Whether a step may map any name into the JSON body (`generic_webhook`).
+    pub open_body: bool,
+    /// What is read from an answer.
+    pub response: ResponseDef,
+    /// How the pages of a list follow each other.
+    pub paging: PagingDef,
+    /// How a list asks only for what is new.
+    pub incremental: Option<IncrementalDef>,
+    /// Rules that come before the connector's.
+    pub errors: Vec<ErrorRule>,
+    /// Whether the method has two exits: true when records came back.
+    pub two_exits: bool,
+}
+
+/// What a method is to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodKind {
+    /// Takes requests.
+    Webhook,
+    /// Brings records.
+    List,
+    /// One request, one answer.
+    Request,
+    /// `update_last_successful_run_date`: done by the engine itself.
+    UpdateWatermark,
+}
+
+/// An input of a method.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputDef {
+    /// Its title for people.
+    pub title: String,
+    /// `text`, `integer`, `number`, `boolean`, `datetime`, `object`, `list`, `any`.
+    pub kind: crate::plan::FieldKind,
+    /// Whether a step must map it.
+    pub required: bool,
+    /// What it is when not mapped.
+    pub default: Option<Json>,
+    /// Where it goes.
+    pub send_as: SendAs,
+}
+
+/// Where an input goes; the name there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendAs {
+    /// A query parameter.
+    Query(String),
+    /// A header.
+    Header(String),
+    /// A field of the JSON body.
+    Body(String),
+    /// Nowhere by itself: `${input.x}` uses it.
+    Nowhere,
+}
+
+/// What is read from an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResponseDef {
+    /// Dotted path to the list of records, such as `data`; `None` if there is none.
+    pub records: Option<String>,
+    /// Fields that later steps may name; empty with `open` where nothing is described.
+    pub fields: BTreeMap<String, ResponseField>,
+    /// Whether any path of the body may be named.
+    pub open: bool,
+}
+
+/// A described field of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResponseField {
+    /// Its title for people.
+    pub title: String,
+    /// Dotted path in the body.
+    pub path: String,
+    /// What it is when the answer is empty or lacks it.
+    pub when_empty: Json,
+}
+
+/// How the pages of a list follow each other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum PagingDef {
+    /// One page, one answer.
+    #[default]
+    None,
+    /// One page a run: the cycle loops. Past the reach of page numbers the loop carries a token.
+    ByHand {
+        /// The hand-off from page numbers to a token, where the API needs one.
+        handoff: Option<TokenHandoff>,
+    },
+}
+
+/// From page numbers to a token: the answer's token is kept in the loop and asks for the page after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenHandoff {
+    /// The input that carries the page number.
+    pub page: String,
+    /// The last record that page numbers reach: 2,000.
+    pub reach: u64,
+    /// Records a page.
+    pub per_page: u64,
+    /// Dotted path of the token in an answer.
+    pub token: String,
+    /// The query parameter that carries it in place of the page.
+    pub send: String,
+    /// Only while this setting has one of these values; `None` is always.
+    pub when: Option<(String, Vec<Json>)>,
+}
+
+/// How a list asks only for what is new.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncrementalDef {
+    /// The records' field that the filter goes by.
+    pub field: String,
+    /// Where the filter date goes.
+    pub send_as: SendAs,
+    /// How the date is written.
+    pub format: DateFormat,
+    /// Fields that tell one state of a record from another; repeats are dropped on them.
+    pub key: Vec<String>,
+    /// How far before the answer's `Date` the watermark is put.
+    pub overlap: Duration,
+    /// Who moves the watermark.
+    pub advance: Advance,
+}
+
+/// How a filter date is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateFormat {
+    /// `2026-11-23T12:00:00+00:00`.
+    Iso8601OffsetSeconds,
+    /// `2026-11-23T12:00:00Z`.
+    Iso8601UtcSeconds,
+    /// Seconds since 1970.
+    UnixSeconds,
+}
+
+/// Who moves a watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// Only an `update_last_successful_run_date` step.
+    ByStep,
+    /// The run's success.
+    OnSuccess,
+}

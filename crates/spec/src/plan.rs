@@ -1,0 +1,491 @@
+//! A checked cycle, immutable and versioned by the hash of everything it was made from.
+//!
+//! Everything that runs reads this and nothing else of a cycle file. References are resolved, defaults
+//! are filled in, scripts are known to compile, and [`Live`] tells which of a step's data anything
+//! later reads.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId};
+
+use crate::connector::{ConnectorDef, MethodDef};
+use crate::expr::{Expr, HookTarget};
+
+/// A step's place in [`Plan::steps`]. Means nothing outside its plan: stored records name steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepIx(pub u16);
+
+/// A checked cycle.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its id.
+    pub cycle: CycleId,
+    /// Its name for people; the id if none is given.
+    pub name: String,
+    /// SHA-256, in hex, of cycle file, script files and connector definitions together.
+    pub hash: String,
+    /// The one step that no exit leads to.
+    pub trigger: StepIx,
+    /// All steps, in file order.
+    pub steps: Vec<Step>,
+    /// Loops in progress at a time; `None` is without bound.
+    pub concurrency: Option<u32>,
+    /// Queued loops, at most.
+    pub queue_limit: u32,
+    /// Bounds of a loop.
+    pub limits: LoopLimits,
+    /// Values of `${var:x}`.
+    pub variables: Vec<(String, Json)>,
+    /// What is kept of payloads in the log.
+    pub log: LogPolicy,
+    /// What it takes to build this plan again.
+    pub sources: Sources,
+}
+
+/// The texts a plan was made from; stored while a run is on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// The cycle file's path, relative to the cycles folder, for messages.
+    pub path: String,
+    /// The cycle file.
+    pub cycle: String,
+    /// `{file: …}` scripts: path and text.
+    pub scripts: Vec<(String, String)>,
+    /// Each connection the file uses, the connector's name and its definition text.
+    pub connectors: Vec<(String, String, String)>,
+}
+
+/// `loop:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopLimits {
+    /// `max_laps`; `None` is `none`, written out.
+    pub max_laps: Option<u64>,
+    /// `max_hops`.
+    pub max_hops: Option<u64>,
+    /// `same_page_limit`.
+    pub same_page_limit: Option<u32>,
+    /// Whether one lap may post to its own webhook more than once.
+    pub fork: bool,
+    /// How many record keys a loop remembers to drop repeats.
+    pub remember: u64,
+}
+
+impl Default for LoopLimits {
+    fn default() -> Self {
+        Self {
+            max_laps: Some(10_000),
+            max_hops: Some(10_000),
+            same_page_limit: Some(5),
+            fork: false,
+            remember: 200_000,
+        }
+    }
+}
+
+/// `log:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPolicy {
+    /// How much of a payload is shown.
+    pub payloads: Payloads,
+    /// Field names whose values are never shown, at any depth.
+    pub redact: Vec<String>,
+}
+
+/// `log: {payloads}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Payloads {
+    /// The first few fields and characters.
+    #[default]
+    Preview,
+    /// Everything.
+    Full,
+    /// Nothing.
+    None,
+}
+
+/// A step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its id.
+    pub id: StepId,
+    /// Its name for people; the id if none is given.
+    pub name: String,
+    /// What it does.
+    pub kind: StepKind,
+    /// Its script, if it has one.
+    pub script: Option<StepScript>,
+    /// Where a run goes on; `None` ends it.
+    pub then: Option<StepIx>,
+    /// The false exit.
+    pub otherwise: Option<StepIx>,
+    /// The error exit.
+    pub catch: Option<StepIx>,
+    /// What an error does that nothing caught.
+    pub on_error: OnError,
+    /// How a transient failure is tried again.
+    pub retry: RetryPolicy,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// What is done when nobody knows whether a request arrived.
+    pub if_unknown: IfUnknown,
+    /// What of its data something later reads.
+    pub live: Live,
+    /// The 1-based line of the step in the cycle file.
+    pub line: u32,
+}
+
+/// `if_unknown:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfUnknown {
+    /// Send it again as it was built: at least once.
+    #[default]
+    Resend,
+    /// Fail as `request.outcome_unknown`: at most once.
+    Fail,
+}
+
+/// A step's script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepScript {
+    /// Its language.
+    pub language: Language,
+    /// Its text.
+    pub code: Arc<str>,
+    /// Where it stands: the cycle file itself or a script file, relative to the cycles folder.
+    pub path: String,
+    /// The 1-based line of `path` on which the text begins, for errors that point into the file.
+    pub line: u32,
+    /// How many characters each line is indented there.
+    pub indent: u32,
+    /// What was found in it.
+    pub analysis: ScriptAnalysis,
+}
+
+/// What a script is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// The default.
+    Rhai,
+    /// As Cyclr's.
+    JavaScript,
+}
+
+/// What reading a script tells without running it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScriptAnalysis {
+    /// Handlers that it defines, such as `before_action`.
+    pub handlers: BTreeSet<String>,
+    /// Cyclr's variables that it mentions, such as `method_response`.
+    pub names: BTreeSet<String>,
+    /// Literal keys it writes, with the storage family (`cyclr`, `cycle`, `loop`).
+    pub writes: BTreeSet<(String, String)>,
+    /// Literal keys it reads, with the storage family.
+    pub reads: BTreeSet<(String, String)>,
+}
+
+impl ScriptAnalysis {
+    /// Whether this handler is defined.
+    pub fn has(&self, handler: &str) -> bool {
+        self.handlers.contains(handler)
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum StepKind {
+    /// Takes requests from outside; only as the trigger so far.
+    Webhook(WebhookStep),
+    /// Asks an API for a list, one page at a time or all pages.
+    List(ListStep),
+    /// Sends one request: POST and its like, or any single method.
+    Send(SendStep),
+    /// Commits the date of a list step.
+    Watermark {
+        /// The list step.
+        of: StepIx,
+    },
+    /// Chooses `then` or `else`.
+    Decision(Condition),
+    /// Waits so long.
+    Delay(Duration),
+    /// Ends the run.
+    Stop {
+        /// What the log says.
+        message: Option<Expr>,
+        /// Whether the run has failed.
+        failed: bool,
+    },
+}
+
+/// A webhook step.
+#[derive(Clone, Debug)]
+pub struct WebhookStep {
+    /// Whose storage its script sees.
+    pub connection: ConnectionId,
+    /// What a body must have.
+    pub fields: Vec<Field>,
+    /// The field that names a delivery, and how long it is remembered.
+    pub dedupe: Option<(String, Duration)>,
+    /// Who may call.
+    pub auth: WebhookAuth,
+}
+
+/// Who may call a webhook. The kinds of SPEC §5 come with their own work; a file that names one is
+/// refused until then rather than served open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebhookAuth {
+    /// The file says nothing.
+    #[default]
+    Unsaid,
+    /// `auth: none`, written out.
+    None,
+}
+
+/// A declared field of a webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: FieldKind,
+    /// Whether a body without it is refused.
+    pub required: bool,
+    /// What a missing one becomes.
+    pub default: Option<Json>,
+    /// The least number.
+    pub minimum: Option<f64>,
+    /// The greatest number.
+    pub maximum: Option<f64>,
+    /// The least characters of a text, or items of a list.
+    pub min_length: Option<u64>,
+    /// The most.
+    pub max_length: Option<u64>,
+    /// The only values taken; empty is any.
+    pub values: Vec<Json>,
+}
+
+/// The type of a webhook's field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// Any number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// RFC 3339.
+    Datetime,
+    /// An object.
+    Object,
+    /// A list.
+    List,
+    /// Whatever comes.
+    Any,
+}
+
+/// A method of a connection, as a step uses it.
+#[derive(Clone, Debug)]
+pub struct MethodUse {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its connector.
+    pub connector: Arc<ConnectorDef>,
+    /// The method's name in [`ConnectorDef::methods`].
+    pub method: String,
+}
+
+impl MethodUse {
+    /// The method's definition.
+    pub fn def(&self) -> &MethodDef {
+        self.connector
+            .methods
+            .get(&self.method)
+            .expect("the checker found the method")
+    }
+}
+
+/// A list step.
+#[derive(Clone, Debug)]
+pub struct ListStep {
+    /// What it asks.
+    pub method: MethodUse,
+    /// The method's inputs.
+    pub map: Vec<(String, Expr)>,
+    /// The filter date while none is set.
+    pub first_run: FirstRun,
+}
+
+/// `first_run:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstRun {
+    /// No filter: everything.
+    #[default]
+    All,
+    /// Cyclr's: what changes from now on.
+    Now,
+    /// From this date on.
+    From(velodrome_types::Timestamp),
+}
+
+/// A sending step.
+#[derive(Clone, Debug)]
+pub struct SendStep {
+    /// What it sends.
+    pub method: MethodUse,
+    /// The inputs, or for `generic_webhook` the body's fields.
+    pub map: Vec<(String, Expr)>,
+    /// `url`, where the method takes one.
+    pub url: Option<Expr>,
+    /// The webhook of this server that `url` names, where the file itself says so.
+    pub target: Option<HookTarget>,
+    /// `query`.
+    pub query: Vec<(String, Expr)>,
+    /// `headers`.
+    pub headers: Vec<(String, Expr)>,
+    /// How a hand-off travels.
+    pub handoff: Handoff,
+}
+
+/// `handoff:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handoff {
+    /// In one commit with this step's outcome, without a socket.
+    #[default]
+    Direct,
+    /// As a real request, exactly once too.
+    Http,
+}
+
+/// A decision's condition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// One comparison.
+    Compare {
+        /// What is looked at.
+        left: Expr,
+        /// How.
+        is: Comparison,
+        /// What it is held against; `None` for the conditions that need nothing.
+        right: Option<Expr>,
+    },
+    /// True when all are.
+    All(Vec<Condition>),
+    /// True when one is.
+    Any(Vec<Condition>),
+    /// True when it is not.
+    Not(Box<Condition>),
+}
+
+/// `is:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is its name in SPEC §3")]
+pub enum Comparison {
+    Exists,
+    NotExists,
+    Equals,
+    NotEquals,
+    Contains,
+    NotContains,
+    StartsWith,
+    EndsWith,
+    GreaterThan,
+    LessThan,
+    GreaterOrEqual,
+    LessOrEqual,
+    In,
+    NotIn,
+    Matches,
+    Empty,
+    NotEmpty,
+}
+
+impl Comparison {
+    /// Every comparison with its name in a file.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Exists, "exists"),
+        (Self::NotExists, "not_exists"),
+        (Self::Equals, "equals"),
+        (Self::NotEquals, "not_equals"),
+        (Self::Contains, "contains"),
+        (Self::NotContains, "not_contains"),
+        (Self::StartsWith, "starts_with"),
+        (Self::EndsWith, "ends_with"),
+        (Self::GreaterThan, "greater_than"),
+        (Self::LessThan, "less_than"),
+        (Self::GreaterOrEqual, "greater_or_equal"),
+        (Self::LessOrEqual, "less_or_equal"),
+        (Self::In, "in"),
+        (Self::NotIn, "not_in"),
+        (Self::Matches, "matches"),
+        (Self::Empty, "empty"),
+        (Self::NotEmpty, "not_empty"),
+    ];
+
+    /// Whether it compares with a right side.
+    pub const fn takes_right(self) -> bool {
+        !matches!(
+            self,
+            Self::Exists | Self::NotExists | Self::Empty | Self::NotEmpty
+        )
+    }
+}
+
+/// Which of a step's data something later reads (DESIGN §3: only that is kept).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Names behind `${step.`: own names (`count`, `records`, `error`, `http`, `body`, …) and fields.
+    pub names: BTreeSet<String>,
+}
+
+impl Live {
+    /// Whether this name is read later.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+}
+
+impl Plan {
+    /// The step at this place.
+    pub fn step(&self, ix: StepIx) -> &Step {
+        &self.steps[ix.0 as usize]
+    }
+
+    /// The place of the step with this id.
+    pub fn find(&self, id: &str) -> Option<StepIx> {
+        self.steps
+            .iter()
+            .position(|step| step.id.as_str() == id)
+            .map(|at| StepIx(at as u16))
+    }
+
+    /// The first characters of the hash, as people see a version.
+    pub fn version(&self) -> &str {
+        &self.hash[..self.hash.len().min(12)]
+    }
+}
+
+impl Step {
+    /// Whether the step's own script defines this handler.
+    pub fn handles(&self, handler: &str) -> bool {
+        self.script
+            .as_ref()
+            .is_some_and(|script| script.analysis.has(handler))
+    }
+
+    /// The connection whose storage the step's script sees.
+    pub fn connection(&self) -> ConnectionId {
+        match &self.kind {
+            StepKind::Webhook(webhook) => webhook.connection.clone(),
+            StepKind::List(list) => list.method.connection.clone(),
+            StepKind::Send(send) => send.method.connection.clone(),
+            StepKind::Watermark { .. }
+            | StepKind::Decision(_)
+            | StepKind::Delay(_)
+            | StepKind::Stop { .. } => ConnectionId::from("data_storage"),
+        }
+    }
+}
