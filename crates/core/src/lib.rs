@@ -1,1 +1,46 @@
-//! placeholder
+//! The pure run machine: what a run does next, decided without a clock, a socket or a store.
+//!
+//! ```text
+//!            Input                    Transition
+//!  accepted ──────┐              ┌──▶ run', loop'      ┐
+//!  action done ───┤              ├──▶ log lines        │ one commit
+//!  timer due ─────┼─▶ advance() ─┼──▶ timer, watermark ┘
+//!  stop ──────────┘              └──▶ Action, performed only after the commit
+//! ```
+//!
+//! A run moves only by an [`Input`]; [`advance`] is the one function that changes it. Pure steps
+//! (decision, zero delay, stop, watermark) are folded into the transition that reaches them.
+//! Recovery is the same function over what was committed.
+
+mod accept;
+mod compare;
+mod convert;
+mod eval;
+mod exits;
+mod fail;
+mod fields;
+mod guard;
+mod input;
+mod lines;
+mod looped;
+mod machine;
+mod places;
+mod preview;
+mod run;
+mod steps;
+
+pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
+pub use compare::holds;
+pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, lookup, text_of};
+pub use fields::{FieldProblem, convert_fields};
+pub use guard::{may_begin_lap, may_hop};
+pub use input::{
+    Action, Facts, FailureKind, Input, ListAnswer, SendAnswer, StepFailure, TimerChange,
+    Transition, Watermarks,
+};
+pub use lines::Lines;
+pub use looped::{ListState, Loop};
+pub use machine::advance;
+pub use places::{Admission, Places};
+pub use preview::preview;
+pub use run::{Finish, Run, State, StepError, WaitingOn};

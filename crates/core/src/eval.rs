@@ -1,0 +1,230 @@
+//! The value of an expression, from what the run has so far.
+
+use thiserror::Error;
+use velodrome_spec::Plan;
+use velodrome_spec::expr::{Expr, HookTarget, Piece, Reference, Root, Segment};
+use velodrome_types::{Code, Json, JsonMap};
+
+use crate::run::Run;
+
+/// What references stand for that are known before the run.
+pub trait Statics: std::fmt::Debug {
+    /// The URL of a webhook of this server.
+    fn hook_url(&self, target: &HookTarget) -> String;
+}
+
+/// What an expression may read.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The run.
+    pub run: &'a Run,
+    /// Static references.
+    pub statics: &'a dyn Statics,
+}
+
+/// Why an expression has no value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EvalError {
+    /// A reference inside a text is null.
+    #[error(
+        "`{source_text}` is null, and a text cannot hold a null: write `${{… ?? \"\"}}` for an empty text"
+    )]
+    NullInText {
+        /// The reference as it is written.
+        source_text: String,
+    },
+    /// A kind of reference that nothing here can resolve.
+    #[error("`{source_text}` cannot be resolved here")]
+    Unresolved {
+        /// The reference as it is written.
+        source_text: String,
+    },
+}
+
+impl EvalError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NullInText { .. } => Code::new("reference.null_in_text"),
+            Self::Unresolved { .. } => Code::new("reference.unresolved"),
+        }
+    }
+}
+
+/// The value; `None` for `ignore`.
+pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError> {
+    Ok(Some(match expr {
+        Expr::Ignore => return Ok(None),
+        Expr::Literal(value) => value.clone(),
+        Expr::Ref(reference) => resolve(reference, scope)?,
+        Expr::Text(pieces) => {
+            let mut text = String::new();
+            for piece in pieces {
+                match piece {
+                    Piece::Text(part) => text.push_str(part),
+                    Piece::Ref(reference) => {
+                        let value = resolve(reference, scope)?;
+                        let part = text_of(&value).ok_or_else(|| EvalError::NullInText {
+                            source_text: reference.source.clone(),
+                        })?;
+                        text.push_str(&part);
+                    }
+                }
+            }
+            Json::String(text)
+        }
+        Expr::List(items) => {
+            let mut list = Vec::with_capacity(items.len());
+            for item in items {
+                list.extend(evaluate(item, scope)?);
+            }
+            Json::Array(list)
+        }
+        Expr::Object(fields) => Json::Object(evaluate_map(fields, scope)?),
+    }))
+}
+
+/// The values of named expressions; what is `ignore` is left out.
+pub fn evaluate_map(fields: &[(String, Expr)], scope: Scope<'_>) -> Result<JsonMap, EvalError> {
+    let mut map = JsonMap::new();
+    for (name, expr) in fields {
+        if let Some(value) = evaluate(expr, scope)? {
+            map.insert(name.clone(), value);
+        }
+    }
+    Ok(map)
+}
+
+/// A value as text inside a text: `None` for null; lists and objects as their JSON.
+pub fn text_of(value: &Json) -> Option<String> {
+    match value {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
+    let run = scope.run;
+    let value = match &reference.root {
+        Root::Step(ix) => {
+            let step = scope.plan.step(*ix);
+            match reference.path.split_first() {
+                Some((Segment::Key(name), [])) if name == "url" && is_webhook(&step.kind) => {
+                    let step = (*ix != scope.plan.trigger).then(|| step.id.clone());
+                    let target = HookTarget {
+                        cycle: scope.plan.cycle.clone(),
+                        step,
+                    };
+                    Json::String(scope.statics.hook_url(&target))
+                }
+                Some((Segment::Key(name), rest)) => {
+                    match run.data.get(&step.id).and_then(|data| data.get(name)) {
+                        Some(value) => lookup(value, rest),
+                        None => Json::Null,
+                    }
+                }
+                _ => run
+                    .data
+                    .get(&step.id)
+                    .map_or(Json::Null, |data| Json::Object(data.clone())),
+            }
+        }
+        Root::Run => match key(reference) {
+            "id" => Json::String(run.id.to_string()),
+            "loop" => Json::String(run.loop_id.to_string()),
+            "lap" => Json::from(run.lap),
+            "created" => Json::String(run.created.to_string()),
+            _ => Json::Null,
+        },
+        Root::Cycle => match key(reference) {
+            "id" => Json::String(scope.plan.cycle.to_string()),
+            "name" => Json::String(scope.plan.name.clone()),
+            "version" => Json::String(scope.plan.version().to_owned()),
+            _ => Json::Null,
+        },
+        Root::Var(name) => match scope.plan.variables.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => lookup(value, &reference.path),
+            None => Json::Null,
+        },
+        Root::Hook(target) => Json::String(scope.statics.hook_url(target)),
+        Root::Item
+        | Root::Index
+        | Root::Env(_)
+        | Root::Secret(_)
+        | Root::File(_)
+        | Root::Settings
+        | Root::Auth
+        | Root::Input => {
+            return Err(EvalError::Unresolved {
+                source_text: reference.source.clone(),
+            });
+        }
+    };
+    Ok(match (value, &reference.default) {
+        (Json::Null, Some(default)) => default.clone(),
+        (value, _) => value,
+    })
+}
+
+fn is_webhook(kind: &velodrome_spec::plan::StepKind) -> bool {
+    matches!(kind, velodrome_spec::plan::StepKind::Webhook(_))
+}
+
+fn key(reference: &Reference) -> &str {
+    match reference.path.first() {
+        Some(Segment::Key(name)) => name,
+        _ => "",
+    }
+}
+
+/// Follows a path; null where it leads nowhere.
+pub fn lookup(value: &Json, path: &[Segment]) -> Json {
+    let Some((segment, rest)) = path.split_first() else {
+        return value.clone();
+    };
+    match (segment, value) {
+        (Segment::Key(name), Json::Object(fields)) => fields
+            .get(name)
+            .map_or(Json::Null, |inner| lookup(inner, rest)),
+        (Segment::Index(index), Json::Array(items)) => {
+            let at = if *index < 0 {
+                items.len() as i64 + index
+            } else {
+                *index
+            };
+            usize::try_from(at)
+                .ok()
+                .and_then(|at| items.get(at))
+                .map_or(Json::Null, |inner| lookup(inner, rest))
+        }
+        (Segment::Each, Json::Array(items)) => {
+            Json::Array(items.iter().map(|inner| lookup(inner, rest)).collect())
+        }
+        _ => Json::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_values_or_to_null() {
+        let value = json!({"a": {"b": 1}, "list": [{"id": 1}, {"id": 2}], "odd.key": true});
+        let key = |name: &str| Segment::Key(name.to_owned());
+        let check =
+            |path: &[Segment], expect: Json| assert_eq!(lookup(&value, path), expect, "{path:?}");
+        check(&[key("a"), key("b")], json!(1));
+        check(&[key("list"), Segment::Index(0), key("id")], json!(1));
+        check(&[key("list"), Segment::Index(-1), key("id")], json!(2));
+        check(&[key("list"), Segment::Index(-3)], json!(null));
+        check(&[key("list"), Segment::Each, key("id")], json!([1, 2]));
+        check(&[key("odd.key")], json!(true));
+        check(&[key("a"), Segment::Index(0)], json!(null));
+    }
+}

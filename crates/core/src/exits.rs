@@ -1,0 +1,203 @@
+//! Outcomes that went well: what is kept of them and which exit they lead to.
+
+use velodrome_spec::plan::{Live, StepIx, StepKind};
+use velodrome_types::{Event, Json, JsonMap, Level, StepId, format_duration};
+
+use crate::fail;
+use crate::guard;
+use crate::input::{ListAnswer, SendAnswer};
+use crate::machine::Moving;
+use crate::steps;
+
+/// Keeps what later steps read of the webhook's body.
+pub(crate) fn keep_webhook(moving: &mut Moving<'_>, trigger: StepIx, body: Json) {
+    let step = moving.plan.step(trigger);
+    let (headers, query) = match &moving.run.state {
+        crate::run::State::Queued { delivery } => {
+            (delivery.headers.clone(), delivery.query.clone())
+        }
+        _ => Default::default(),
+    };
+    let mut data = JsonMap::new();
+    for name in &step.live.names {
+        let value = match name.as_str() {
+            "body" => body.clone(),
+            "http" => serde_json::json!({ "headers": headers, "query": query }),
+            field => body.get(field).cloned().unwrap_or(Json::Null),
+        };
+        keep(&mut data, name, value);
+    }
+    store(moving, &step.id, data);
+}
+
+/// A list has answered: true when records came back, as the API sent them.
+pub(crate) fn listed(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: ListAnswer) {
+    let Some(ix) = moving.plan.find(id.as_str()) else {
+        return steps::act(moving, id, attempt);
+    };
+    let step = moving.plan.step(ix);
+    let StepKind::List(list) = &step.kind else {
+        return steps::act(moving, id, attempt);
+    };
+    let mut answer = answer;
+    moving.script_logs(id, std::mem::take(&mut answer.logs));
+
+    let line = moving
+        .lines
+        .at(id, Level::Info, Event::ResponseReceived, told(&answer));
+    line.status = Some(answer.status);
+    line.records = Some(answer.count);
+    line.ms = Some(answer.ms);
+    line.url = Some(answer.url.clone());
+    line.attempt = (attempt > 1).then_some(attempt);
+
+    moving.looped.records += answer.count;
+    let state = moving.looped.lists.entry(id.clone()).or_default();
+    let filter = state.filter;
+    state.token = answer.token.take();
+    if state.pending.is_none() && list.method.def().incremental.is_some() {
+        state.pending = answer.date;
+        if let Some(date) = answer.date {
+            let held = format!("date {} held for the loop", date.to_iso8601_utc_seconds());
+            moving
+                .lines
+                .at(id, Level::Debug, Event::WatermarkHeld, held);
+        }
+    }
+    if let Err(failure) = guard::note_page(
+        moving.plan,
+        &mut moving.looped,
+        id,
+        &answer.asked,
+        answer.page_hash,
+        answer.count,
+    ) {
+        return fail::fail_run(moving, id.clone(), &failure, attempt, None);
+    }
+
+    let mut data = JsonMap::new();
+    for name in &step.live.names {
+        let value = match name.as_str() {
+            "count" => Json::from(answer.count),
+            "records" => answer.records.take().map_or(Json::Null, Json::Array),
+            "last_successful_run_date" => {
+                filter.map_or(Json::Null, |date| Json::String(date.to_string()))
+            }
+            "http" => serde_json::json!({ "status": answer.status, "headers": answer.headers }),
+            "error" => Json::Null,
+            field => answer.fields.get(field).cloned().unwrap_or(Json::Null),
+        };
+        keep(&mut data, name, value);
+    }
+    store(moving, id, data);
+    let to = if list.method.def().two_exits && answer.count == 0 {
+        step.otherwise
+    } else {
+        step.then
+    };
+    steps::go(moving, to);
+}
+
+/// A request was answered, or a hand-off accepted.
+pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: SendAnswer) {
+    let Some(ix) = moving.plan.find(id.as_str()) else {
+        return steps::act(moving, id, attempt);
+    };
+    let step = moving.plan.step(ix);
+    let mut answer = answer;
+    moving.script_logs(id, std::mem::take(&mut answer.logs));
+    if let Some((run, loop_id, lap, shown)) = &answer.handoff {
+        let elapsed = moving.facts.now.since(moving.looped.started);
+        let message = if answer.own {
+            format!("→ lap {lap}  {shown}")
+        } else {
+            format!("→ {} {}  {shown}", answer.url, run.tail())
+        };
+        let (records, laps) = (moving.looped.records, moving.looped.laps);
+        let line = moving.lines.at(
+            id,
+            Level::Info,
+            Event::HandoffSent,
+            message.trim_end().to_owned(),
+        );
+        line.to = Some(run.to_string());
+        line.status = Some(answer.status);
+        line.data = Some(if answer.own {
+            serde_json::json!({
+                "loop": loop_id, "lap": lap, "records": records,
+                "laps": laps.saturating_sub(1), "ms": elapsed.as_millis() as u64,
+            })
+        } else {
+            serde_json::json!({ "loop": loop_id, "lap": lap })
+        });
+        moving.run.handed_off |= answer.own;
+    } else {
+        let message = format!(
+            "{} · {} · {}",
+            answer.status,
+            bytes(answer.bytes),
+            format_duration(std::time::Duration::from_millis(answer.ms))
+        );
+        let line = moving
+            .lines
+            .at(id, Level::Info, Event::ResponseReceived, message);
+        line.status = Some(answer.status);
+        line.ms = Some(answer.ms);
+        line.url = Some(answer.url.clone());
+        line.attempt = (attempt > 1).then_some(attempt);
+    }
+    let data = sent_data(&step.live, &answer);
+    store(moving, id, data);
+    steps::go(moving, step.then);
+}
+
+fn sent_data(live: &Live, answer: &SendAnswer) -> JsonMap {
+    let mut data = JsonMap::new();
+    for name in &live.names {
+        let value = match name.as_str() {
+            "body" => answer.body.clone(),
+            "http" => serde_json::json!({ "status": answer.status, "headers": answer.headers }),
+            "error" => Json::Null,
+            field => answer.body.get(field).cloned().unwrap_or(Json::Null),
+        };
+        keep(&mut data, name, value);
+    }
+    data
+}
+
+/// A null is what a missing name reads as anyway.
+fn keep(data: &mut JsonMap, name: &str, value: Json) {
+    if !value.is_null() {
+        data.insert(name.to_owned(), value);
+    }
+}
+
+fn store(moving: &mut Moving<'_>, id: &StepId, data: JsonMap) {
+    if data.is_empty() {
+        moving.run.data.remove(id);
+    } else {
+        moving.run.data.insert(id.clone(), data);
+    }
+}
+
+fn told(answer: &ListAnswer) -> String {
+    let records = if answer.count == 1 {
+        "1 record".to_owned()
+    } else {
+        format!("{} records", answer.count)
+    };
+    format!(
+        "{} · {records} · {} · {}",
+        answer.status,
+        bytes(answer.bytes),
+        format_duration(std::time::Duration::from_millis(answer.ms))
+    )
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        ..1_000 => format!("{count} B"),
+        ..1_000_000 => format!("{} kB", (count + 500) / 1_000),
+        _ => format!("{:.1} MB", count as f64 / 1e6),
+    }
+}

@@ -1,0 +1,176 @@
+//! Outcomes that went wrong: retry, `catch`, `on_error`, in that order (SPEC §6).
+
+use std::time::Duration;
+
+use velodrome_spec::plan::StepKind;
+use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, format_duration};
+
+use crate::input::{FailureKind, StepFailure, TimerChange};
+use crate::machine::Moving;
+use crate::run::{Finish, State, WaitingOn};
+use crate::steps;
+
+/// An action failed: tried again, caught, or answered as `on_error` says.
+pub(crate) fn failed(
+    moving: &mut Moving<'_>,
+    id: StepId,
+    attempt: u32,
+    built: Option<Json>,
+    failure: StepFailure,
+) {
+    let mut failure = failure;
+    moving.script_logs(&id, std::mem::take(&mut failure.logs));
+    let Some(ix) = moving.plan.find(id.as_str()) else {
+        return fail_run(moving, id, &failure, attempt, built);
+    };
+    let step = moving.plan.step(ix);
+
+    if let Some(gap) = gap(moving, &failure, attempt, step) {
+        let due = moving.facts.now.plus(gap);
+        moving.run.fence += 1;
+        moving.run.state = State::Waiting {
+            step: id.clone(),
+            on: WaitingOn::Retry {
+                due,
+                attempt: attempt + 1,
+                built,
+            },
+        };
+        moving.timer = TimerChange::Set(due);
+        let of = match &failure.gaps {
+            Some(_) => String::new(),
+            None => format!(" of {}", step.retry.limit()),
+        };
+        let message = format!(
+            "✗ {} · retry {attempt}{of} in {}",
+            short(&failure),
+            format_duration(gap)
+        );
+        let line = moving
+            .lines
+            .at(&id, Level::Warn, Event::RetryScheduled, message);
+        line.code = Some(failure.code.clone());
+        line.status = failure.status;
+        line.attempt = Some(attempt);
+        line.data = Some(serde_json::json!({ "error": failure.message, "until": due }));
+        return;
+    }
+
+    // Failed for good: the date held for this list is void in this loop (SPEC §8).
+    if matches!(step.kind, StepKind::List(_)) {
+        moving.looped.lists.entry(id.clone()).or_default().void = true;
+    }
+    if let Some(catch) = step.catch {
+        report(moving, &id, Level::Warn, &failure, attempt);
+        if step.live.has("error") {
+            let error = serde_json::to_value(failure.to_error(attempt)).unwrap_or(Json::Null);
+            moving
+                .run
+                .data
+                .insert(id, JsonMap::from_iter([("error".to_owned(), error)]));
+        }
+        return steps::go(moving, Some(catch));
+    }
+    match step.on_error {
+        OnError::Ignore => {
+            report(moving, &id, Level::Warn, &failure, attempt);
+            moving.run.data.remove(&id);
+            steps::go(moving, step.then);
+        }
+        OnError::StopRun => fail_run(moving, id, &failure, attempt, built),
+        OnError::StopCycle => {
+            moving.stop_cycle = true;
+            fail_run(moving, id, &failure, attempt, built);
+        }
+    }
+}
+
+/// The gap before the next attempt, if there is to be one.
+fn gap(
+    moving: &Moving<'_>,
+    failure: &StepFailure,
+    attempt: u32,
+    step: &velodrome_spec::plan::Step,
+) -> Option<Duration> {
+    match failure.kind {
+        FailureKind::Permanent => return None,
+        FailureKind::Unknown if step.if_unknown == velodrome_spec::plan::IfUnknown::Fail => {
+            return None;
+        }
+        FailureKind::Unknown | FailureKind::Transient => {}
+    }
+    let own = match &failure.gaps {
+        Some(gaps) => gaps.get(attempt as usize - 1).or(gaps.last()).copied(),
+        None => step.retry.gap(attempt, moving.facts.jitter),
+    }?;
+    // `Retry-After` is obeyed: never sooner than the server asks.
+    Some(failure.retry_after.map_or(own, |asked| {
+        if failure.gaps.is_some() {
+            asked
+        } else {
+            asked.max(own)
+        }
+    }))
+}
+
+/// The run fails and can be resumed; its inputs stay.
+pub(crate) fn fail_run(
+    moving: &mut Moving<'_>,
+    id: StepId,
+    failure: &StepFailure,
+    attempt: u32,
+    built: Option<Json>,
+) {
+    report(moving, &id, Level::Error, failure, attempt);
+    let error = failure.to_error(attempt);
+    let message = format!("run failed at `{id}`: {}", error.message);
+    let line = moving
+        .lines
+        .at(&id, Level::Error, Event::RunFailed, message);
+    line.code = Some(failure.code.clone());
+    if moving.looped.failed.is_none() {
+        moving.looped.failed = Some((moving.run.id, failure.code.clone()));
+    }
+    let data = std::mem::take(&mut moving.run.data);
+    moving.end(Finish::Failed {
+        step: id,
+        error,
+        built,
+    });
+    moving.run.data = data;
+}
+
+fn report(moving: &mut Moving<'_>, id: &StepId, level: Level, failure: &StepFailure, attempt: u32) {
+    let event = match failure.code.as_str() {
+        code if code.starts_with("script.") => Event::ScriptFailed,
+        code if code.starts_with("request.") || code.starts_with("auth.") => Event::RequestFailed,
+        code if code.starts_with("handoff.") || code.starts_with("loop.") => Event::HandoffFailed,
+        _ => Event::ScriptFailed,
+    };
+    let event = if failure.code.as_str().starts_with("engine.") {
+        Event::RunFailed
+    } else {
+        event
+    };
+    let at = failure
+        .at
+        .as_ref()
+        .map(|at| format!("  {at}"))
+        .unwrap_or_default();
+    let line = moving
+        .lines
+        .at(id, level, event, format!("✗ {}{at}", failure.message));
+    line.code = Some(failure.code.clone());
+    line.status = failure.status;
+    line.attempt = (attempt > 1).then_some(attempt);
+    if let Some(body) = &failure.body {
+        line.data = Some(serde_json::json!({ "body": body }));
+    }
+}
+
+fn short(failure: &StepFailure) -> String {
+    match failure.status {
+        Some(status) => status.to_string(),
+        None => failure.message.clone(),
+    }
+}

@@ -1,0 +1,277 @@
+//! What moves a run, and what its move brings about.
+
+use std::time::Duration;
+
+use velodrome_types::{Code, CycleState, Json, JsonMap, LogLine, LoopId, RunId, StepId, Timestamp};
+
+use crate::looped::Loop;
+use crate::run::{Run, StepError};
+
+/// What moves a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// It has its place and `after_webhook` let it pass, leaving this `method_response`.
+    Begin {
+        /// What later steps see as the webhook's body.
+        body: Json,
+        /// Script log lines, oldest first.
+        logs: Vec<String>,
+    },
+    /// `after_webhook` returned false.
+    Ignore {
+        /// Script log lines, oldest first.
+        logs: Vec<String>,
+    },
+    /// A request that must be committed before it is sent has been built (I6).
+    Built {
+        /// The fence of the action.
+        fence: u64,
+        /// The request.
+        request: Json,
+        /// Script log lines, oldest first.
+        logs: Vec<String>,
+    },
+    /// A list has answered.
+    Listed {
+        /// The fence of the action.
+        fence: u64,
+        /// The answer.
+        answer: ListAnswer,
+    },
+    /// A request was answered, or a hand-off was accepted.
+    Sent {
+        /// The fence of the action.
+        fence: u64,
+        /// The answer.
+        answer: SendAnswer,
+    },
+    /// The action failed.
+    Failed {
+        /// The fence of the action; that of `Queued` for a trigger's handler.
+        fence: u64,
+        /// How.
+        failure: StepFailure,
+    },
+    /// The timer of this fence is due.
+    Due {
+        /// The fence of the wait.
+        fence: u64,
+    },
+    /// The process began again with this action under way.
+    Recover,
+    /// A person ends it.
+    Stop,
+}
+
+/// A list's answer, already reduced to what somebody reads.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ListAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Records the API sent.
+    pub count: u64,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// Milliseconds from sending to the last byte.
+    pub ms: u64,
+    /// Where it was asked, without query.
+    pub url: String,
+    /// The input that pages, as it was asked.
+    pub asked: Json,
+    /// A hash of the records.
+    pub page_hash: u64,
+    /// Fields by name, the live ones.
+    pub fields: JsonMap,
+    /// The records, where something reads them.
+    pub records: Option<Vec<Json>>,
+    /// The paging token, where the method hands off to one.
+    pub token: Option<String>,
+    /// The answer's `Date`, less the method's overlap.
+    pub date: Option<Timestamp>,
+    /// Answer headers, where something reads them.
+    pub headers: JsonMap,
+    /// Script log lines, oldest first.
+    pub logs: Vec<String>,
+}
+
+/// The answer to a request or a hand-off.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SendAnswer {
+    /// The HTTP status; a hand-off's is the one an HTTP caller would see.
+    pub status: u16,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// Milliseconds from sending to the last byte.
+    pub ms: u64,
+    /// Where it went, without query.
+    pub url: String,
+    /// The body, where something reads it.
+    pub body: Json,
+    /// Answer headers, where something reads them.
+    pub headers: JsonMap,
+    /// The run that a hand-off began: id, loop, lap, and a preview of what was posted.
+    pub handoff: Option<(RunId, LoopId, u64, String)>,
+    /// Whether the hand-off went to the own cycle.
+    pub own: bool,
+    /// Script log lines, oldest first.
+    pub logs: Vec<String>,
+}
+
+/// Whether a failure may pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It may.
+    Transient,
+    /// It will not.
+    Permanent,
+    /// Nobody knows whether the request arrived.
+    Unknown,
+}
+
+impl FailureKind {
+    /// As `${step.error.kind}` says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How an action failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepFailure {
+    /// Whether it may pass.
+    pub kind: FailureKind,
+    /// The stable code.
+    pub code: Code,
+    /// What happened.
+    pub message: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// The answer's headers, where there was one.
+    pub headers: JsonMap,
+    /// The beginning of the answer's body, where there was one.
+    pub body: Option<Json>,
+    /// What the answer asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The connector's own gaps, tried until it passes.
+    pub gaps: Option<Vec<Duration>>,
+    /// Where in a file a script failed, `cycles/x.yaml:12`.
+    pub at: Option<String>,
+    /// Script log lines, oldest first.
+    pub logs: Vec<String>,
+}
+
+impl StepFailure {
+    /// A failure that will not pass.
+    pub fn permanent(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Permanent,
+            code,
+            message: message.into(),
+            status: None,
+            headers: JsonMap::new(),
+            body: None,
+            retry_after: None,
+            gaps: None,
+            at: None,
+            logs: Vec::new(),
+        }
+    }
+
+    /// As `${step.error}` shows it.
+    pub fn to_error(&self, attempts: u32) -> StepError {
+        StepError {
+            kind: self.kind.as_str().to_owned(),
+            code: self.code.clone(),
+            message: match &self.at {
+                Some(at) => format!("{} ({at})", self.message),
+                None => self.message.clone(),
+            },
+            status: self.status,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            attempts,
+        }
+    }
+}
+
+/// What is true at the moment of a transition.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// A random number in 0..=1 for retry gaps.
+    pub jitter: f64,
+    /// What the operator said of the cycle.
+    pub cycle: CycleState,
+    /// Stored watermarks.
+    pub watermarks: &'a dyn Watermarks,
+    /// What static references stand for.
+    pub statics: &'a dyn crate::eval::Statics,
+}
+
+/// Reads stored watermarks.
+pub trait Watermarks: std::fmt::Debug {
+    /// The date of this step of the run's cycle.
+    fn get(&self, step: &StepId) -> Option<Timestamp>;
+}
+
+/// What happens to the run's timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TimerChange {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Wake it then.
+    Set(Timestamp),
+    /// It needs none any more.
+    Clear,
+}
+
+/// What is to be performed once the transition is committed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask a list step's API.
+    List {
+        /// The step.
+        step: StepId,
+        /// Which attempt.
+        attempt: u32,
+        /// To be reported back.
+        fence: u64,
+    },
+    /// Build and send a sending step's request.
+    Send {
+        /// The step.
+        step: StepId,
+        /// Which attempt.
+        attempt: u32,
+        /// To be reported back.
+        fence: u64,
+        /// The request as it was built; nothing is run again to build it.
+        built: Option<Json>,
+    },
+}
+
+/// A run's move: to be committed whole, then acted on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// The run as it is now.
+    pub run: Run,
+    /// The loop as it is now.
+    pub looped: Loop,
+    /// What the log says.
+    pub lines: Vec<LogLine>,
+    /// What happens to the timer.
+    pub timer: TimerChange,
+    /// Watermarks to raise.
+    pub watermarks: Vec<(StepId, Timestamp)>,
+    /// Whether something went outside, or came from there, that a crash must not lose: if not, and
+    /// the action stays inside, the commit may wait for that action's outcome (I4).
+    pub action: Option<Action>,
+    /// An error said so.
+    pub stop_cycle: bool,
+}

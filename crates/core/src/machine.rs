@@ -1,0 +1,344 @@
+//! The transition table: every state, every input.
+//!
+//! ```text
+//! Queued  --Begin-->  (next steps)          Queued  --Ignore-->  Finished(Ignored)
+//! Queued  --Failed--> Finished(Failed)
+//! Running --Built-->  Running, the request committed
+//! Running --Listed, Sent--> (next steps)    Running --Failed--> Waiting(Retry) | catch | Finished(Failed)
+//! Running --Recover--> Running, the action issued again
+//! Waiting(Timer) --Due--> (next steps)      Waiting(Retry) --Due--> Running
+//! any but Finished --Stop--> Finished(Stopped)
+//! anything else: the run fails with `engine.fault`; a report with an old fence changes nothing
+//! ```
+//!
+//! *(next steps)* is [`crate::steps`]: pure steps are folded until an action, a wait or the end.
+
+use velodrome_spec::Plan;
+use velodrome_spec::plan::IfUnknown;
+use velodrome_types::{Code, Event, Level, StepId, Timestamp};
+
+use crate::fail;
+use crate::input::{Action, Facts, FailureKind, Input, StepFailure, TimerChange, Transition};
+use crate::lines::Lines;
+use crate::looped::Loop;
+use crate::run::{Finish, Run, State, WaitingOn};
+use crate::{exits, steps};
+
+/// A transition in the making.
+#[derive(Debug)]
+pub(crate) struct Moving<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) facts: &'a Facts<'a>,
+    pub(crate) run: Run,
+    pub(crate) looped: Loop,
+    pub(crate) lines: Lines<'a>,
+    pub(crate) timer: TimerChange,
+    pub(crate) watermarks: Vec<(StepId, Timestamp)>,
+    pub(crate) action: Option<Action>,
+    pub(crate) stop_cycle: bool,
+}
+
+/// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
+/// run is as it was.
+///
+/// An input that the state does not allow is the engine's own fault: the run fails with
+/// `engine.fault`, nothing panics.
+pub fn advance(
+    plan: &Plan,
+    run: Run,
+    looped: Loop,
+    input: Input,
+    facts: &Facts<'_>,
+) -> Option<Transition> {
+    if is_late(&run, &input) {
+        return None;
+    }
+    let lines = Lines::new(plan, &run, facts.now);
+    let mut moving = Moving {
+        plan,
+        facts,
+        run,
+        looped,
+        lines,
+        timer: TimerChange::Keep,
+        watermarks: Vec::new(),
+        action: None,
+        stop_cycle: false,
+    };
+    moving.decide(input);
+    Some(moving.finish_up())
+}
+
+/// Whether the input reports an action or a wait that is over.
+fn is_late(run: &Run, input: &Input) -> bool {
+    let fence = match input {
+        Input::Built { fence, .. }
+        | Input::Listed { fence, .. }
+        | Input::Sent { fence, .. }
+        | Input::Failed { fence, .. }
+        | Input::Due { fence } => *fence,
+        Input::Stop => return matches!(run.state, State::Finished { .. }),
+        Input::Begin { .. } | Input::Ignore { .. } | Input::Recover => return false,
+    };
+    fence != run.fence || matches!(run.state, State::Finished { .. })
+}
+
+impl Moving<'_> {
+    fn decide(&mut self, input: Input) {
+        let state = self.run.state.clone();
+        match (state, input) {
+            (State::Queued { .. }, Input::Begin { body, logs }) => {
+                let trigger = self.plan.trigger;
+                let step = self.plan.step(trigger);
+                self.script_logs(&step.id, logs);
+                if self.looped.open.len() == 1 && self.run.lap == 1 {
+                    self.looped.placed = true;
+                }
+                exits::keep_webhook(self, trigger, body);
+                steps::go(self, step.then);
+            }
+            (State::Queued { .. }, Input::Ignore { logs }) => {
+                let step = self.plan.step(self.plan.trigger).id.clone();
+                self.script_logs(&step, logs);
+                self.lines.at(
+                    &step,
+                    Level::Info,
+                    Event::WebhookIgnored,
+                    "ignored: after_webhook returned false",
+                );
+                self.end(Finish::Ignored);
+            }
+            (State::Queued { .. }, Input::Failed { failure, .. }) => {
+                let step = self.plan.step(self.plan.trigger).id.clone();
+                self.script_logs(&step, failure.logs.clone());
+                fail::fail_run(self, step, &failure, 1, None);
+            }
+            (
+                State::Running {
+                    step,
+                    attempt,
+                    built: None,
+                },
+                Input::Built { request, logs, .. },
+            ) => {
+                self.script_logs(&step, logs);
+                self.lines
+                    .at(&step, Level::Debug, Event::RequestSent, "request built")
+                    .attempt = Some(attempt);
+                self.send_built(step, attempt, request);
+            }
+            (State::Running { step, attempt, .. }, Input::Listed { answer, .. }) => {
+                exits::listed(self, &step, attempt, answer);
+            }
+            (State::Running { step, attempt, .. }, Input::Sent { answer, .. }) => {
+                exits::sent(self, &step, attempt, answer);
+            }
+            (
+                State::Running {
+                    step,
+                    attempt,
+                    built,
+                },
+                Input::Failed { failure, .. },
+            ) => {
+                fail::failed(self, step, attempt, built, failure);
+            }
+            (
+                State::Running {
+                    step,
+                    attempt,
+                    built,
+                },
+                Input::Recover,
+            ) => self.recover(step, attempt, built),
+            (
+                State::Waiting {
+                    step,
+                    on: WaitingOn::Timer { .. },
+                },
+                Input::Due { .. },
+            ) => {
+                self.timer = TimerChange::Clear;
+                self.lines
+                    .at(&step, Level::Debug, Event::DelayEnded, "delay ended");
+                let then = self
+                    .plan
+                    .find(step.as_str())
+                    .and_then(|ix| self.plan.step(ix).then);
+                steps::go(self, then);
+            }
+            (
+                State::Waiting {
+                    step,
+                    on: WaitingOn::Retry { attempt, built, .. },
+                },
+                Input::Due { .. },
+            ) => {
+                self.timer = TimerChange::Clear;
+                match built {
+                    Some(request) => self.send_built(step, attempt, request),
+                    None => steps::act(self, &step, attempt),
+                }
+            }
+            (State::Queued { .. } | State::Running { .. } | State::Waiting { .. }, Input::Stop) => {
+                self.timer = TimerChange::Clear;
+                self.lines.push(Level::Warn, Event::RunStopped, "stopped");
+                self.end(Finish::Stopped);
+            }
+            (state, input) => self.fault(&state, &input),
+        }
+    }
+
+    /// The fields of a state and an input that do not belong together never reach a log: only names.
+    fn fault(&mut self, state: &State, input: &Input) {
+        if matches!(state, State::Finished { .. }) {
+            return;
+        }
+        let name = |debug: String| {
+            debug
+                .split([' ', '{', '('])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let message = format!(
+            "the engine gave a run that is `{}` the input `{}`: please report this",
+            name(format!("{state:?}")),
+            name(format!("{input:?}")),
+        );
+        let step = self
+            .run
+            .step()
+            .cloned()
+            .unwrap_or_else(|| self.plan.step(self.plan.trigger).id.clone());
+        let failure = StepFailure::permanent(Code::new("engine.fault"), message);
+        self.timer = TimerChange::Clear;
+        fail::fail_run(self, step, &failure, 1, None);
+    }
+
+    /// After a crash the request in flight is sent again as it was built, or not, as the step says.
+    fn recover(&mut self, step: StepId, attempt: u32, built: Option<velodrome_types::Json>) {
+        let Some(request) = built else {
+            return steps::act(self, &step, attempt);
+        };
+        let at_most_once = self
+            .plan
+            .find(step.as_str())
+            .is_some_and(|ix| self.plan.step(ix).if_unknown == IfUnknown::Fail);
+        if at_most_once {
+            let mut failure = StepFailure::permanent(
+                Code::new("request.outcome_unknown"),
+                "the process ended while the request was under way, and `if_unknown: fail` forbids sending it again",
+            );
+            failure.kind = FailureKind::Unknown;
+            fail::failed(self, step, attempt, Some(request), failure);
+        } else {
+            self.send_built(step, attempt, request);
+        }
+    }
+
+    pub(crate) fn send_built(
+        &mut self,
+        step: StepId,
+        attempt: u32,
+        request: velodrome_types::Json,
+    ) {
+        self.run.fence += 1;
+        self.run.state = State::Running {
+            step: step.clone(),
+            attempt,
+            built: Some(request.clone()),
+        };
+        self.action = Some(Action::Send {
+            step,
+            attempt,
+            fence: self.run.fence,
+            built: Some(request),
+        });
+    }
+
+    pub(crate) fn script_logs(&mut self, step: &StepId, logs: Vec<String>) {
+        for text in logs {
+            self.lines.at(step, Level::Info, Event::ScriptLogged, text);
+        }
+    }
+
+    /// Ends the run; what the loop does then follows in [`Moving::finish_up`].
+    pub(crate) fn end(&mut self, how: Finish) {
+        self.run.fence += 1;
+        self.run.data.clear();
+        self.run.state = State::Finished { how };
+        self.action = None;
+    }
+
+    fn finish_up(mut self) -> Transition {
+        let now = self.facts.now;
+        let was_over = self.looped.status.is_final();
+        let over = matches!(self.run.state, State::Finished { .. });
+        let waits = matches!(self.run.state, State::Waiting { .. });
+        self.looped.settle(self.run.id, waits, over);
+        self.run.updated = now;
+        self.looped.updated = now;
+        if over && !was_over && self.looped.status.is_final() {
+            self.loop_ended();
+        }
+        Transition {
+            run: self.run,
+            looped: self.looped,
+            lines: self.lines.done(),
+            timer: self.timer,
+            watermarks: self.watermarks,
+            action: self.action,
+            stop_cycle: self.stop_cycle,
+        }
+    }
+
+    fn loop_ended(&mut self) {
+        use velodrome_types::LoopStatus;
+        if matches!(
+            self.run.state,
+            State::Finished {
+                how: Finish::Stopped
+            }
+        ) && self.looped.failed.is_none()
+        {
+            self.looped.status = LoopStatus::Stopped;
+        }
+        let looped = &self.looped;
+        let elapsed = looped.updated.max(self.facts.now).since(looped.started);
+        let laps = if looped.laps == 1 {
+            "1 lap".to_owned()
+        } else {
+            format!("{} laps", looped.laps)
+        };
+        let told = format!(
+            "{laps}, {} records, {}",
+            looped.records,
+            velodrome_types::format_duration(elapsed)
+        );
+        let (level, event, message) = match looped.status {
+            LoopStatus::Failed => (
+                Level::Error,
+                Event::LoopFailed,
+                format!("loop failed: {told}"),
+            ),
+            LoopStatus::Stopped => (
+                Level::Warn,
+                Event::LoopStopped,
+                format!("loop stopped: {told}"),
+            ),
+            _ => (
+                Level::Info,
+                Event::LoopSucceeded,
+                format!("loop succeeded: {told}"),
+            ),
+        };
+        let data = serde_json::json!({
+            "laps": looped.laps, "records": looped.records, "ms": elapsed.as_millis() as u64
+        });
+        let code = looped.failed.as_ref().map(|(_, code)| code.clone());
+        let line = self.lines.push(level, event, message);
+        line.data = Some(data);
+        line.code = code;
+    }
+}

@@ -1,0 +1,191 @@
+//! A run: where it is and what later steps may read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, RunStatus, StepId, Timestamp};
+
+use crate::accept::Delivery;
+
+/// One traversal of a cycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its cycle.
+    pub cycle: CycleId,
+    /// The hash of the plan it began with and finishes on.
+    pub plan: String,
+    /// Its loop.
+    pub loop_id: LoopId,
+    /// Its lap, from 1.
+    pub lap: u64,
+    /// The run that handed off to it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
+    /// The run at the very beginning, through laps and hops; itself if nothing handed off to it.
+    pub root: RunId,
+    /// Hand-offs to another cycle on the way here; a lap adds none.
+    pub hops: u64,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// Rises whenever an action is issued or a wait begins: an older report is refused.
+    pub fence: u64,
+    /// Whether it has handed off to its own webhook: a lap does so once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_off: bool,
+    /// Where it is.
+    pub state: State,
+    /// What later steps read, by step and name; only live names are kept (I4, I5).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<StepId, JsonMap>,
+}
+
+/// Where a run is. Each state carries what is valid in it and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Accepted; its trigger's `after_webhook` has not run yet.
+    Queued {
+        /// What came.
+        delivery: Delivery,
+    },
+    /// An action of this step is under way.
+    Running {
+        /// The step.
+        step: StepId,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The request as it was built, where it had to be committed before it was sent (I6).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        built: Option<Json>,
+    },
+    /// Nothing is under way until something happens.
+    Waiting {
+        /// The step.
+        step: StepId,
+        /// What for.
+        on: WaitingOn,
+    },
+    /// Over.
+    Finished {
+        /// How.
+        how: Finish,
+    },
+}
+
+/// What a waiting run waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingOn {
+    /// A delay's end.
+    Timer {
+        /// When.
+        due: Timestamp,
+    },
+    /// The next attempt.
+    Retry {
+        /// When.
+        due: Timestamp,
+        /// Which attempt it will be.
+        attempt: u32,
+        /// The request as it was built, sent again as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        built: Option<Json>,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// Well.
+    Succeeded,
+    /// `after_webhook` returned false.
+    Ignored,
+    /// By a person.
+    Stopped,
+    /// By an error.
+    Failed {
+        /// The step.
+        step: StepId,
+        /// The error.
+        error: StepError,
+        /// The attempt's request as built, for a resume.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        built: Option<Json>,
+    },
+}
+
+/// What `${step.error}` is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepError {
+    /// `transient`, `permanent` or `unknown`.
+    pub kind: String,
+    /// The stable code.
+    pub code: Code,
+    /// What happened.
+    pub message: String,
+    /// The HTTP status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The answer's headers, where there was one.
+    #[serde(default, skip_serializing_if = "JsonMap::is_empty")]
+    pub headers: JsonMap,
+    /// The beginning of the answer's body, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Json>,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+impl Run {
+    /// The state as people and the API see it.
+    pub fn status(&self) -> RunStatus {
+        match &self.state {
+            State::Queued { .. } => RunStatus::Queued,
+            State::Running { .. } => RunStatus::Running,
+            State::Waiting { .. } => RunStatus::Waiting,
+            State::Finished { how } => match how {
+                Finish::Succeeded => RunStatus::Succeeded,
+                Finish::Ignored => RunStatus::Ignored,
+                Finish::Stopped => RunStatus::Stopped,
+                Finish::Failed { .. } => RunStatus::Failed,
+            },
+        }
+    }
+
+    /// The step it is at, or failed at.
+    pub fn step(&self) -> Option<&StepId> {
+        match &self.state {
+            State::Running { step, .. } | State::Waiting { step, .. } => Some(step),
+            State::Finished {
+                how: Finish::Failed { step, .. },
+            } => Some(step),
+            State::Queued { .. } | State::Finished { .. } => None,
+        }
+    }
+
+    /// When its timer is due, if it waits for one.
+    pub fn due(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Waiting {
+                on: WaitingOn::Timer { due } | WaitingOn::Retry { due, .. },
+                ..
+            } => Some(*due),
+            _ => None,
+        }
+    }
+
+    /// The error it failed with.
+    pub fn error(&self) -> Option<&StepError> {
+        match &self.state {
+            State::Finished {
+                how: Finish::Failed { error, .. },
+            } => Some(error),
+            _ => None,
+        }
+    }
+}

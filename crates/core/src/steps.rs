@@ -1,0 +1,181 @@
+//! Going on: pure steps are folded until an action, a wait or the end.
+
+use velodrome_spec::plan::{FirstRun, StepIx, StepKind};
+use velodrome_types::{Code, Event, Level, StepId, format_duration};
+
+use crate::compare::holds;
+use crate::eval::{Scope, evaluate, text_of};
+use crate::fail;
+use crate::input::{Action, StepFailure, TimerChange};
+use crate::machine::Moving;
+use crate::run::{Finish, State, WaitingOn};
+
+/// Goes to a step, or ends the run well where an exit names none.
+///
+/// The graph has no back edges (the checker refuses them), so this ends.
+pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
+    let mut to = to;
+    while let Some(ix) = to {
+        let step = moving.plan.step(ix);
+        match &step.kind {
+            StepKind::Decision(condition) => {
+                let scope = Scope {
+                    plan: moving.plan,
+                    run: &moving.run,
+                    statics: moving.facts.statics,
+                };
+                let truth = match holds(condition, scope) {
+                    Ok(truth) => truth,
+                    Err(error) => {
+                        let failure = StepFailure::permanent(error.code(), error.to_string());
+                        return fail::failed(moving, step.id.clone(), 1, None, failure);
+                    }
+                };
+                to = if truth { step.then } else { step.otherwise };
+                let target = to.map(|ix| moving.plan.step(ix).id.to_string());
+                let shown = target.as_deref().unwrap_or("end");
+                let line = moving.lines.at(
+                    &step.id,
+                    Level::Info,
+                    Event::DecisionTaken,
+                    format!("{truth} → {shown}"),
+                );
+                line.to = target;
+            }
+            StepKind::Delay(length) if length.is_zero() => to = step.then,
+            StepKind::Delay(length) => {
+                let due = moving.facts.now.plus(*length);
+                moving.run.fence += 1;
+                moving.run.state = State::Waiting {
+                    step: step.id.clone(),
+                    on: WaitingOn::Timer { due },
+                };
+                moving.timer = TimerChange::Set(due);
+                let line = moving.lines.at(
+                    &step.id,
+                    Level::Info,
+                    Event::DelayStarted,
+                    format!("{}, until {}", format_duration(*length), due.time_of_day()),
+                );
+                line.data = Some(serde_json::json!({ "until": due }));
+                return;
+            }
+            StepKind::Watermark { of } => {
+                commit_watermark(moving, &step.id, *of);
+                to = step.then;
+            }
+            StepKind::Stop { message, failed } => {
+                let text = message.as_ref().and_then(|expr| {
+                    let scope = Scope {
+                        plan: moving.plan,
+                        run: &moving.run,
+                        statics: moving.facts.statics,
+                    };
+                    evaluate(expr, scope)
+                        .ok()
+                        .flatten()
+                        .as_ref()
+                        .and_then(text_of)
+                });
+                let text = text.unwrap_or_else(|| "stopped by its step".to_owned());
+                if *failed {
+                    let failure = StepFailure::permanent(Code::new("run.stop_step"), text);
+                    return fail::fail_run(moving, step.id.clone(), &failure, 1, None);
+                }
+                moving
+                    .lines
+                    .at(&step.id, Level::Info, Event::RunSucceeded, text);
+                return moving.end(Finish::Succeeded);
+            }
+            StepKind::List(_) | StepKind::Send(_) => return act(moving, &step.id, 1),
+            StepKind::Webhook(_) => {
+                let failure = StepFailure::permanent(
+                    Code::new("engine.fault"),
+                    format!(
+                        "an exit leads to the webhook `{}`, which the checker should have refused",
+                        step.id
+                    ),
+                );
+                return fail::fail_run(moving, step.id.clone(), &failure, 1, None);
+            }
+        }
+    }
+    moving
+        .lines
+        .push(Level::Debug, Event::RunSucceeded, "run succeeded");
+    moving.end(Finish::Succeeded);
+}
+
+/// Issues a step's action.
+pub(crate) fn act(moving: &mut Moving<'_>, id: &StepId, attempt: u32) {
+    let Some(ix) = moving.plan.find(id.as_str()) else {
+        let failure = StepFailure::permanent(
+            Code::new("engine.fault"),
+            format!("the plan of this run has no step `{id}`"),
+        );
+        return fail::fail_run(moving, id.clone(), &failure, attempt, None);
+    };
+    let step = moving.plan.step(ix);
+    moving.run.fence += 1;
+    let fence = moving.run.fence;
+    moving.run.state = State::Running {
+        step: id.clone(),
+        attempt,
+        built: None,
+    };
+    moving.action = match &step.kind {
+        StepKind::List(list) => {
+            // The first list request of a loop fixes the filter date for the loop (SPEC §8).
+            if list.method.def().incremental.is_some() && !moving.looped.lists.contains_key(id) {
+                let stored = moving.facts.watermarks.get(id);
+                let filter = stored.or(match list.first_run {
+                    FirstRun::All => None,
+                    FirstRun::Now => Some(moving.facts.now),
+                    FirstRun::From(date) => Some(date),
+                });
+                moving.looped.lists.entry(id.clone()).or_default().filter = filter;
+            }
+            Some(Action::List {
+                step: id.clone(),
+                attempt,
+                fence,
+            })
+        }
+        _ => Some(Action::Send {
+            step: id.clone(),
+            attempt,
+            fence,
+            built: None,
+        }),
+    };
+}
+
+/// Commits the greater of pending and stored, else changes nothing and says why.
+fn commit_watermark(moving: &mut Moving<'_>, id: &StepId, of: StepIx) {
+    let list = moving.plan.step(of).id.clone();
+    let stored = moving.facts.watermarks.get(&list);
+    let state = moving.looped.lists.get(&list);
+    let (pending, void) = state.map_or((None, false), |state| (state.pending, state.void));
+    let kept = |why: String| (Event::WatermarkKept, why, None);
+    let (event, message, date) = match (pending, stored) {
+        _ if void => kept(format!(
+            "kept: a request of `{list}` failed for good in this loop"
+        )),
+        (None, _) => kept(format!("kept: `{list}` has answered nothing in this loop")),
+        (Some(pending), Some(stored)) if stored >= pending => {
+            kept(format!("kept at {stored}: it is later than {pending}"))
+        }
+        (Some(pending), _) => (
+            Event::WatermarkMoved,
+            format!("`{list}` moved to {}", pending.to_iso8601_utc_seconds()),
+            Some(pending),
+        ),
+    };
+    let level = if void { Level::Warn } else { Level::Info };
+    let line = moving.lines.at(id, level, event, message);
+    line.to = Some(list.to_string());
+    line.data = Some(serde_json::json!({ "from": stored, "to": date }));
+    if let Some(date) = date {
+        moving.watermarks.push((list, date));
+    }
+}
