@@ -1,1 +1,4 @@
-//! placeholder
+//! Makes runs go.
+pub mod api;
+mod engine;
+pub use engine::{Engine, StartError, StartOptions, start};

@@ -1,0 +1,235 @@
+//! What the engine's callers say and are told: the types of the facade, none of the engine's own.
+
+use bytes::Bytes;
+use serde::Serialize;
+use thiserror::Error;
+use velodrome_types::{
+    Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, RunId, RunStatus, StepId, Timestamp,
+};
+
+/// A request to a webhook, after the server looked at its size, its type and where it came from.
+#[derive(Clone, Debug)]
+pub struct HookRequest {
+    /// The cycle of the URL.
+    pub cycle: String,
+    /// The step of the URL, if it names one.
+    pub step: Option<String>,
+    /// How the body is to be read.
+    pub format: BodyFormat,
+    /// The raw body.
+    pub body: Bytes,
+    /// Header names in lower case with their values; credentials already taken out.
+    pub headers: JsonMap,
+    /// The query's parameters.
+    pub query: JsonMap,
+    /// `Idempotency-Key` or `webhook-id`.
+    pub idempotency_key: Option<String>,
+}
+
+/// How a webhook's body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `application/json` and `+json`.
+    Json,
+    /// `application/x-www-form-urlencoded`; one that is itself a JSON object is taken as JSON.
+    Form,
+}
+
+/// The answer to a webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Further headers: `location`, `retry-after`, `idempotency-replayed`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The JSON body; problem details where the status is an error.
+    pub body: Json,
+}
+
+/// An error as RFC 9457 problem details.
+#[derive(Clone, Debug, PartialEq, Serialize, Error)]
+#[error("{detail}")]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: Code,
+    /// What the status means.
+    pub title: String,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// Further members, such as `errors`.
+    #[serde(flatten)]
+    pub more: JsonMap,
+}
+
+impl Problem {
+    /// A problem with this status and code.
+    pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+        let title = match status {
+            400 => "Bad request",
+            401 => "Not authenticated",
+            403 => "Not allowed",
+            404 => "Not found",
+            405 => "Method not allowed",
+            409 => "Conflict",
+            413 => "Too large",
+            415 => "Media type not taken",
+            422 => "Not acceptable as it is",
+            429 => "Too many requests",
+            503 => "Not available now",
+            504 => "No answer in time",
+            _ => "Error",
+        };
+        Self { status, code: Code::new(code), title: title.to_owned(), detail: detail.into(), more: JsonMap::new() }
+    }
+}
+
+/// A cycle as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CycleView {
+    /// Its id.
+    pub id: CycleId,
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub state: CycleState,
+    /// Why it is `invalid` or `needs_connection`, with what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version new runs begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The file, relative to the cycles folder.
+    pub file: String,
+    /// Its webhook's URL.
+    pub webhook: String,
+    /// Loops in progress.
+    pub running: u64,
+    /// Loops queued.
+    pub queued: u64,
+    /// Loops at a time; absent without bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Its steps, in file order.
+    pub steps: Vec<StepView>,
+}
+
+/// A step as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepView {
+    /// Its id.
+    pub id: StepId,
+    /// What it is: `webhook`, `list`, `request`, `decision`, `delay`, `watermark`, `stop`.
+    pub kind: &'static str,
+    /// Where `then` leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<StepId>,
+    /// Where `else` leads.
+    #[serde(rename = "else", skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<StepId>,
+    /// Where `catch` leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch: Option<StepId>,
+}
+
+/// A run as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// Its cycle.
+    pub cycle: CycleId,
+    /// The version it is on.
+    pub version: String,
+    /// Its loop.
+    #[serde(rename = "loop")]
+    pub loop_id: LoopId,
+    /// Its lap.
+    pub lap: u64,
+    /// The run that handed off to it.
+    pub parent: Option<RunId>,
+    /// The run at the very beginning.
+    pub root: RunId,
+    /// Hand-offs to another cycle on the way.
+    pub hops: u64,
+    /// Where it is.
+    pub status: RunStatus,
+    /// The step it is at, or failed at.
+    pub step: Option<StepId>,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// When its timer is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// What it failed with: `kind code message status headers body attempts`.
+    pub error: Option<Json>,
+}
+
+/// A loop as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LoopView {
+    /// Its id.
+    pub id: LoopId,
+    /// Its cycle.
+    pub cycle: CycleId,
+    /// Laps accepted.
+    pub laps: u64,
+    /// Records its lists brought.
+    pub records: u64,
+    /// Where it is.
+    pub status: LoopStatus,
+    /// When its first lap was accepted.
+    pub started: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// Milliseconds from `started` to the end, or to now.
+    pub elapsed_ms: u64,
+    /// Laps a second, over its whole life.
+    pub rate: f64,
+    /// The run of its first lap.
+    pub first_run: RunId,
+    /// The loop that handed off to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<LoopId>,
+    /// The run that failed and its code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Json>,
+}
+
+/// A connection as the API shows it; never a credential.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectionView {
+    /// Its name.
+    pub id: String,
+    /// Its connector.
+    pub connector: String,
+    /// Whether it can be used: `ready` or `needs_sign_in`.
+    pub state: &'static str,
+}
+
+/// What a person does to a cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CycleCommand {
+    /// Take webhooks and run.
+    Start,
+    /// Take webhooks, queue them.
+    Pause,
+    /// Begin no further step; end what runs.
+    Stop,
+    /// Take nothing new; let what runs and queues go on.
+    Finish,
+    /// Empty the queue.
+    Purge,
+}
+
+/// One answer of a listing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listing<T> {
+    /// The items, newest first.
+    pub items: Vec<T>,
+    /// What to send as `cursor` for the next part; null at the end.
+    pub next: Option<String>,
+}
