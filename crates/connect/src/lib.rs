@@ -1,1 +1,33 @@
-//! placeholder
+//! Executes connector definitions: builds requests, signs them in, sends them through a guard and
+//! reads their answers.
+//!
+//! ```text
+//!  inputs ──build──▶ HttpRequest ──send──▶ Response ──scan──▶ Scanned
+//!           pure     committed as   guard,            one pass over the body
+//!                    it is          credentials,
+//!                                   error rules
+//! ```
+//!
+//! A request as built holds no credentials: they are added as it leaves. Knows nothing of runs,
+//! cycles, stores or scripts; time, tokens and addresses come in through [`Connect::new`].
+
+mod connect;
+mod connection;
+pub mod egress;
+mod error;
+mod eval;
+pub mod oauth;
+mod options;
+mod request;
+mod scan;
+mod send;
+
+pub use connect::Connect;
+pub use connection::Connection;
+pub use egress::EgressRules;
+pub use error::{ErrorKind, RequestError};
+pub use oauth::{SignIn, TokenFuture, TokenSet, TokenStore, TokenStoreError};
+pub use options::{Clock, ConnectError, ConnectOptions};
+pub use request::{HttpRequest, MethodCall, page_asks_token};
+pub use scan::{Scanned, Want, scan};
+pub use send::{Response, SendOptions, Verdict};

@@ -1,82 +1,360 @@
-//! The engine's facade.
+//! The engine's facade: all that a server or a command line may ask of it.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use velodrome_store::{LogFilter, LoopFilter, Namespace, PageRequest, RunFilter, Store};
-use velodrome_types::{ConnectionId, CycleId, Json, LoopId, RunId};
+use velodrome_spec::plan::StepKind;
+use velodrome_store::{
+    CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp, StorageWrite, Store, StoreError,
+    Unit,
+};
+use velodrome_types::{ConnectionId, CycleId, CycleState, Json, LoopId, RunId};
 
-use crate::api::*;
+use crate::api::{
+    ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView, StepView,
+};
+use crate::records::{loop_view, run_view};
+use crate::shared::Shared;
+use crate::tasks::Task;
+use crate::{accept, command, reload};
+
+/// How long draining waits for requests in flight before the store is closed all the same: what is
+/// lost then is sent again after the next start, as it was built.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running engine; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Engine {}
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+fn unreadable(error: StoreError) -> Problem {
+    Problem::new(503, "store.unavailable", error.to_string())
+}
 
 impl Engine {
     /// Answers a webhook request: parse, fields, idempotency, place, `after_webhook`, commit.
-    pub async fn receive(&self, request: HookRequest) -> Result<HookAnswer, Problem> { let _ = request; unreachable!() }
+    ///
+    /// Once begun it is carried to its end, even if the caller goes away.
+    ///
+    /// # Errors
+    ///
+    /// Every refusal of SPEC §5 that is decided behind the server's own checks.
+    pub async fn receive(&self, request: HookRequest) -> Result<HookAnswer, Problem> {
+        let shared = Arc::clone(&self.shared);
+        let task = self.shared.tasks.start(Task::Acceptance, async move { accept::receive(&shared, request).await });
+        match task.await {
+            Ok(answer) => answer,
+            Err(_) => Err(Problem::new(500, "engine.fault", "the request could not be handled: please report this")),
+        }
+    }
+
     /// Every known cycle, by id.
-    pub fn cycles(&self) -> Vec<CycleView> { unreachable!() }
+    pub fn cycles(&self) -> Vec<CycleView> {
+        self.shared.plans.ids().iter().filter_map(|id| self.cycle(id)).collect()
+    }
+
     /// One cycle.
-    pub fn cycle(&self, id: &CycleId) -> Option<CycleView> { let _ = id; unreachable!() }
+    pub fn cycle(&self, id: &CycleId) -> Option<CycleView> {
+        let shared = &self.shared;
+        let known = shared.plans.entry(id)?;
+        let (running, queued) = shared.cycles.counts(id);
+        let state = shared.state_of(id);
+        let missing = known.plan.as_ref().and_then(|plan| shared.connections.missing(plan));
+        let reason = match (state, missing) {
+            (CycleState::NeedsConnection, Some((connection, why))) => {
+                Some(format!("connection `{connection}`: {why}; run `velodrome connect {connection}`"))
+            }
+            _ => known.problems.clone(),
+        };
+        let plan = known.plan.as_ref();
+        let steps = plan.map_or_else(Vec::new, |plan| {
+            let name = |ix| plan.step(ix).id.clone();
+            plan.steps
+                .iter()
+                .map(|step| StepView {
+                    id: step.id.clone(),
+                    kind: kind_of(&step.kind),
+                    then: step.then.map(name),
+                    otherwise: step.otherwise.map(name),
+                    catch: step.catch.map(name),
+                })
+                .collect()
+        });
+        Some(CycleView {
+            id: id.clone(),
+            name: plan.map_or_else(|| id.to_string(), |plan| plan.name.clone()),
+            state,
+            reason,
+            version: plan.map(|plan| plan.version().to_owned()),
+            file: known.file,
+            webhook: shared.hook_url_of(id),
+            running,
+            queued,
+            concurrency: plan.and_then(|plan| plan.concurrency),
+            steps,
+        })
+    }
+
     /// Does what a person says to a cycle.
-    pub async fn command(&self, id: &CycleId, command: CycleCommand) -> Result<CycleView, Problem> { let _ = (id, command); unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `cycle.unknown`, `store.unavailable`.
+    pub async fn command(&self, id: &CycleId, command: CycleCommand) -> Result<CycleView, Problem> {
+        command::cycle(&self.shared, id, command).await?;
+        self.cycle(id).ok_or_else(|| Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`")))
+    }
+
     /// A run by whole id, the last six or more characters of one, or `last`.
-    pub fn find_run(&self, id: &str) -> Result<RunId, Problem> { let _ = id; unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `run.unknown`, `run.ambiguous`, `api.bad_parameter`.
+    pub fn find_run(&self, id: &str) -> Result<RunId, Problem> {
+        if let Ok(id) = id.parse() {
+            return Ok(id);
+        }
+        let store = &self.shared.store;
+        let found = if id == "last" {
+            let newest = PageRequest { after: None, limit: 1 };
+            store.runs(&RunFilter::default(), newest).map_err(unreadable)?.items.iter().map(|row| row.id).collect()
+        } else {
+            store.runs_ending(suffix(id)?).map_err(unreadable)?
+        };
+        only("run", id, found)
+    }
+
     /// A loop, likewise.
-    pub fn find_loop(&self, id: &str) -> Result<LoopId, Problem> { let _ = id; unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `loop.unknown`, `loop.ambiguous`, `api.bad_parameter`.
+    pub fn find_loop(&self, id: &str) -> Result<LoopId, Problem> {
+        if let Ok(id) = id.parse() {
+            return Ok(id);
+        }
+        let store = &self.shared.store;
+        let found = if id == "last" {
+            let newest = PageRequest { after: None, limit: 1 };
+            store.loops(&LoopFilter::default(), newest).map_err(unreadable)?.items.iter().map(|row| row.id).collect()
+        } else {
+            store.loops_ending(suffix(id)?).map_err(unreadable)?
+        };
+        only("loop", id, found)
+    }
+
     /// A run.
-    pub fn run(&self, id: RunId) -> Result<RunView, Problem> { let _ = id; unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `run.unknown`, `store.unavailable`.
+    pub fn run(&self, id: RunId) -> Result<RunView, Problem> {
+        let row = self.shared.store.run(id).map_err(unreadable)?;
+        let row = row.ok_or_else(|| Problem::new(404, "run.unknown", format!("there is no run `{id}`")))?;
+        run_view(&row).map_err(unreadable)
+    }
+
     /// Runs, newest first.
-    pub fn runs(&self, filter: &RunFilter, page: PageRequest) -> Result<Listing<RunView>, Problem> { let _ = (filter, page); unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `store.unavailable`.
+    pub fn runs(&self, filter: &RunFilter, page: PageRequest) -> Result<Listing<RunView>, Problem> {
+        listing(self.shared.store.runs(filter, page), run_view)
+    }
+
     /// A loop.
-    pub fn loop_view(&self, id: LoopId) -> Result<LoopView, Problem> { let _ = id; unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `loop.unknown`, `store.unavailable`.
+    pub fn loop_view(&self, id: LoopId) -> Result<LoopView, Problem> {
+        let row = self.shared.store.loop_row(id).map_err(unreadable)?;
+        let row = row.ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
+        loop_view(&row, self.shared.clock.now()).map_err(unreadable)
+    }
+
     /// Loops, newest first.
-    pub fn loops(&self, filter: &LoopFilter, page: PageRequest) -> Result<Listing<LoopView>, Problem> { let _ = (filter, page); unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `store.unavailable`.
+    pub fn loops(&self, filter: &LoopFilter, page: PageRequest) -> Result<Listing<LoopView>, Problem> {
+        let now = self.shared.clock.now();
+        listing(self.shared.store.loops(filter, page), |row| loop_view(row, now))
+    }
+
     /// Ends a loop at once, timers and children included.
-    pub async fn stop_loop(&self, id: LoopId) -> Result<LoopView, Problem> { let _ = id; unreachable!() }
-    /// The store's read side: log (`log_after`, `log_tail`), script storage, watermarks. Reads block shortly.
-    pub fn store(&self) -> &Arc<dyn Store> { unreachable!() }
-    /// Changes to the newest log line's `seq` after each commit.
-    pub fn log_changed(&self) -> watch::Receiver<u64> { unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `loop.unknown`, `loop.over`, `store.unavailable`.
+    pub async fn stop_loop(&self, id: LoopId) -> Result<LoopView, Problem> {
+        let before = self.loop_view(id)?;
+        if before.status.is_final() {
+            let what = format!("loop `{id}` has {} already", before.status);
+            return Err(Problem::new(409, "loop.over", what));
+        }
+        command::stop_loop(&self.shared, id).await;
+        self.loop_view(id)
+    }
+
+    /// The store's read side: log, script storage, watermarks. Its reads block shortly.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// Changes to the newest log line's `seq` after each commit that brought one.
+    pub fn log_changed(&self) -> watch::Receiver<u64> {
+        self.shared.log_seq.subscribe()
+    }
+
     /// Puts a value into script storage, as a person.
-    pub async fn storage_set(&self, namespace: Namespace, key: String, value: Json) -> Result<(), Problem> { let _ = (namespace, key, value); unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `storage.*` for what scripts could not put either, `store.unavailable`.
+    pub async fn storage_set(&self, namespace: Namespace, key: String, value: Json) -> Result<(), Problem> {
+        self.storage_write(namespace, StorageOp::Set(key, value)).await
+    }
+
     /// Removes a value from script storage, as a person.
-    pub async fn storage_delete(&self, namespace: Namespace, key: String) -> Result<(), Problem> { let _ = (namespace, key); unreachable!() }
-    /// Every declared connection.
-    pub fn connections(&self) -> Vec<ConnectionView> { unreachable!() }
-    /// A one-time URL of this server (`{service_url}/connector/start?ticket=…`) at which a browser signs the connection in.
-    pub fn sign_in_url(&self, connection: &ConnectionId) -> Result<String, Problem> { let _ = connection; unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `store.unavailable`.
+    pub async fn storage_delete(&self, namespace: Namespace, key: String) -> Result<(), Problem> {
+        self.storage_write(namespace, StorageOp::Delete(key)).await
+    }
+
+    async fn storage_write(&self, namespace: Namespace, op: StorageOp) -> Result<(), Problem> {
+        let unit = Unit { storage: vec![StorageWrite { namespace, by: None, op }], ..Unit::default() };
+        self.shared.commit_unit(unit, None).await.map_err(|error| match error {
+            CommitError::Storage { code, message } => Problem::new(422, code, message),
+            other => accept::uncommitted(other),
+        })
+    }
+
+    /// Every connection, declared or used by default.
+    pub fn connections(&self) -> Vec<ConnectionView> {
+        self.shared.connections.views()
+    }
+
+    /// A one-time URL of this server at which a browser signs the connection in.
+    ///
+    /// # Errors
+    ///
+    /// `connection.unknown`, `connection.no_sign_in`.
+    pub fn sign_in_url(&self, connection: &ConnectionId) -> Result<String, Problem> {
+        let ticket = self.shared.connections.ticket(connection, &self.shared.clock)?;
+        Ok(format!("{}/connector/start?ticket={ticket}", self.shared.service_url))
+    }
+
     /// The browser opened that URL: where to send it, and the cookie value that binds the state to it.
-    pub fn sign_in_begin(&self, ticket: &str) -> Result<(String, String), Problem> { let _ = ticket; unreachable!() }
+    ///
+    /// # Errors
+    ///
+    /// `auth.ticket_used`, `auth.sign_in_failed`.
+    pub fn sign_in_begin(&self, ticket: &str) -> Result<(String, String), Problem> {
+        self.shared.connections.open(&self.shared.connect, ticket, &self.shared.clock)
+    }
+
     /// The browser came back to `/connector/callback` with this query and that cookie.
-    pub async fn sign_in_finish(&self, query: BTreeMap<String, String>, cookie: Option<String>) -> Result<ConnectionId, Problem> { let _ = (query, cookie); unreachable!() }
-    /// Whether webhooks are taken (false while shutting down).
-    pub fn is_ready(&self) -> bool { unreachable!() }
-    /// Reads the cycle files again now and tells what is wrong with any (rendered diagnostics).
-    pub async fn reload(&self) -> Vec<String> { unreachable!() }
-    /// Stop taking, drain, close.
-    pub async fn shutdown(&self) { unreachable!() }
-    #[doc(hidden)]
-    pub fn unused(_: LogFilter) {}
+    ///
+    /// # Errors
+    ///
+    /// `auth.*`.
+    pub async fn sign_in_finish(
+        &self,
+        query: BTreeMap<String, String>,
+        cookie: Option<String>,
+    ) -> Result<ConnectionId, Problem> {
+        let shared = &self.shared;
+        shared.connections.finish(&shared.connect, query, cookie, &shared.clock).await
+    }
+
+    /// Whether webhooks are taken; false while shutting down.
+    pub fn is_ready(&self) -> bool {
+        !self.shared.draining.is_cancelled()
+    }
+
+    /// Reads the cycle files again now and tells what is wrong with any, rendered.
+    pub async fn reload(&self) -> Vec<String> {
+        reload::now(&self.shared).await
+    }
+
+    /// Completes with the reason when the process must exit because a commit's outcome is unknown.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.shared.fatal.subscribe();
+        let reason = fatal.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        reason.ok().flatten().unwrap_or_else(|| "the store is gone".to_owned())
+    }
+
+    /// Stop taking, drain, close. What cannot be awaited is taken up again by the next start.
+    pub async fn shutdown(&self) {
+        self.shared.draining.cancel();
+        if tokio::time::timeout(DRAIN, self.shared.tasks.ended()).await.is_err() {
+            tracing::warn!("requests were still in flight: they are sent again after the next start");
+        }
+        if let Err(error) = self.shared.store.close().await {
+            tracing::error!(%error, "the store did not close well");
+        }
+    }
 }
 
-/// What an engine is started with.
-#[derive(Debug)]
-pub struct StartOptions {
-    /// Where everything is kept.
-    pub store: Arc<dyn Store>,
-    /// What this server's URLs begin with, without a slash at the end.
-    pub service_url: String,
+fn suffix(id: &str) -> Result<&str, Problem> {
+    let tail = id.rsplit(['_', '…']).next().unwrap_or(id);
+    if tail.len() >= 6 && tail.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        return Ok(tail);
+    }
+    Err(Problem::new(
+        400,
+        "api.bad_parameter",
+        format!("`{id}` is no id: give a whole one, its last six or more characters, or `last`"),
+    ))
 }
 
-/// Starts an engine (more fields in `StartOptions` to come; the binary builds it).
-pub async fn start(options: StartOptions) -> Result<Engine, StartError> { let _ = options; unreachable!() }
-
-/// Why an engine did not start.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct StartError {
-    /// What is wrong and what to do.
-    pub message: String,
+fn only<T>(what: &str, id: &str, found: Vec<T>) -> Result<T, Problem> {
+    let many = found.len() > 1;
+    match found.into_iter().next() {
+        Some(found) if !many => Ok(found),
+        Some(_) => {
+            let code = if what == "run" { "run.ambiguous" } else { "loop.ambiguous" };
+            Err(Problem::new(409, code, format!("more than one {what} ends with `{id}`: give more characters")))
+        }
+        None => {
+            let code = if what == "run" { "run.unknown" } else { "loop.unknown" };
+            Err(Problem::new(404, code, format!("there is no {what} `{id}`")))
+        }
+    }
 }
+
+fn listing<Row, View>(
+    page: Result<Page<Row>, StoreError>,
+    view: impl Fn(&Row) -> Result<View, StoreError>,
+) -> Result<Listing<View>, Problem> {
+    let page = page.map_err(unreadable)?;
+    // A damaged record must not hide the others (SPEC §9.8).
+    let items = page
+        .items
+        .iter()
+        .filter_map(|row| view(row).inspect_err(|error| tracing::error!(%error, "left out of a listing")).ok())
+        .collect();
+    Ok(Listing { items, next: page.next.map(|Cursor(at)| at.to_string()) })
+}
+
+fn kind_of(kind: &StepKind) -> &'static str {
+    match kind {
+        StepKind::Webhook(_) => "webhook",
+        StepKind::List(_) => "list",
+        StepKind::Send(_) => "request",
+        StepKind::Watermark { .. } => "watermark",
+        StepKind::Decision(_) => "decision",
+        StepKind::Delay(_) => "delay",
+        StepKind::Stop { .. } => "stop",
+    }
+}
+

@@ -1,4 +1,39 @@
-//! Makes runs go.
+//! Makes runs go: accepts webhooks, drives loops, performs actions, fires timers, recovers.
+//!
+//! ```text
+//!  server ─▶ Engine ─▶ accept ─┐                     ┌─▶ store.commit
+//!                              ├─▶ Actor (one a loop)┤
+//!  Timers, Reload, Recovery ───┘    core::advance    └─▶ perform ─▶ connect, script
+//! ```
+//!
+//! Decisions are `velodrome-core`'s; this crate brings time, randomness and outcomes to them, commits
+//! what they say and only then acts. It does not know which store it has, nor HTTP's server side.
+
+mod accept;
+mod actor;
 pub mod api;
+mod clock;
+mod command;
+mod connections;
+mod cycles;
 mod engine;
-pub use engine::{Engine, StartError, StartOptions, start};
+mod handlers;
+mod handoff;
+mod overlay;
+mod perform;
+mod plans;
+mod random;
+mod records;
+mod registry;
+mod reload;
+mod shared;
+mod start;
+mod tasks;
+mod timers;
+mod tokens;
+mod unit;
+mod webhook;
+
+pub use engine::Engine;
+pub use handoff::HANDOFF_HEADER;
+pub use start::{StartError, StartOptions, start};

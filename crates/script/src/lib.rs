@@ -1,1 +1,35 @@
-//! placeholder
+//! Runs scripts: one hardened Rhai host with the names of Cyclr.
+//!
+//! [`ScriptHost`] compiles a text once and then calls its handlers, each call with its own variables,
+//! its own view of storage and its own limits. Nothing here reads a clock but the one that ends scripts,
+//! draws randomness, blocks, or reaches file, network or environment: what a script sees comes in with
+//! its [`Call`], what it leaves comes back in [`Finished`].
+//!
+//! Not here: JavaScript, and the functions that need a connection (`http_request`, `cyclr_sign`, CSV and
+//! XML). A script that names one of them is refused as `feature.not_yet`.
+
+mod analyse;
+mod bounded_fns;
+mod call_state;
+mod clock;
+mod closures;
+mod convert;
+mod errors;
+mod general_fns;
+mod hints;
+mod host;
+mod javascript;
+mod limits;
+mod meter;
+mod script;
+mod storage;
+mod storage_fns;
+mod vars;
+mod words;
+
+pub use errors::ScriptError;
+pub use host::{Call, Finished, Returned, ScriptHost};
+pub use limits::ScriptLimits;
+pub use script::Script;
+pub use storage::{Family, StorageFault, StorageView};
+pub use vars::Vars;

@@ -6,13 +6,20 @@
 
 mod batch;
 mod error;
+mod memory;
 mod read;
 mod rows;
+mod seal;
+mod storage_op;
+mod suffix;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use batch::{
     Committed, Expect, IdempotencyWrite, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
+pub use memory::MemoryStore;
 pub use read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,
     RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
@@ -20,3 +27,6 @@ pub use read::{
 pub use rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow, StoredValue, TimerRow,
 };
+pub use seal::{SealError, SealKey};
+pub use storage_op::{StorageLimits, StorageRefusal, apply, nested_deeper};
+pub use suffix::IdSuffix;

@@ -66,6 +66,25 @@ pub struct LoopFilter {
     pub since: Option<Timestamp>,
 }
 
+impl RunFilter {
+    /// Whether the run is one of the wanted.
+    pub fn matches(&self, row: &RunRow) -> bool {
+        self.cycle.as_ref().is_none_or(|cycle| row.cycle == *cycle)
+            && self.loop_id.is_none_or(|id| row.loop_id == id)
+            && (self.status.is_empty() || self.status.contains(&row.status))
+            && self.since.is_none_or(|since| row.created >= since)
+    }
+}
+
+impl LoopFilter {
+    /// Whether the loop is one of the wanted.
+    pub fn matches(&self, row: &LoopRow) -> bool {
+        self.cycle.as_ref().is_none_or(|cycle| row.cycle == *cycle)
+            && (self.status.is_empty() || self.status.contains(&row.status))
+            && self.since.is_none_or(|since| row.started >= since)
+    }
+}
+
 /// Which log lines. Every field that is set must match.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogFilter {

@@ -1,0 +1,188 @@
+//! One request to a token endpoint.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use velodrome_spec::connector::{AuthDef, OAuth2Def};
+use velodrome_types::{Json, Timestamp};
+
+use super::answer::{self, Granted, Refusal};
+use super::{TokenSet, hosts};
+use crate::connect::Connect;
+use crate::connection::Connection;
+use crate::error::RequestError;
+use crate::eval::{self, Scope};
+use crate::send::read_at_most;
+
+/// How long a token endpoint may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of a token endpoint's answer.
+const LIMIT: u64 = 1024 * 1024;
+
+/// The connector's OAuth definition.
+pub(crate) fn definition(connection: &Connection) -> Result<&OAuth2Def, RequestError> {
+    match &connection.def.auth {
+        AuthDef::OAuth2(oauth) => Ok(oauth),
+        _ => Err(RequestError::permanent(
+            "auth.no_sign_in",
+            format!("connection `{}` needs no sign-in", connection.id),
+        )),
+    }
+}
+
+/// The client id; without one nobody can sign in.
+pub(super) fn client_id(connection: &Connection) -> Result<&str, RequestError> {
+    match connection.client_id.as_deref().map(str::trim) {
+        Some(id) if !id.is_empty() => Ok(id),
+        _ => Err(RequestError::permanent(
+            "auth.missing_client",
+            format!("connection `{}` has no `client_id`", connection.id),
+        )),
+    }
+}
+
+/// What is exchanged for tokens.
+pub(super) struct Grant<'a> {
+    /// What an error is called.
+    pub(super) code: &'static str,
+    /// The form's fields besides the client's.
+    pub(super) form: Vec<(&'static str, &'a str)>,
+    /// What sign-in kept so far.
+    pub(super) before: Option<&'a TokenSet>,
+    /// What the callback kept, for the first exchange.
+    pub(super) kept: &'a std::collections::BTreeMap<String, String>,
+}
+
+/// How an exchange failed.
+pub(super) struct Refused {
+    /// What is told.
+    pub(super) error: RequestError,
+    /// What the endpoint said, where it said something.
+    pub(super) refusal: Option<Refusal>,
+}
+
+impl From<RequestError> for Refused {
+    fn from(error: RequestError) -> Self {
+        Self {
+            error,
+            refusal: None,
+        }
+    }
+}
+
+/// Exchanges a code or a refresh token. Nothing is saved yet.
+pub(super) async fn exchange(
+    connect: &Connect,
+    connection: &Connection,
+    grant: Grant<'_>,
+) -> Result<TokenSet, Refused> {
+    let oauth = definition(connection)?;
+    let scope = Scope::new(connection).kept(Some(grant.kept));
+    let url = eval::url(&oauth.token_url, scope).map_err(RequestError::from)?;
+    let mut form = grant.form.clone();
+    form.push(("client_id", client_id(connection)?));
+    let asked = connect.now();
+    let (status, body) = post(connect, connection, &url, form, grant.code).await?;
+    let has_refresh = grant.before.is_some_and(|old| old.refresh_token.is_some());
+    match answer::read(oauth, status, &body, has_refresh) {
+        Ok(granted) => Ok(tokens(connection, oauth, &grant, granted, asked)?),
+        Err(refusal) => Err(Refused {
+            error: told(connection, grant.code, &refusal),
+            refusal: Some(refusal),
+        }),
+    }
+}
+
+/// Posts a form with the client's secret. Redirects are not followed: a secret goes nowhere else.
+pub(super) async fn post(
+    connect: &Connect,
+    connection: &Connection,
+    url: &str,
+    mut form: Vec<(&'static str, &str)>,
+    code: &'static str,
+) -> Result<(u16, bytes::Bytes), RequestError> {
+    let url = hosts::endpoint(connection, url)?;
+    let secret = connection
+        .client_secret
+        .as_ref()
+        .map(SecretString::expose_secret);
+    form.extend(secret.map(|secret| ("client_secret", secret)));
+    let body = serde_urlencoded::to_string(&form)
+        .map_err(|_| RequestError::permanent(code, "the form cannot be written"))?;
+    let client = connect.client_for(&url)?;
+    let failed = |error: reqwest::Error| {
+        crate::send::refused_address(&error).unwrap_or_else(|| {
+            let why = crate::send::told(error);
+            RequestError::transient(code, format!("the token endpoint did not answer: {why}"))
+        })
+    };
+    let answer = client
+        .post(url)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("accept", "application/json")
+        .timeout(TIMEOUT)
+        .body(body)
+        .send()
+        .await
+        .map_err(failed)?;
+    let status = answer.status().as_u16();
+    match read_at_most(answer, LIMIT).await {
+        Ok((body, true)) => Ok((status, body)),
+        Ok((_, false)) => Err(RequestError::permanent(
+            code,
+            "the token endpoint's answer is too large",
+        )),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The tokens of a good answer; what it leaves out stays as it was.
+fn tokens(
+    connection: &Connection,
+    oauth: &OAuth2Def,
+    grant: &Grant<'_>,
+    granted: Granted,
+    asked: Timestamp,
+) -> Result<TokenSet, RequestError> {
+    let mut kept = grant.kept.clone();
+    for (name, field) in &oauth.token_keep {
+        match granted.fields.get(field) {
+            Some(Json::String(value)) if !value.is_empty() => {
+                kept.insert(name.clone(), hosts::kept(connection, oauth, name, value)?);
+            }
+            Some(Json::Number(number)) => {
+                kept.insert(name.clone(), number.to_string());
+            }
+            _ => {}
+        }
+    }
+    let old = grant.before.and_then(|old| old.refresh_token.clone());
+    Ok(TokenSet {
+        access_token: granted.access_token,
+        refresh_token: granted.refresh_token.or(old),
+        expires_at: asked.plus(granted.life),
+        kept,
+    })
+}
+
+fn told(connection: &Connection, code: &'static str, refusal: &Refusal) -> RequestError {
+    match refusal {
+        Refusal::Passes(wait, error) => {
+            let told = RequestError::transient(
+                code,
+                format!("the token endpoint refused for now: {error}"),
+            );
+            match wait {
+                Some(wait) => told.after(*wait),
+                None => told,
+            }
+        }
+        Refusal::Reconnect(error) => RequestError::needs_connection(
+            connection.id.as_str(),
+            &format!("was refused by the token endpoint ({error})"),
+        ),
+        Refusal::Fails(error) => {
+            RequestError::permanent(code, format!("the token endpoint refused: {error}"))
+        }
+    }
+}

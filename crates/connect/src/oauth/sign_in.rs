@@ -1,0 +1,159 @@
+//! Signing in: to the browser, back from it, and out again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use oauth2::{CsrfToken, PkceCodeChallenge};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::ask::{self, Grant};
+use super::{TokenSet, hosts};
+use crate::connect::Connect;
+use crate::connection::Connection;
+use crate::error::RequestError;
+use crate::eval::{self, Scope};
+
+/// What an error of a sign-in is called.
+const FAILED: &str = "auth.sign_in_failed";
+
+/// A sign-in under way.
+pub struct SignIn {
+    /// Where the browser goes.
+    pub url: String,
+    /// Comes back in the callback's query. Whoever keeps the sign-in compares it, in constant time,
+    /// and binds it to the browser; [`Connect::finish_sign_in`] does not know it.
+    pub state: String,
+    /// PKCE's verifier: kept until the callback comes, never shown.
+    pub verifier: SecretString,
+}
+
+impl fmt::Debug for SignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignIn").finish_non_exhaustive()
+    }
+}
+
+impl Connect {
+    /// Makes the URL that a browser is sent to.
+    ///
+    /// Errors: `auth.no_sign_in`, `auth.missing_client`, `auth.host_refused`, and those of
+    /// expressions.
+    pub fn begin_sign_in(&self, connection: &Connection) -> Result<SignIn, RequestError> {
+        let oauth = ask::definition(connection)?;
+        let client_id = ask::client_id(connection)?;
+        let scope = Scope::new(connection);
+        let mut url = hosts::endpoint(connection, &eval::url(&oauth.authorize_url, scope)?)?;
+        let scopes = eval::text(&oauth.scopes, scope)?;
+        let mut further = Vec::new();
+        for (name, expr) in &oauth.authorize_params {
+            if let Some(value) = eval::evaluate(expr, scope)?
+                .as_ref()
+                .and_then(eval::text_of)
+            {
+                further.push((name.as_str(), value));
+            }
+        }
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let state = CsrfToken::new_random_len(32).into_secret();
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", client_id)
+            .append_pair("redirect_uri", &self.redirect_url())
+            .append_pair("scope", &scopes)
+            .append_pair("state", &state)
+            .append_pair("code_challenge", challenge.as_str())
+            .append_pair("code_challenge_method", challenge.method().as_str())
+            .extend_pairs(further);
+        Ok(SignIn {
+            url: url.into(),
+            state,
+            verifier: SecretString::from(verifier.into_secret()),
+        })
+    }
+
+    /// Exchanges the callback's code and saves the tokens. The caller has compared the state.
+    ///
+    /// Errors: `auth.denied` if the person or the API said no, `auth.host_refused` if the callback or
+    /// the answer names a foreign host, `auth.sign_in_failed`, `auth.needs_connection` for a code that
+    /// is used up or too old, `auth.store_failed`.
+    pub async fn finish_sign_in(
+        &self,
+        connection: &Connection,
+        verifier: &SecretString,
+        query: BTreeMap<String, String>,
+    ) -> Result<TokenSet, RequestError> {
+        let oauth = ask::definition(connection)?;
+        if let Some(error) = query.get("error") {
+            let shown: String = error
+                .chars()
+                .take(80)
+                .flat_map(char::escape_debug)
+                .collect();
+            return Err(RequestError::permanent(
+                "auth.denied",
+                format!("sign-in was not granted: {shown}"),
+            ));
+        }
+        let code = query
+            .get("code")
+            .filter(|code| !code.is_empty())
+            .ok_or_else(|| RequestError::permanent(FAILED, "the callback brought no `code`"))?;
+        let mut kept = BTreeMap::new();
+        for (name, parameter) in &oauth.callback_keep {
+            if let Some(value) = query.get(parameter).filter(|value| !value.is_empty()) {
+                kept.insert(name.clone(), hosts::kept(connection, oauth, name, value)?);
+            }
+        }
+        let redirect = self.redirect_url();
+        let grant = Grant {
+            code: FAILED,
+            form: vec![
+                ("grant_type", "authorization_code"),
+                ("code", code),
+                ("redirect_uri", &redirect),
+                ("code_verifier", verifier.expose_secret()),
+            ],
+            before: None,
+            kept: &kept,
+        };
+        let tokens = ask::exchange(self, connection, grant)
+            .await
+            .map_err(|refused| refused.error)?;
+        self.keep_tokens(connection, tokens.clone()).await?;
+        Ok(tokens)
+    }
+
+    /// Revokes the tokens at the API, where it can, and deletes them. If the API cannot be asked they
+    /// stay, so that it can be tried again.
+    pub async fn sign_out(&self, connection: &Connection) -> Result<(), RequestError> {
+        let oauth = ask::definition(connection)?;
+        let store = self.tokens();
+        if let (Some(revoke), Some(tokens)) = (
+            &oauth.revoke_url,
+            store.load(&connection.id).await.map_err(store_failed)?,
+        ) {
+            let scope = Scope::new(connection).kept(Some(&tokens.kept));
+            let url = eval::url(revoke, scope)?;
+            let token = tokens
+                .refresh_token
+                .as_ref()
+                .unwrap_or(&tokens.access_token);
+            let form = vec![("token", token.as_str())];
+            let (status, _) = ask::post(self, connection, &url, form, "auth.revoke_failed").await?;
+            // A 400 says that the token is already void (facts: Zoho §1.4).
+            if !(200..300).contains(&status) && status != 400 {
+                return Err(RequestError::transient(
+                    "auth.revoke_failed",
+                    format!("the API did not revoke: status {status}"),
+                ));
+            }
+        }
+        store.delete(&connection.id).await.map_err(store_failed)?;
+        self.forget(&connection.id);
+        Ok(())
+    }
+}
+
+pub(super) fn store_failed(error: super::TokenStoreError) -> RequestError {
+    RequestError::transient("auth.store_failed", error.to_string())
+}

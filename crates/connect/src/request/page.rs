@@ -1,0 +1,61 @@
+//! Page numbers that end before the list does.
+
+use std::collections::BTreeMap;
+
+use velodrome_spec::connector::TokenHandoff;
+use velodrome_types::{Json, JsonMap};
+
+/// Whether this page lies past what page numbers reach, so that the token of the answer before must
+/// be sent in its place (Zoho: from record 2,001 on).
+pub fn page_asks_token(
+    handoff: &TokenHandoff,
+    settings: &BTreeMap<String, Json>,
+    inputs: &JsonMap,
+) -> bool {
+    let meant = handoff.when.as_ref().is_none_or(|(setting, values)| {
+        settings
+            .get(setting)
+            .is_some_and(|value| values.contains(value))
+    });
+    let page = match inputs.get(&handoff.page) {
+        Some(Json::Number(number)) => number
+            .as_u64()
+            .or_else(|| number.as_f64().map(|float| float as u64)),
+        Some(Json::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    meant && page.is_some_and(|page| page.saturating_mul(handoff.per_page) > handoff.reach)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn page_eleven_of_two_hundred_asks_the_token() {
+        let handoff = TokenHandoff {
+            page: "page".into(),
+            reach: 2_000,
+            per_page: 200,
+            token: "info.next_page_token".into(),
+            send: "page_token".into(),
+            when: Some(("api_version".into(), vec![json!("v3"), json!("v8")])),
+        };
+        let check = |version: Json, page: Json, expect: bool| {
+            let settings = BTreeMap::from([("api_version".to_owned(), version.clone())]);
+            let inputs = JsonMap::from_iter([("page".to_owned(), page.clone())]);
+            let got = page_asks_token(&handoff, &settings, &inputs);
+            assert_eq!(got, expect, "{version} {page}");
+        };
+        check(json!("v8"), json!(10), false);
+        check(json!("v8"), json!(11), true);
+        check(json!("v8"), json!("11"), true);
+        check(json!("v8"), json!(11.0), true);
+        check(json!("v8"), json!(u64::MAX), true);
+        check(json!("v8"), json!("junk"), false);
+        check(json!("v8"), json!(null), false);
+        check(json!("v2"), json!(11), false);
+    }
+}

@@ -1,0 +1,161 @@
+//! Sends a request as it was built, and says what the answer means.
+
+mod body;
+mod credentials;
+mod fault;
+mod hops;
+mod retry_after;
+mod rules;
+mod wire;
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use velodrome_spec::connector::{AuthDef, ErrorAction, MethodDef};
+use velodrome_types::Timestamp;
+
+pub(crate) use body::read_at_most;
+pub(crate) use fault::{refused_address, told};
+
+use crate::connect::Connect;
+use crate::connection::Connection;
+use crate::error::RequestError;
+use crate::oauth::TokenSet;
+use crate::request::HttpRequest;
+use hops::{Answer, Leaving};
+
+/// How a request is sent.
+#[derive(Clone, Debug)]
+pub struct SendOptions {
+    /// How long one attempt may take, from its leaving to the last byte of the answer. Waiting for a
+    /// place among the connection's requests, and signing in, do not count.
+    pub timeout: Duration,
+    /// Sent as `Idempotency-Key` with every verb but GET and HEAD.
+    pub idempotency_key: Option<String>,
+}
+
+/// An answer.
+#[derive(Clone)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The status in words.
+    pub reason: String,
+    /// Header names in lower case with their values, in the order they came.
+    pub headers: Vec<(String, String)>,
+    /// The body, decompressed. Empty where the verdict is `Empty`.
+    pub body: Bytes,
+    /// The other side's clock, from `Date`.
+    pub date: Option<Timestamp>,
+    /// Where the answer came from, after redirects: without query and credentials.
+    pub url_shown: String,
+    /// How long the last attempt took.
+    pub millis: u64,
+    /// What it means.
+    pub verdict: Verdict,
+}
+
+/// What an answer means that is no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Read it.
+    Ok,
+    /// No records, no more.
+    Empty,
+    /// The paging token is void: begin again at the first page, dropping repeats.
+    RestartPaging,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("url_shown", &self.url_shown)
+            .field("body_bytes", &self.body.len())
+            .field("millis", &self.millis)
+            .field("verdict", &self.verdict)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connect {
+    /// Sends a request with the connection's credentials and judges the answer by the method's error
+    /// rules, then the connector's, then the usual ones.
+    ///
+    /// Credentials go to the connector's own hosts and to those of the setting `hosts`; a URL
+    /// elsewhere is asked without them. `RefreshThenRetry` refreshes and sends once more; a second
+    /// refusal goes on to the next rule.
+    pub async fn send(
+        &self,
+        connection: &Connection,
+        method: &MethodDef,
+        request: &HttpRequest,
+        how: SendOptions,
+    ) -> Result<Response, RequestError> {
+        let _slot = self.slot(connection).await;
+        let mut tokens = self.tokens_for(connection, None).await?;
+        let mut may_refresh = tokens.is_some();
+        loop {
+            let answer = self
+                .attempt(connection, request, tokens.as_ref(), &how)
+                .await?;
+            let action = rules::judge(
+                answer.status,
+                &answer.body,
+                method,
+                &connection.def,
+                may_refresh,
+            );
+            if !matches!(action, Some(ErrorAction::RefreshThenRetry)) {
+                return rules::outcome(answer, action, connection, request, self.now());
+            }
+            let stale = tokens.map(|tokens| tokens.access_token);
+            tokens = self.tokens_for(connection, stale.as_deref()).await?;
+            may_refresh = false;
+        }
+    }
+
+    /// Sends a request with the connection's credentials and gives whatever is answered: no rule
+    /// judges it, the verdict is always `Ok`. For scripts that ask by themselves.
+    pub async fn fetch(
+        &self,
+        connection: &Connection,
+        request: &HttpRequest,
+        how: SendOptions,
+    ) -> Result<Response, RequestError> {
+        let _slot = self.slot(connection).await;
+        let tokens = self.tokens_for(connection, None).await?;
+        let answer = self
+            .attempt(connection, request, tokens.as_ref(), &how)
+            .await?;
+        Ok(answer.into_response(Verdict::Ok))
+    }
+
+    async fn tokens_for(
+        &self,
+        connection: &Connection,
+        stale: Option<&str>,
+    ) -> Result<Option<TokenSet>, RequestError> {
+        match &connection.def.auth {
+            AuthDef::OAuth2(_) => Ok(Some(self.fresh_tokens(connection, stale).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        connection: &Connection,
+        request: &HttpRequest,
+        tokens: Option<&TokenSet>,
+        how: &SendOptions,
+    ) -> Result<Answer, RequestError> {
+        let leaving = Leaving {
+            wire: wire::write(request, how.idempotency_key.as_deref())?,
+            signer: credentials::Signer::new(connection, tokens)?,
+            deadline: Instant::now() + how.timeout,
+        };
+        self.follow(leaving).await
+    }
+}

@@ -1,0 +1,122 @@
+//! What an answer means: the method's rules, the connector's, then the usual ones (SPEC §6). Pure.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use velodrome_spec::connector::{ConnectorDef, ErrorAction, ErrorRule, MethodDef};
+use velodrome_types::{Json, Timestamp};
+
+use super::hops::Answer;
+use super::{Response, Verdict, retry_after};
+use crate::connection::Connection;
+use crate::error::{ErrorKind, RequestError};
+use crate::request::HttpRequest;
+
+/// The first rule that matches; `None` leaves it to the status. Without `may_refresh` a rule to
+/// refresh is passed over, so that what stands after it decides.
+pub(super) fn judge<'a>(
+    status: u16,
+    body: &[u8],
+    method: &'a MethodDef,
+    connector: &'a ConnectorDef,
+    may_refresh: bool,
+) -> Option<&'a ErrorAction> {
+    let good = (200..300).contains(&status);
+    let mut read: Option<Option<String>> = None;
+    let mut code_is = |wanted: &[String]| {
+        let code = read.get_or_insert_with(|| code_of(body));
+        code.as_ref().is_some_and(|code| wanted.contains(code))
+    };
+    let mut matches = |rule: &&ErrorRule| {
+        let status_fits = match rule.status.as_slice() {
+            [] => !good,
+            wanted => wanted.iter().any(|wanted| wanted.matches(status)),
+        };
+        status_fits && (rule.code.is_empty() || code_is(&rule.code))
+    };
+    method
+        .errors
+        .iter()
+        .chain(&connector.errors)
+        .filter(|rule| may_refresh || rule.action != ErrorAction::RefreshThenRetry)
+        .find(|rule| matches(rule))
+        .map(|rule| &rule.action)
+}
+
+/// The body's top-level `code`, a text or a number.
+fn code_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Coded<'a> {
+        #[serde(borrow)]
+        code: Option<&'a RawValue>,
+    }
+    let coded: Coded<'_> = serde_json::from_slice(body).ok()?;
+    match serde_json::from_str(coded.code?.get()).ok()? {
+        Json::String(code) => Some(code),
+        Json::Number(code) => Some(code.to_string()),
+        _ => None,
+    }
+}
+
+/// The answer, or the error it is.
+pub(super) fn outcome(
+    answer: Answer,
+    action: Option<&ErrorAction>,
+    connection: &Connection,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<Response, RequestError> {
+    let kind = match action {
+        Some(ErrorAction::Empty) => return Ok(answer.into_response(Verdict::Empty)),
+        Some(ErrorAction::RestartPaging) => {
+            return Ok(answer.into_response(Verdict::RestartPaging));
+        }
+        None if (200..300).contains(&answer.status) => {
+            return Ok(answer.into_response(Verdict::Ok));
+        }
+        Some(ErrorAction::Fail | ErrorAction::Reconnect) => ErrorKind::Permanent,
+        Some(ErrorAction::Retry | ErrorAction::Wait(_)) => ErrorKind::Transient,
+        Some(ErrorAction::RefreshThenRetry) | None => match answer.status {
+            408 | 425 | 429 | 500..=599 => ErrorKind::Transient,
+            _ => ErrorKind::Permanent,
+        },
+    };
+    let error = match action {
+        Some(ErrorAction::Reconnect) => {
+            let why = format!("was refused by the API (status {})", answer.status);
+            RequestError::needs_connection(connection.id.as_str(), &why)
+        }
+        _ => RequestError::new(kind, "request.status", message(&answer, request)),
+    };
+    let asked = answer
+        .header("retry-after")
+        .and_then(|text| retry_after::parse(text, answer.date(), now));
+    Err(RequestError {
+        status: Some(answer.status),
+        headers: answer.header_list(),
+        retry_after: asked.filter(|_| kind == ErrorKind::Transient),
+        gaps: match action {
+            Some(ErrorAction::Wait(gaps)) if !gaps.is_empty() => Some(gaps.clone()),
+            _ => None,
+        },
+        body: {
+            let kept = answer.body.len().min(RequestError::BODY_LIMIT);
+            Some(answer.body.slice(..kept))
+        },
+        ..error
+    })
+}
+
+fn message(answer: &Answer, request: &HttpRequest) -> String {
+    let code = code_of(&answer.body)
+        .map(|code| {
+            let shown: String = code.chars().take(80).flat_map(char::escape_debug).collect();
+            format!(", code `{shown}`")
+        })
+        .unwrap_or_default();
+    let reason = answer.reason();
+    let space = if reason.is_empty() { "" } else { " " };
+    format!(
+        "{} `{}` was answered with {}{space}{reason}{code}",
+        request.verb, answer.shown, answer.status
+    )
+}

@@ -1,0 +1,111 @@
+//! A built request as it goes over the wire: URL with query, checked headers, body bytes.
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+use velodrome_types::Json;
+
+use crate::error::RequestError;
+use crate::eval::text_of;
+use crate::request::{HttpRequest, add_query, checked_header, parse_target};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A request, ready to leave but for credentials.
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub(super) verb: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+}
+
+impl Wire {
+    /// Whether asking twice is as good as once.
+    pub(super) fn is_safe(&self) -> bool {
+        is_safe(&self.verb)
+    }
+}
+
+pub(super) fn is_safe(verb: &Method) -> bool {
+    matches!(*verb, Method::GET | Method::HEAD)
+}
+
+/// Checks a request and writes it. It may come from a store or have passed a script, so everything is
+/// looked at again.
+pub(super) fn write(
+    request: &HttpRequest,
+    idempotency_key: Option<&str>,
+) -> Result<Wire, RequestError> {
+    let verb = Method::from_bytes(request.verb.to_ascii_uppercase().as_bytes())
+        .ok()
+        .filter(|verb| !matches!(*verb, Method::CONNECT | Method::TRACE))
+        .ok_or_else(|| {
+            RequestError::permanent("request.bad_verb", "the request's verb is none of HTTP's")
+        })?;
+    let mut url = parse_target(&request.url)?;
+    add_query(&mut url, &request.query)?;
+    url.set_fragment(None);
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        if let Some((name, value)) = checked_header(name, value)? {
+            headers.insert(name, value);
+        }
+    }
+    let body = request
+        .body
+        .as_ref()
+        .map(|body| body_bytes(body, &mut headers))
+        .transpose()?;
+    if let Some(key) = idempotency_key
+        && !is_safe(&verb)
+        && !headers.contains_key(IDEMPOTENCY_KEY)
+        && let Some((name, value)) = checked_header(IDEMPOTENCY_KEY.as_str(), &Json::from(key))?
+    {
+        headers.insert(name, value);
+    }
+    Ok(Wire {
+        verb,
+        url,
+        headers,
+        body,
+    })
+}
+
+/// JSON; a form if the headers say so; a text as it stands under any other type.
+fn body_bytes(body: &Json, headers: &mut HeaderMap) -> Result<Bytes, RequestError> {
+    let bad = |why: String| RequestError::permanent("request.bad_body", why);
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|kind| {
+            kind.split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        });
+    match (kind.as_deref(), body) {
+        (None, _) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        (Some(kind), _) if kind == "application/json" || kind.ends_with("+json") => {}
+        (Some("application/x-www-form-urlencoded"), Json::Object(fields)) => {
+            let pairs: Vec<(&str, String)> = fields
+                .iter()
+                .filter_map(|(name, value)| Some((name.as_str(), text_of(value)?)))
+                .collect();
+            return serde_urlencoded::to_string(pairs)
+                .map(Bytes::from)
+                .map_err(|error| bad(format!("the body is no form: {error}")));
+        }
+        (Some(_), Json::String(text)) => return Ok(Bytes::from(text.clone())),
+        (Some(kind), _) => {
+            return Err(bad(format!("a body of the type `{kind}` must be a text")));
+        }
+    }
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .map_err(|error| bad(format!("the body cannot be written: {error}")))
+}

@@ -1,0 +1,331 @@
+//! Acceptance of a request from outside: parse, fields, idempotency, place, `after_webhook`, commit.
+//!
+//! The answer 202 is given when the run is durable, never before (SPEC §5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use velodrome_core::{Acceptance, Admission, Delivery, Finish, Run, State, accept_first_lap};
+use velodrome_spec::Plan;
+use velodrome_store::{CommitError, IdempotencyRow};
+use velodrome_types::{CycleId, CycleState, Json, JsonMap};
+
+use crate::actor::Actor;
+use crate::api::{BodyFormat, HookAnswer, HookRequest, Problem};
+use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
+use crate::registry::{LapRequest, ToLoop};
+use crate::shared::Shared;
+use crate::unit::Making;
+use crate::webhook::{self, Ids, Received};
+
+/// How long an answer is remembered for its idempotency key, where the webhook says nothing else.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// What `Retry-After` says when the queue is full, in seconds: a loop may end any moment.
+const QUEUE_RETRY: &str = "5";
+
+/// Answers a webhook request.
+pub(crate) async fn receive(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAnswer, Problem> {
+    if shared.draining.is_cancelled() {
+        return Err(Problem::new(503, "server.shutting_down", "the server is shutting down: send it again in a moment"));
+    }
+    let plan = webhook_plan(shared, &request)?;
+    let handoff = match request.headers.shift_remove(HANDOFF_HEADER) {
+        Some(Json::String(value)) => Some(
+            SignedOrigin::verify(&value, shared.handoff_key())
+                .ok_or_else(|| Problem::new(401, "handoff.signature", "the hand-off header was not signed by this server"))?,
+        ),
+        _ => None,
+    };
+    let body = parse(&request)?;
+    let delivery = Delivery { body, headers: request.headers, query: request.query };
+    if let Some(origin) = handoff.filter(|origin| shared.is_loop_of(origin, &plan.cycle)) {
+        return lap(shared, origin, delivery).await;
+    }
+    match shared.state_of(&plan.cycle) {
+        CycleState::Running | CycleState::Paused => {}
+        state => return Err(not_taking(&plan.cycle, state)),
+    }
+    let now = shared.clock.now();
+    let ids = Ids { run: crate::random::run_id(now), loop_id: crate::random::loop_id(now) };
+    let mut making = Making::default();
+    let key = Key::of(&plan, request.idempotency_key, &request.body, &delivery.body);
+    let delivery = match webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now)? {
+        Received::Passed(delivery, overlay) => {
+            making.overlay = overlay;
+            delivery
+        }
+        Received::Answered { status, body, .. } => {
+            let answer = HookAnswer { status, headers: Vec::new(), body };
+            return remember_only(shared, key, answer).await;
+        }
+    };
+    if let Some(key) = &key
+        && let Some(known) = key.known(shared)?
+    {
+        return Ok(known);
+    }
+    let accepting = Accepting { shared, plan, ids, delivery, key };
+    accepting.accept(making).await
+}
+
+fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Problem> {
+    let unknown = || {
+        Problem::new(
+            404,
+            "webhook.unknown",
+            format!("no cycle has the webhook `/hooks/{}`: `velodrome cycle list` shows them", request.cycle),
+        )
+    };
+    let plan = shared.target_plan(&CycleId::from(request.cycle.as_str()), false).map_err(|problem| {
+        if problem.status == 404 { unknown() } else { problem }
+    })?;
+    match &request.step {
+        Some(step) if *step != plan.step(plan.trigger).id.as_str() => Err(unknown()),
+        _ => Ok(plan),
+    }
+}
+
+/// Why a cycle takes nothing from outside.
+pub(crate) fn not_taking(cycle: &CycleId, state: CycleState) -> Problem {
+    let (code, what) = match state {
+        CycleState::NeedsConnection => (
+            "cycle.needs_connection",
+            format!("cycle `{cycle}` needs a connection signed in: `velodrome cycle show {cycle}` says which"),
+        ),
+        CycleState::Invalid => {
+            ("cycle.invalid", format!("the file of cycle `{cycle}` has errors: run `velodrome check`"))
+        }
+        CycleState::Finishing => {
+            ("cycle.stopped", format!("cycle `{cycle}` is finishing: `velodrome cycle start {cycle}` starts it"))
+        }
+        _ => ("cycle.stopped", format!("cycle `{cycle}` is stopped: `velodrome cycle start {cycle}` starts it")),
+    };
+    Problem::new(409, code, what)
+}
+
+fn parse(request: &HookRequest) -> Result<Json, Problem> {
+    let bad = |why: String| Problem::new(400, "webhook.bad_body", why);
+    match request.format {
+        BodyFormat::Json => serde_json::from_slice(&request.body).map_err(|error| bad(format!("the body is not JSON: {error}"))),
+        BodyFormat::Form => {
+            let start = request.body.iter().find(|byte| !byte.is_ascii_whitespace());
+            if start == Some(&b'{') && let Ok(value @ Json::Object(_)) = serde_json::from_slice(&request.body) {
+                return Ok(value);
+            }
+            let text = std::str::from_utf8(&request.body)
+                .map_err(|_| bad("the body is neither JSON nor a form in UTF-8".to_owned()))?;
+            let mut fields = JsonMap::new();
+            for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+                if start == Some(&b'{') {
+                    return Err(bad("the body begins like JSON but is not: check its quotes".to_owned()));
+                }
+                fields.insert(name.into_owned(), Json::String(value.into_owned()));
+            }
+            Ok(Json::Object(fields))
+        }
+    }
+}
+
+async fn lap(shared: &Arc<Shared>, origin: SignedOrigin, delivery: Delivery) -> Result<HookAnswer, Problem> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let loop_id = origin.loop_id;
+    let request = ToLoop::Lap(Box::new(LapRequest { origin, delivery, answer }));
+    shared.tell(loop_id, request).await;
+    answered.await.unwrap_or_else(|_| Err(Problem::new(409, "handoff.run_over", "the loop that posts has ended")))
+}
+
+/// An idempotency key with what it came with.
+struct Key {
+    hook: String,
+    key: String,
+    body_hash: [u8; 32],
+    within: Duration,
+}
+
+impl Key {
+    fn of(plan: &Plan, header: Option<String>, raw: &[u8], body: &Json) -> Option<Self> {
+        let dedupe = webhook::trigger(plan).and_then(|webhook| webhook.dedupe.as_ref());
+        let (key, within) = match (header, dedupe) {
+            (Some(key), _) => (format!("key/{key}"), REMEMBERED),
+            (None, Some((field, within))) => match body.get(field) {
+                None | Some(Json::Null) => return None,
+                Some(value) => (format!("{field}/{value}"), *within),
+            },
+            (None, None) => return None,
+        };
+        Some(Self { hook: plan.cycle.to_string(), key, body_hash: Sha256::digest(raw).into(), within })
+    }
+
+    /// The remembered answer; refused where the key came with another body.
+    fn known(&self, shared: &Shared) -> Result<Option<HookAnswer>, Problem> {
+        let now = shared.clock.now();
+        let row = shared.store.answer(&self.hook, &self.key, now).map_err(|error| unreadable(&error))?;
+        match row {
+            None => Ok(None),
+            // A dedupe field names the delivery; what else stands in the body may differ.
+            Some(row) if row.body_hash != self.body_hash && self.key.starts_with("key/") => Err(Problem::new(
+                422,
+                "webhook.key_reused",
+                "the `Idempotency-Key` was used with another body: use a new key for a new request",
+            )),
+            Some(row) => Ok(Some(replayed(&row))),
+        }
+    }
+
+    fn row(&self, answer: &HookAnswer, now: velodrome_types::Timestamp) -> IdempotencyRow {
+        IdempotencyRow {
+            hook: self.hook.clone(),
+            key: self.key.clone(),
+            body_hash: self.body_hash,
+            status: answer.status,
+            answer: answer.body.to_string().into_bytes(),
+            expires: now.plus(self.within),
+        }
+    }
+}
+
+/// A remembered answer, marked as such.
+pub(crate) fn replayed(row: &IdempotencyRow) -> HookAnswer {
+    HookAnswer {
+        status: row.status,
+        headers: vec![("idempotency-replayed", "true".to_owned())],
+        body: serde_json::from_slice(&row.answer).unwrap_or(Json::Null),
+    }
+}
+
+/// What an accepted run's caller is told.
+pub(crate) fn accepted_answer(shared: &Shared, run: &Run) -> HookAnswer {
+    let ignored = matches!(run.state, State::Finished { how: Finish::Ignored });
+    let body = serde_json::json!({
+        "run": run.id, "cycle": run.cycle, "loop": run.loop_id, "lap": run.lap,
+        "status": if ignored { "ignored" } else { "accepted" },
+    });
+    let location = format!("{}/api/v1/runs/{}", shared.service_url, run.id);
+    HookAnswer { status: if ignored { 200 } else { 202 }, headers: vec![("location", location)], body }
+}
+
+fn unreadable(error: &velodrome_store::StoreError) -> Problem {
+    Problem::new(503, "store.unavailable", error.to_string())
+}
+
+/// What a commit's failure is to the caller.
+pub(crate) fn uncommitted(error: CommitError) -> Problem {
+    match error {
+        CommitError::Storage { code, message } => {
+            let mut problem = Problem::new(500, "webhook.script_failed", message);
+            problem.more.insert("script_code".to_owned(), Json::from(code));
+            problem
+        }
+        CommitError::Refused(why) => {
+            Problem::new(503, "store.unavailable", format!("the disk refuses writes: {why}"))
+        }
+        other => Problem::new(503, "store.unavailable", other.to_string()),
+    }
+}
+
+async fn remember_only(shared: &Shared, key: Option<Key>, answer: HookAnswer) -> Result<HookAnswer, Problem> {
+    let Some(key) = key.filter(|_| answer.status < 500) else { return Ok(answer) };
+    if let Some(known) = key.known(shared)? {
+        return Ok(known);
+    }
+    let now = shared.clock.now();
+    let mut making = Making::default();
+    making.remember(key.row(&answer, now), now);
+    match shared.commit(making, None).await {
+        Ok(()) => Ok(answer),
+        Err(CommitError::Conflict(_)) => Ok(key.known(shared)?.unwrap_or(answer)),
+        Err(error) => Err(uncommitted(error)),
+    }
+}
+
+/// A request on its last stretch: place, `after_webhook`, commit.
+struct Accepting<'a> {
+    shared: &'a Arc<Shared>,
+    plan: Arc<Plan>,
+    ids: Ids,
+    delivery: Delivery,
+    key: Option<Key>,
+}
+
+impl Accepting<'_> {
+    async fn accept(self, mut making: Making) -> Result<HookAnswer, Problem> {
+        let shared = self.shared;
+        let plan = &self.plan;
+        let now = shared.clock.now();
+        let admission = shared.cycles.admit(&plan.cycle, plan.concurrency, Some(plan.queue_limit));
+        if admission == Admission::Full {
+            let mut problem = Problem::new(
+                429,
+                "cycle.queue_full",
+                format!("{} loops of cycle `{}` are queued already: send it again later", plan.queue_limit, plan.cycle),
+            );
+            problem.more.insert("retry_after".to_owned(), Json::from(QUEUE_RETRY));
+            return Err(problem);
+        }
+        let withdraw = Withdraw { shared, cycle: &plan.cycle, admission, armed: true };
+        let placed = admission == Admission::Start;
+        let ids = (self.ids.run, self.ids.loop_id);
+        let acceptance = accept_first_lap(plan, ids, self.delivery.clone(), None, placed, now);
+        making.accepted(&acceptance, plan);
+        let Acceptance { run, looped, .. } = acceptance;
+        let (run, looped, action) = if placed {
+            let moved = webhook::enter(shared, plan, run, looped, &self.delivery, &mut making, now)
+                .map_err(|failure| webhook::script_failed(&failure))?;
+            making.moved(moved)
+        } else {
+            (run, looped, None)
+        };
+        let answer = accepted_answer(shared, &run);
+        if let Some(key) = &self.key {
+            making.remember(key.row(&answer, now), now);
+        }
+        let (_, inbox) = shared.registry.reach(looped.id);
+        if let Err(error) = shared.commit(making, None).await {
+            shared.registry.remove(looped.id);
+            if let (CommitError::Conflict(_), Some(key)) = (&error, &self.key)
+                && let Some(known) = key.known(shared)?
+            {
+                return Ok(known);
+            }
+            return Err(uncommitted(error));
+        }
+        withdraw.disarm();
+        let over = looped.status.is_final();
+        if over || action.is_none() {
+            shared.registry.remove(looped.id);
+            if over {
+                shared.loop_ended(&looped.cycle, true);
+            } else if !placed {
+                // A place may have become free between the admission and the commit.
+                shared.begin_next(&plan.cycle);
+            }
+        } else if let Some(inbox) = inbox {
+            let task = Actor::accepted(Arc::clone(shared), looped, run, Arc::clone(plan), action);
+            task.start(inbox);
+        }
+        Ok(answer)
+    }
+}
+
+/// Gives a place back unless the commit happened; also where the caller went away meanwhile.
+struct Withdraw<'a> {
+    shared: &'a Shared,
+    cycle: &'a CycleId,
+    admission: Admission,
+    armed: bool,
+}
+
+impl Withdraw<'_> {
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.shared.cycles.withdraw(self.cycle, self.admission);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A hand-off in process: the next run's acceptance and this step's outcome are one commit (SPEC §7).
+//!
+//! No socket is involved; fields are checked, both webhook handlers run, and the step sees the status
+//! and the body that an HTTP caller would.
+
+use std::sync::Arc;
+
+use velodrome_core::{
+    Acceptance, Action, Admission, Delivery, FailureKind, Finish, Input, Loop, Origin, Run, Scope, SendAnswer, State,
+    StepFailure, accept_first_lap, accept_next_lap, evaluate_map, may_begin_lap, may_hop, preview,
+};
+use velodrome_script::Vars;
+use velodrome_spec::Plan;
+use velodrome_spec::plan::{SendStep, Step, StepKind};
+use velodrome_types::{Code, Json, JsonMap, RunId};
+
+use super::commit::Begins;
+use super::{Actor, Left, is_inside};
+use crate::api::Problem;
+use crate::handlers::Caller;
+use crate::unit::Making;
+use crate::webhook::{self, Ids, Received};
+
+/// A hand-off under way.
+struct Posting<'a> {
+    plan: &'a Arc<Plan>,
+    run: &'a Run,
+    step: &'a Step,
+    send: &'a SendStep,
+}
+
+impl Actor {
+    /// Whether the action is a hand-off that may go into the commit that is being made.
+    pub(super) fn may_hand_off(&self, plan: &Plan, action: &Action) -> bool {
+        is_inside(plan, action) && !self.shared.draining.is_cancelled() && self.stopping.is_empty()
+    }
+
+    /// A hand-off whose commit is its own.
+    pub(super) async fn hand_off_alone(&mut self, id: RunId, action: Action) -> Result<(), Left> {
+        let Some(active) = self.runs.get(&id) else { return Ok(()) };
+        let plan = Arc::clone(&active.plan);
+        let before = (active.run.clone(), self.looped.clone());
+        let mut making = Making::default();
+        making.expect_fence(id, active.committed);
+        let (run, looped) = before.clone();
+        self.follow(plan, run, looped, Some(action), making, before).await
+    }
+
+    /// Performs a hand-off into the commit that is being made.
+    pub(super) fn hand_off(
+        &mut self,
+        plan: &Arc<Plan>,
+        run: Run,
+        looped: Loop,
+        action: Action,
+        making: &mut Making,
+        begins: &mut Begins,
+    ) -> (Run, Loop, Option<Action>) {
+        let (Action::Send { step, fence, .. } | Action::List { step, fence, .. }) = &action;
+        let fence = *fence;
+        let Some(step) = plan.find(step.as_str()).map(|ix| plan.step(ix)) else {
+            return (run, looped, Some(action));
+        };
+        let StepKind::Send(send) = &step.kind else { return (run, looped, Some(action)) };
+        let posting = Posting { plan, run: &run, step, send };
+        // A failed hand-off leaves nothing behind: neither its handlers' writes nor a place.
+        let saved = making.overlay.clone();
+        let mut next = Making { overlay: making.take_overlay(), ..Making::default() };
+        let mut next_looped = looped.clone();
+        let input = match self.post(&posting, fence, &mut next, &mut next_looped, begins) {
+            Ok(input) => input,
+            Err(failure) => {
+                next = Making { overlay: saved, ..Making::default() };
+                next_looped = looped;
+                Input::Failed { fence, failure: *failure }
+            }
+        };
+        making.overlay = std::mem::take(&mut next.overlay);
+        let moved = self.advance(plan, run, next_looped, input).expect("the fence is the action's own");
+        let moved = making.moved(moved);
+        making.append(next);
+        moved
+    }
+
+    fn post(
+        &mut self,
+        posting: &Posting<'_>,
+        fence: u64,
+        next: &mut Making,
+        looped: &mut Loop,
+        begins: &mut Begins,
+    ) -> Result<Input, Box<StepFailure>> {
+        let target = posting.send.target.as_ref().expect("only a hand-off comes here");
+        let now = self.shared.clock.now();
+        let mut logs = Vec::new();
+        let delivery = self.deliver(posting, next, &mut logs)?;
+        let own = target.cycle == posting.plan.cycle;
+        let to = self.shared.target_plan(&target.cycle, own).map_err(refused)?;
+        let own_trigger = target.step.as_ref().is_none_or(|step| *step == to.step(to.trigger).id);
+        if !own_trigger {
+            return Err(refused(Problem::new(404, "webhook.unknown", format!("`{}` has no such webhook", target.cycle))));
+        }
+        if own {
+            may_begin_lap(posting.plan, looped, posting.run).map_err(Box::new)?;
+        } else {
+            may_hop(posting.plan, posting.run).map_err(Box::new)?;
+        }
+        let ids = Ids {
+            run: crate::random::run_id(now),
+            loop_id: if own { looped.id } else { crate::random::loop_id(now) },
+        };
+        let overlay = next.take_overlay();
+        let (delivery, overlay) =
+            match webhook::receive(&self.shared, &to, ids, delivery, overlay, now).map_err(refused)? {
+                Received::Passed(delivery, overlay) => (delivery, overlay),
+                Received::Answered { status, body, .. } if status < 400 => {
+                    let answer = SendAnswer { status, body, own, url: target.cycle.to_string(), logs, ..Default::default() };
+                    return Ok(Input::Sent { fence, answer });
+                }
+                Received::Answered { status, body, .. } => {
+                    let mut problem = Problem::new(status, "handoff.refused", "before_webhook refused the request");
+                    problem.more.insert("body".to_owned(), body);
+                    return Err(refused(problem));
+                }
+            };
+        next.overlay = overlay;
+        let shown = preview(&delivery.body, &posting.plan.log);
+        let origin = Origin::of(posting.run);
+        let (status, accepted) = if own {
+            let acceptance = accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
+            let entered = self.enter(&to, acceptance, &delivery, next)?;
+            *looped = entered.1.clone();
+            let status = status_of(&entered.0);
+            let told = (entered.0.id, entered.0.loop_id, entered.0.lap, shown);
+            begins.own.push((entered.0, to, entered.2));
+            (status, told)
+        } else {
+            let admission = self.shared.cycles.admit(&to.cycle, to.concurrency, None);
+            begins.admitted.push((to.cycle.clone(), admission));
+            let placed = admission == Admission::Start;
+            let acceptance =
+                accept_first_lap(&to, (ids.run, ids.loop_id), delivery.clone(), Some(origin), placed, now);
+            let told = (acceptance.run.id, acceptance.run.loop_id, acceptance.run.lap, shown);
+            let mut status = 202;
+            if placed {
+                match self.enter(&to, acceptance, &delivery, next) {
+                    Ok((run, other, action)) => {
+                        status = status_of(&run);
+                        begins.others.push((other, run, to, action));
+                    }
+                    Err(failure) => {
+                        begins.admitted.pop();
+                        self.shared.cycles.withdraw(&to.cycle, admission);
+                        return Err(failure);
+                    }
+                }
+            } else {
+                next.accepted(&acceptance, &to);
+            }
+            (status, told)
+        };
+        let body = serde_json::json!({
+            "run": accepted.0, "cycle": target.cycle, "loop": accepted.1, "lap": accepted.2,
+            "status": if status == 200 { "ignored" } else { "accepted" },
+        });
+        let answer = SendAnswer {
+            status,
+            url: target.cycle.to_string(),
+            body,
+            handoff: Some(accepted),
+            own,
+            logs,
+            ..SendAnswer::default()
+        };
+        Ok(Input::Sent { fence, answer })
+    }
+
+    /// Runs the accepted run's `after_webhook` and its first steps. A throw before the answer is 500
+    /// to the caller, and nothing is accepted.
+    fn enter(
+        &self,
+        to: &Arc<Plan>,
+        acceptance: Acceptance,
+        delivery: &Delivery,
+        next: &mut Making,
+    ) -> Result<(Run, Loop, Option<Action>), Box<StepFailure>> {
+        let now = self.shared.clock.now();
+        next.accepted(&acceptance, to);
+        let Acceptance { run, looped, .. } = acceptance;
+        let moved = webhook::enter(&self.shared, to, run, looped, delivery, next, now)
+            .map_err(|failure| refused(webhook::script_failed(&failure)))?;
+        Ok(next.moved(moved))
+    }
+
+    /// Builds what is posted: the mapped fields, and what `before_action` makes of them.
+    fn deliver(
+        &self,
+        posting: &Posting<'_>,
+        next: &mut Making,
+        logs: &mut Vec<String>,
+    ) -> Result<Delivery, Box<StepFailure>> {
+        let Posting { plan, run, step, send } = posting;
+        let scope = Scope { plan, run, statics: &*self.shared };
+        let failed = |error: velodrome_core::EvalError| {
+            Box::new(StepFailure::permanent(error.code(), error.to_string()))
+        };
+        let mut delivery = Delivery {
+            body: Json::Object(evaluate_map(&send.map, scope).map_err(failed)?),
+            headers: evaluate_map(&send.headers, scope).map_err(failed)?,
+            query: evaluate_map(&send.query, scope).map_err(failed)?,
+        };
+        if step.handles("before_action") {
+            let vars = Vars {
+                method_request: delivery.body,
+                method_request_headers: delivery.headers,
+                method_request_parameters: delivery.query,
+                method_endpoint: send.target.as_ref().map(|target| self.shared.hook_url_for(target)).unwrap_or_default(),
+                ..Vars::default()
+            };
+            let now = self.shared.clock.now();
+            let caller = Caller { plan, step, run: run.id, loop_id: run.loop_id, now };
+            let called = self.shared.handlers.call(caller, "before_action", vars, next.take_overlay())?;
+            next.overlay = called.overlay;
+            next.foreign_reads(plan, run, &step.id, called.foreign, now);
+            logs.extend(called.logs);
+            if !called.passed {
+                return Err(Box::new(StepFailure {
+                    logs: std::mem::take(logs),
+                    ..StepFailure::permanent(
+                        Code::new("script.aborted"),
+                        "before_action returned false: the request was not sent",
+                    )
+                }));
+            }
+            delivery = Delivery {
+                body: called.vars.method_request,
+                headers: called.vars.method_request_headers,
+                query: called.vars.method_request_parameters,
+            };
+        }
+        delivery.headers = delivery
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect::<JsonMap>();
+        Ok(delivery)
+    }
+}
+
+fn status_of(run: &Run) -> u16 {
+    if matches!(run.state, State::Finished { how: Finish::Ignored }) { 200 } else { 202 }
+}
+
+/// A refusal as the posting step sees it: what an HTTP caller would be answered.
+pub(super) fn refused(problem: Problem) -> Box<StepFailure> {
+    let transient = matches!(problem.status, 429 | 500..=599);
+    Box::new(StepFailure {
+        kind: if transient { FailureKind::Transient } else { FailureKind::Permanent },
+        status: Some(problem.status),
+        body: serde_json::to_value(&problem).ok(),
+        ..StepFailure::permanent(problem.code.clone(), format!("the webhook answered {}: {}", problem.status, problem.detail))
+    })
+}

@@ -1,0 +1,166 @@
+//! The first lap of a queued loop, and a lap that came as a real request.
+
+use std::sync::Arc;
+
+use velodrome_core::{Acceptance, Action, Delivery, Input, Loop, Run, State, accept_next_lap, may_begin_lap};
+use velodrome_spec::Plan;
+use velodrome_store::IdempotencyRow;
+use velodrome_types::{Event, Level, LoopStatus, RunId};
+
+use super::{Actor, Left};
+use crate::accept::{REMEMBERED, accepted_answer, replayed};
+use crate::api::{HookAnswer, Problem};
+use crate::handoff::SignedOrigin;
+use crate::registry::{Beginning, LapRequest};
+use crate::unit::Making;
+use crate::webhook::{self, Ids, Received};
+
+/// A lap that has been accepted, to be committed.
+type Lap = (Run, Loop, Arc<Plan>, Option<Action>);
+
+impl Actor {
+    /// The loop has its place: `after_webhook` runs now.
+    pub(super) async fn begin_first_lap(&mut self, mut beginning: Beginning) -> Result<(), Left> {
+        let queued = self.runs.iter().find(|(_, active)| matches!(active.run.state, State::Queued { .. }));
+        let Some((id, plan)) = queued.map(|(id, active)| (*id, Arc::clone(&active.plan))) else {
+            // It was stopped or purged meanwhile: the place goes to the next.
+            return Ok(());
+        };
+        let begun = self.begin_run(id, plan).await;
+        beginning.taken = begun.is_ok();
+        begun
+    }
+
+    async fn begin_run(&mut self, id: RunId, plan: Arc<Plan>) -> Result<(), Left> {
+        let run = self.runs[&id].run.clone();
+        let State::Queued { delivery } = run.state.clone() else { return Ok(()) };
+        let before = (run.clone(), self.looped.clone());
+        let now = self.shared.clock.now();
+        let mut looped = self.looped.clone();
+        looped.placed = true;
+        looped.status = LoopStatus::Running;
+        let mut making = Making::default();
+        making.expect_fence(id, run.fence);
+        making.note(&plan, &run, now, Level::Debug, Event::LoopStarted, "loop started: it has its place");
+        making.note(&plan, &run, now, Level::Debug, Event::RunStarted, "run started");
+        let entered = webhook::enter(&self.shared, &plan, run.clone(), looped.clone(), &delivery, &mut making, now);
+        let transition = match entered {
+            Ok(transition) => transition,
+            Err(failure) => {
+                // After the 202: the run fails as `webhook.script_failed`.
+                let fence = run.fence;
+                let mut failure = *failure;
+                failure.message = format!("{} ({})", failure.message, failure.code);
+                failure.code = velodrome_types::Code::new("webhook.script_failed");
+                match self.advance(&plan, run, looped, Input::Failed { fence, failure }) {
+                    Some(transition) => transition,
+                    None => return Ok(()),
+                }
+            }
+        };
+        let (run, looped, action) = making.moved(transition);
+        self.follow(plan, run, looped, action, making, before).await
+    }
+
+    /// `handoff: http`: the next lap came as a request. The answer follows the commit.
+    pub(super) async fn lap_by_request(&mut self, request: LapRequest) -> Result<(), Left> {
+        let LapRequest { origin, delivery, answer } = request;
+        let mut outcome = Ok(());
+        let told = match self.lap_known(&origin) {
+            Some(known) => Ok(known),
+            None => {
+                let mut making = Making::default();
+                match self.prepare_lap(&origin, delivery, &mut making) {
+                    Ok(lap) => {
+                        outcome = self.commit_lap(lap.0, making, &origin, &lap.1).await;
+                        match &outcome {
+                            Ok(()) => Ok(lap.1),
+                            Err(_) => Err(Problem::new(503, "store.unavailable", "the lap could not be stored")),
+                        }
+                    }
+                    Err(problem) => Err(problem),
+                }
+            }
+        };
+        // A caller that went away asks again and gets the remembered answer.
+        let _ = answer.send(told);
+        outcome
+    }
+
+    /// The answer that this hand-off was given before, by another attempt or before a crash.
+    fn lap_known(&self, origin: &SignedOrigin) -> Option<HookAnswer> {
+        let now = self.shared.clock.now();
+        let row = self.shared.store.answer(self.looped.cycle.as_str(), &origin.key(), now).ok()??;
+        Some(replayed(&row))
+    }
+
+    async fn commit_lap(
+        &mut self,
+        (run, looped, plan, action): Lap,
+        mut making: Making,
+        origin: &SignedOrigin,
+        told: &HookAnswer,
+    ) -> Result<(), Left> {
+        let now = self.shared.clock.now();
+        let row = IdempotencyRow {
+            hook: self.looped.cycle.to_string(),
+            key: origin.key(),
+            body_hash: [0; 32],
+            status: told.status,
+            answer: told.body.to_string().into_bytes(),
+            expires: now.plus(REMEMBERED),
+        };
+        making.remember(row, now);
+        self.shared.commit(making, None).await.map_err(|error| {
+            tracing::error!(loop_id = %self.id, %error, "a lap was not stored");
+            Left::StoreGone
+        })?;
+        // One lap hands off once: the poster's own row follows with its outcome.
+        if let Some(poster) = self.runs.get_mut(&origin.run) {
+            poster.run.handed_off = true;
+        }
+        self.looped = looped;
+        self.keep(run, plan, action);
+        Ok(())
+    }
+
+    fn prepare_lap(
+        &self,
+        origin: &SignedOrigin,
+        delivery: Delivery,
+        making: &mut Making,
+    ) -> Result<(Lap, HookAnswer), Problem> {
+        let now = self.shared.clock.now();
+        let poster = self
+            .runs
+            .get(&origin.run)
+            .ok_or_else(|| Problem::new(409, "handoff.run_over", "the run that posts has ended"))?;
+        let plan = self.shared.target_plan(&self.looped.cycle, true)?;
+        may_begin_lap(&poster.plan, &self.looped, &poster.run).map_err(|failure| Problem {
+            code: failure.code,
+            ..Problem::new(409, "handoff.refused", failure.message)
+        })?;
+        let ids = Ids { run: crate::random::run_id(now), loop_id: self.looped.id };
+        let received = webhook::receive(&self.shared, &plan, ids, delivery, making.take_overlay(), now)?;
+        let delivery = match received {
+            Received::Passed(delivery, overlay) => {
+                making.overlay = overlay;
+                delivery
+            }
+            Received::Answered { status, body, .. } => {
+                let mut problem = Problem::new(status, "handoff.refused", "before_webhook answered itself");
+                problem.more.insert("body".to_owned(), body);
+                return Err(problem);
+            }
+        };
+        let looped = self.looped.clone();
+        let acceptance = accept_next_lap(&plan, ids.run, looped, delivery.clone(), origin.origin(), now);
+        making.accepted(&acceptance, &plan);
+        let Acceptance { run, looped, .. } = acceptance;
+        let moved = webhook::enter(&self.shared, &plan, run, looped, &delivery, making, now)
+            .map_err(|failure| webhook::script_failed(&failure))?;
+        let (run, looped, action) = making.moved(moved);
+        let told = accepted_answer(&self.shared, &run);
+        Ok(((run, looped, plan, action), told))
+    }
+}

@@ -1,0 +1,263 @@
+//! The task that drives one loop.
+//!
+//! ```text
+//!   inbox ──┐                       ┌─▶ commit ─▶ perform (many at once)
+//!           ├─▶ advance ─▶ Making ──┤                 │
+//!   reports ┘        ▲              └─▶ hand-off ─────┘
+//!      ▲             └──── next lap, in the same commit
+//!      └─────────────────────────────── Report
+//! ```
+//!
+//! All moves of a loop's runs happen here, one after another, so that a loop's laps never race. It
+//! leaves memory when everything it has waits for a timer or has ended.
+
+mod commit;
+mod handoff;
+mod lap;
+mod load;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use velodrome_core::{Action, Facts, Input, Loop, Run, State, advance};
+use velodrome_spec::Plan;
+use velodrome_spec::plan::{Handoff, StepKind};
+use velodrome_types::{LoopId, RunId};
+
+use crate::perform::{Job, Report};
+use crate::registry::ToLoop;
+use crate::shared::Shared;
+use crate::unit::Making;
+
+/// A run of the loop that has not ended.
+#[derive(Debug)]
+struct Active {
+    run: Run,
+    plan: Arc<Plan>,
+    /// The fence of the row that is stored.
+    committed: u64,
+}
+
+type Performing = Pin<Box<dyn Future<Output = Report> + Send>>;
+
+/// A loop in memory.
+pub(crate) struct Actor {
+    shared: Arc<Shared>,
+    id: LoopId,
+    looped: Loop,
+    runs: BTreeMap<RunId, Active>,
+    performing: FuturesUnordered<Performing>,
+    /// Actions that stay inside and begin a commit of their own.
+    inside: VecDeque<(RunId, Action)>,
+    /// Set while the loop is to end once what is under way has been committed.
+    stopping: Vec<oneshot::Sender<()>>,
+}
+
+/// Why a loop's task ends before its loop does.
+#[derive(Debug)]
+enum Left {
+    /// The store told that the outcome of a commit is unknown, or is closed.
+    StoreGone,
+    /// The stored loop is not what the task knows.
+    Conflict,
+}
+
+impl Actor {
+    /// A loop that has just been accepted, with what it is to do.
+    pub(crate) fn accepted(
+        shared: Arc<Shared>,
+        looped: Loop,
+        run: Run,
+        plan: Arc<Plan>,
+        action: Option<Action>,
+    ) -> Self {
+        let mut actor = Self::empty(shared, looped);
+        actor.keep(run, plan, action);
+        actor
+    }
+
+    fn empty(shared: Arc<Shared>, looped: Loop) -> Self {
+        Self {
+            shared,
+            id: looped.id,
+            looped,
+            runs: BTreeMap::new(),
+            performing: FuturesUnordered::new(),
+            inside: VecDeque::new(),
+            stopping: Vec::new(),
+        }
+    }
+
+    /// Keeps a committed run and begins what it asked for.
+    fn keep(&mut self, run: Run, plan: Arc<Plan>, action: Option<Action>) {
+        let id = run.id;
+        if matches!(run.state, State::Finished { .. }) {
+            self.runs.remove(&id);
+            return;
+        }
+        let committed = run.fence;
+        self.runs.insert(id, Active { run, plan, committed });
+        if let Some(action) = action {
+            self.begin(id, action);
+        }
+    }
+
+    fn begin(&mut self, id: RunId, action: Action) {
+        let Some(active) = self.runs.get(&id) else { return };
+        if self.shared.draining.is_cancelled() {
+            // The action stands in the committed state: the next start issues it again.
+            return;
+        }
+        if is_inside(&active.plan, &action) {
+            self.inside.push_back((id, action));
+            return;
+        }
+        let (step, attempt, fence, built) = match action {
+            Action::List { step, attempt, fence } => (step, attempt, fence, None),
+            Action::Send { step, attempt, fence, built } => (step, attempt, fence, built),
+        };
+        let Some(ix) = active.plan.find(step.as_str()) else { return };
+        let job = Job {
+            shared: Arc::clone(&self.shared),
+            plan: Arc::clone(&active.plan),
+            run: active.run.clone(),
+            list: self.looped.lists.get(&step).cloned().unwrap_or_default(),
+            step: ix,
+            attempt,
+            fence,
+            built,
+        };
+        self.performing.push(Box::pin(job.perform()));
+    }
+
+    /// Starts the loop's task.
+    pub(crate) fn start(self, inbox: mpsc::Receiver<ToLoop>) {
+        let tasks = self.shared.tasks.clone();
+        let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(self.run(inbox));
+        tasks.drive(task);
+    }
+
+    /// Drives the loop until it has nothing under way.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<ToLoop>) {
+        let shared = Arc::clone(&self.shared);
+        let left = self.drive(&mut inbox).await;
+        if let Err(left) = left {
+            tracing::error!(loop_id = %self.id, ?left, "the loop's task ends early");
+            shared.registry.remove(self.id);
+        }
+    }
+
+    async fn drive(&mut self, inbox: &mut mpsc::Receiver<ToLoop>) -> Result<(), Left> {
+        loop {
+            while let Some((id, action)) = self.inside.pop_front() {
+                self.hand_off_alone(id, action).await?;
+            }
+            if !self.stopping.is_empty() && self.performing.is_empty() {
+                self.stop_all().await?;
+            }
+            if self.performing.is_empty() && self.shared.registry.leave(self.id, inbox) {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                Some(message) = inbox.recv() => self.told(message).await?,
+                Some(report) = self.performing.next(), if !self.performing.is_empty() => {
+                    self.reported(report).await?;
+                }
+            }
+        }
+    }
+
+    async fn told(&mut self, message: ToLoop) -> Result<(), Left> {
+        match message {
+            ToLoop::Begin(beginning) => self.begin_first_lap(beginning).await,
+            ToLoop::Due(run) => {
+                let now = self.shared.clock.now();
+                let due = self.runs.get(&run).filter(|active| active.run.due().is_some_and(|due| due <= now));
+                match due.map(|active| active.run.fence) {
+                    Some(fence) if !self.shared.draining.is_cancelled() => {
+                        self.move_on(run, Input::Due { fence }, Making::default()).await
+                    }
+                    _ => Ok(()),
+                }
+            }
+            // Loading has issued again what was under way.
+            ToLoop::Recover => Ok(()),
+            ToLoop::Stop { gently, done } => {
+                self.stopping.push(done);
+                if !gently {
+                    self.performing.clear();
+                    self.inside.clear();
+                }
+                Ok(())
+            }
+            ToLoop::Lap(request) => self.lap_by_request(*request).await,
+        }
+    }
+
+    async fn reported(&mut self, report: Report) -> Result<(), Left> {
+        let Some(active) = self.runs.get(&report.run) else { return Ok(()) };
+        let mut making = Making { overlay: report.overlay, ..Making::default() };
+        let now = self.shared.clock.now();
+        making.foreign_reads(&active.plan, &active.run, &report.step, report.foreign, now);
+        self.move_on(report.run, report.input, making).await
+    }
+
+    /// Moves a run, follows it through what stays inside, and commits.
+    async fn move_on(&mut self, id: RunId, input: Input, mut making: Making) -> Result<(), Left> {
+        let Some(active) = self.runs.get(&id) else { return Ok(()) };
+        let (plan, before) = (Arc::clone(&active.plan), (active.run.clone(), self.looped.clone()));
+        making.expect_fence(id, active.committed);
+        let Some(transition) = self.advance(&plan, active.run.clone(), self.looped.clone(), input) else {
+            return Ok(());
+        };
+        let (run, looped, action) = making.moved(transition);
+        self.follow(plan, run, looped, action, making, before).await
+    }
+
+    fn advance(&self, plan: &Plan, run: Run, looped: Loop, input: Input) -> Option<velodrome_core::Transition> {
+        let watermarks = self.shared.watermarks(&plan.cycle);
+        let facts = Facts {
+            now: self.shared.clock.now(),
+            jitter: crate::random::fraction(),
+            cycle: self.shared.cycles.state(&plan.cycle),
+            watermarks: &watermarks,
+            statics: &*self.shared,
+        };
+        advance(plan, run, looped, input, &facts)
+    }
+
+    /// Ends every run of the loop.
+    async fn stop_all(&mut self) -> Result<(), Left> {
+        let ids: Vec<RunId> = self.runs.keys().copied().collect();
+        for id in ids {
+            self.move_on(id, Input::Stop, Making::default()).await?;
+        }
+        for done in self.stopping.drain(..) {
+            // Nobody waits for the answer any more: fine.
+            let _ = done.send(());
+        }
+        Ok(())
+    }
+
+    /// What follows once the loop has ended: its place is free.
+    fn loop_over(&self, was_placed: bool) {
+        if self.looped.status.is_final() {
+            self.shared.loop_ended(&self.looped.cycle, was_placed);
+        }
+    }
+}
+
+/// A hand-off in process: no socket, no commit before it.
+fn is_inside(plan: &Plan, action: &Action) -> bool {
+    let Action::Send { step, .. } = action else { return false };
+    plan.find(step.as_str()).is_some_and(|ix| match &plan.step(ix).kind {
+        StepKind::Send(send) => send.target.is_some() && send.handoff == Handoff::Direct,
+        _ => false,
+    })
+}

@@ -1,0 +1,119 @@
+//! What a person does to a cycle or a loop (SPEC §7).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use velodrome_store::{CycleRow, LoopFilter, PageRequest, Unit};
+use velodrome_types::{CycleId, CycleState, Event, Level, LogLine, LoopId, LoopStatus};
+
+use crate::accept::uncommitted;
+use crate::api::{CycleCommand, Problem};
+use crate::registry::ToLoop;
+use crate::shared::Shared;
+
+/// How long `cycle stop` waits for requests in flight.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Does what a person says to a cycle.
+pub(crate) async fn cycle(shared: &Arc<Shared>, id: &CycleId, command: CycleCommand) -> Result<(), Problem> {
+    if !shared.plans.is_known(id) {
+        return Err(Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`: `velodrome cycle list` shows them")));
+    }
+    match command {
+        CycleCommand::Start => {
+            say(shared, id, CycleState::Running, Event::CycleStarted, "cycle started").await?;
+            shared.begin_next(id);
+        }
+        CycleCommand::Pause => {
+            say(shared, id, CycleState::Paused, Event::CyclePaused, "cycle paused: webhooks queue").await?;
+        }
+        CycleCommand::Finish => {
+            let text = "cycle finishing: what runs and queues goes on, nothing new is taken";
+            say(shared, id, CycleState::Finishing, Event::CycleFinishing, text).await?;
+            if shared.cycles.counts(id) == (0, 0) {
+                return stop(shared, id).await;
+            }
+            shared.begin_next(id);
+        }
+        CycleCommand::Stop => stop(shared, id).await?,
+        CycleCommand::Purge => purge(shared, id).await?,
+    }
+    Ok(())
+}
+
+/// No further step begins; requests in flight are awaited and committed, runs in progress are stopped,
+/// queued ones stay.
+pub(crate) async fn stop(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Problem> {
+    say(shared, id, CycleState::Stopped, Event::CycleStopped, "cycle stopped").await?;
+    let open = open_loops(shared, id, &[LoopStatus::Running, LoopStatus::Waiting])?;
+    let mut waits = Vec::new();
+    for loop_id in &open {
+        let (done, ended) = oneshot::channel();
+        shared.tell(*loop_id, ToLoop::Stop { gently: true, done }).await;
+        waits.push(ended);
+    }
+    let all = async {
+        for ended in waits {
+            // A loop that ended by itself closes its inbox without a word: it is over all the same.
+            let _ = ended.await;
+        }
+    };
+    if tokio::time::timeout(STOP_PATIENCE, all).await.is_err() {
+        for loop_id in open {
+            stop_loop(shared, loop_id).await;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a loop at once, timers and children included.
+pub(crate) async fn stop_loop(shared: &Arc<Shared>, id: LoopId) {
+    let (done, ended) = oneshot::channel();
+    shared.tell(id, ToLoop::Stop { gently: false, done }).await;
+    let _ = ended.await;
+}
+
+async fn purge(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Problem> {
+    let queued = open_loops(shared, id, &[LoopStatus::Queued])?;
+    let count = queued.len();
+    for loop_id in queued {
+        stop_loop(shared, loop_id).await;
+    }
+    let state = shared.cycles.state(id);
+    say(shared, id, state, Event::CyclePurged, &format!("queue emptied: {count} loops stopped")).await
+}
+
+fn open_loops(shared: &Shared, id: &CycleId, status: &[LoopStatus]) -> Result<Vec<LoopId>, Problem> {
+    let filter = LoopFilter { cycle: Some(id.clone()), status: status.to_vec(), since: None };
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = shared
+            .store
+            .loops(&filter, PageRequest { after, limit: 1_000 })
+            .map_err(|error| Problem::new(503, "store.unavailable", error.to_string()))?;
+        all.extend(page.items.iter().map(|row| row.id));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+async fn say(shared: &Shared, id: &CycleId, state: CycleState, event: Event, text: &str) -> Result<(), Problem> {
+    let mut line = LogLine::new(shared.clock.now(), Level::Info, event, text);
+    line.cycle = Some(id.clone());
+    let before = shared.cycles.state(id);
+    // In force before it is durable, so that nothing begins meanwhile; put back if it cannot be stored.
+    shared.cycles.set_state(id, state);
+    let unit = Unit {
+        cycles: vec![CycleRow { cycle: id.clone(), state }],
+        lines: vec![line],
+        ..Unit::default()
+    };
+    shared.commit_unit(unit, None).await.map_err(|error| {
+        shared.cycles.set_state(id, before);
+        uncommitted(error)
+    })
+}

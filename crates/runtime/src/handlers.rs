@@ -1,0 +1,119 @@
+//! Calling a step's handlers: what goes in, what comes out, and where a fault stands in the file.
+//!
+//! Each handler sees the storage of its step's connection through an [`Overlay`]; what it writes there
+//! travels on in the overlay and is committed with its step's outcome (I6).
+
+use std::sync::Arc;
+
+use velodrome_core::{FailureKind, StepFailure};
+use velodrome_script::{Call, Returned, ScriptError, ScriptHost, Vars};
+use velodrome_spec::Plan;
+use velodrome_spec::plan::{Step, StepScript};
+use velodrome_store::Store;
+use velodrome_types::{CycleId, JsonMap, LoopId, RunId, Timestamp};
+
+use crate::overlay::{Overlay, Reach, View};
+
+/// What handlers are called with.
+#[derive(Clone, Debug)]
+pub(crate) struct Handlers {
+    pub(crate) host: Arc<ScriptHost>,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// Whom a handler runs for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) step: &'a Step,
+    pub(crate) run: RunId,
+    pub(crate) loop_id: LoopId,
+    pub(crate) now: Timestamp,
+}
+
+/// A handler that ran to its end.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) passed: bool,
+    pub(crate) vars: Vars,
+    pub(crate) overlay: Overlay,
+    pub(crate) logs: Vec<String>,
+    /// Keys it read whose value another loop wrote.
+    pub(crate) foreign: Vec<(String, LoopId)>,
+}
+
+impl Handlers {
+    /// Calls a handler that the step's script defines; `None` where it defines none, which counts as
+    /// true. On a fault the writes of this call are dropped with the overlay.
+    pub(crate) fn call(
+        &self,
+        caller: Caller<'_>,
+        handler: &str,
+        mut vars: Vars,
+        overlay: Overlay,
+    ) -> Result<Called, Box<StepFailure>> {
+        let Some(script) = caller.step.script.as_ref().filter(|script| script.analysis.has(handler)) else {
+            return Ok(Called { passed: true, vars, overlay, logs: Vec::new(), foreign: Vec::new() });
+        };
+        fill(&mut vars, caller);
+        let compiled = self
+            .host
+            .compile(script.language, &script.code)
+            .map_err(|error| Box::new(failure(script, error, Vec::new())))?;
+        let reach = Reach {
+            connection: caller.step.connection(),
+            cycle: CycleId::clone(&caller.plan.cycle),
+            loop_id: caller.loop_id,
+        };
+        let view = View::new(Arc::clone(&self.store), reach, overlay);
+        let call = Call {
+            vars,
+            storage: Box::new(view.clone()),
+            now: caller.now,
+            seed: seed(caller.run, &caller.step.id),
+        };
+        let finished = self.host.call(&compiled, handler, call);
+        let (overlay, foreign) = view.take();
+        match finished.result {
+            Ok(returned) => Ok(Called {
+                passed: returned == Returned::True,
+                vars: finished.vars,
+                overlay,
+                logs: finished.logs,
+                foreign,
+            }),
+            Err(error) => Err(Box::new(failure(script, error, finished.logs))),
+        }
+    }
+}
+
+fn fill(vars: &mut Vars, caller: Caller<'_>) {
+    vars.cycle_id = caller.plan.cycle.to_string();
+    vars.cycle_step_id = caller.step.id.to_string();
+    vars.transaction_id = caller.run.to_string();
+    vars.script_execution_context = "RUNNING_TRANSACTION".to_owned();
+    vars.cycle_variables = caller.plan.variables.iter().cloned().collect::<JsonMap>();
+    vars.method_response_fields_in_use = caller.step.live.names.iter().cloned().collect();
+}
+
+/// The same for a run's step whenever its handlers run, so that `uuid()` is the same after a crash.
+fn seed(run: RunId, step: &velodrome_types::StepId) -> [u8; 16] {
+    let mut seed = *run.as_bytes();
+    for (at, byte) in step.as_str().bytes().enumerate() {
+        seed[at % 16] = seed[at % 16].rotate_left(3) ^ byte;
+    }
+    seed
+}
+
+fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>) -> StepFailure {
+    let mut message = error.message;
+    if let Some(hint) = error.hint {
+        message = format!("{message}: {hint}");
+    }
+    StepFailure {
+        kind: FailureKind::Permanent,
+        at: error.line.map(|line| format!("{}:{}", script.path, script.line + line - 1)),
+        logs,
+        ..StepFailure::permanent(error.code, message)
+    }
+}

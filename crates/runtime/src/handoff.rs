@@ -1,0 +1,83 @@
+//! `handoff: http`: the loop travels in a signed header, so that a real request to the own webhook is
+//! the next lap of the same loop, exactly once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use velodrome_core::Origin;
+use velodrome_types::{LoopId, RunId, StepId};
+
+/// The header's name.
+pub const HANDOFF_HEADER: &str = "velodrome-handoff";
+
+/// What the header says: who hands off. Its `(run, step)` is the engine's key: a repeat gets the first
+/// answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignedOrigin {
+    /// The run that posts.
+    pub run: RunId,
+    /// Its loop.
+    #[serde(rename = "loop")]
+    pub loop_id: LoopId,
+    /// The run at the very beginning.
+    pub root: RunId,
+    /// Hand-offs to another cycle so far.
+    pub hops: u64,
+    /// The step that posts.
+    pub step: StepId,
+}
+
+impl SignedOrigin {
+    /// As acceptance takes it.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { run: self.run, loop_id: self.loop_id, root: self.root, hops: self.hops }
+    }
+
+    /// The engine's key.
+    pub(crate) fn key(&self) -> String {
+        format!("handoff/{}/{}", self.run, self.step)
+    }
+
+    /// The header's value.
+    pub(crate) fn sign(&self, key: &[u8; 32]) -> String {
+        let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("plain fields"));
+        let signature = URL_SAFE_NO_PAD.encode(mac(key, claims.as_bytes()).finalize().into_bytes());
+        format!("{claims}.{signature}")
+    }
+
+    /// Reads a header; `None` if it was not signed with this key.
+    pub(crate) fn verify(value: &str, key: &[u8; 32]) -> Option<Self> {
+        let (claims, signature) = value.split_once('.')?;
+        let given = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        mac(key, claims.as_bytes()).verify_slice(&given).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    }
+}
+
+fn mac(key: &[u8; 32], message: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(message);
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use velodrome_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn only_its_own_signature_is_taken() {
+        let at = Timestamp::from_millis(1);
+        let run = RunId::new(at, [1; 10]);
+        let origin =
+            SignedOrigin { run, loop_id: LoopId::new(at, [2; 10]), root: run, hops: 3, step: "next".into() };
+        let value = origin.sign(&[7; 32]);
+        assert_eq!(SignedOrigin::verify(&value, &[7; 32]), Some(origin));
+        assert_eq!(SignedOrigin::verify(&value, &[8; 32]), None);
+        assert_eq!(SignedOrigin::verify(&format!("x{value}"), &[7; 32]), None);
+        assert_eq!(SignedOrigin::verify("", &[7; 32]), None);
+    }
+}

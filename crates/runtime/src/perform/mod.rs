@@ -1,0 +1,130 @@
+//! Performing actions: what a transition asked for, done once it is committed.
+//!
+//! A job knows the run as it was committed and reports one [`Input`] back; it changes nothing itself.
+
+mod list;
+mod request;
+mod send;
+
+use std::sync::Arc;
+
+use velodrome_connect::{Connection, ErrorKind, RequestError};
+use velodrome_core::{FailureKind, Input, ListState, Run, Scope, StepFailure};
+use velodrome_spec::Plan;
+use velodrome_spec::plan::{MethodUse, Step, StepIx};
+use velodrome_types::{Code, Json, JsonMap, LoopId, RunId, StepId};
+
+use crate::overlay::Overlay;
+use crate::shared::Shared;
+
+/// An action to be performed.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plan: Arc<Plan>,
+    /// The run as it was committed.
+    pub(crate) run: Run,
+    /// What the loop keeps for the step, where it is a list.
+    pub(crate) list: ListState,
+    pub(crate) step: StepIx,
+    pub(crate) attempt: u32,
+    pub(crate) fence: u64,
+    /// The request as it was built before.
+    pub(crate) built: Option<Json>,
+}
+
+/// What became of an action.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) run: RunId,
+    pub(crate) input: Input,
+    /// What its handlers wrote.
+    pub(crate) overlay: Overlay,
+    /// What its handlers read that another loop wrote.
+    pub(crate) foreign: Vec<(String, LoopId)>,
+    /// Where it happened.
+    pub(crate) step: StepId,
+}
+
+/// What an action gathers on its way.
+#[derive(Debug, Default)]
+struct Gathered {
+    overlay: Overlay,
+    foreign: Vec<(String, LoopId)>,
+    logs: Vec<String>,
+}
+
+impl Job {
+    /// Performs the action and reports.
+    pub(crate) async fn perform(self) -> Report {
+        let step = self.step();
+        let (run, id, fence) = (self.run.id, step.id.clone(), self.fence);
+        let mut gathered = Gathered::default();
+        let outcome = match &step.kind {
+            velodrome_spec::plan::StepKind::List(list) => list::ask(&self, step, list, &mut gathered).await,
+            velodrome_spec::plan::StepKind::Send(send) => send::send(&self, step, send, &mut gathered).await,
+            _ => Err(Box::new(StepFailure::permanent(
+                Code::new("engine.fault"),
+                format!("`{id}` has nothing to perform"),
+            ))),
+        };
+        let input = outcome.unwrap_or_else(|mut failure| {
+            let mut logs = std::mem::take(&mut gathered.logs);
+            logs.append(&mut failure.logs);
+            failure.logs = logs;
+            Input::Failed { fence, failure: *failure }
+        });
+        Report { run, input, overlay: gathered.overlay, foreign: gathered.foreign, step: id }
+    }
+
+    fn step(&self) -> &Step {
+        self.plan.step(self.step)
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { plan: &self.plan, run: &self.run, statics: &*self.shared }
+    }
+
+    fn connection(&self, method: &MethodUse) -> Result<Arc<Connection>, Box<StepFailure>> {
+        self.shared.connections.get(&method.connection, &method.connector).ok_or_else(|| {
+            Box::new(StepFailure::permanent(
+                Code::new("connection.unknown"),
+                format!("connection `{}` is not declared any more: put it back into velodrome.yaml", method.connection),
+            ))
+        })
+    }
+}
+
+fn eval_failure(error: &velodrome_core::EvalError) -> Box<StepFailure> {
+    Box::new(StepFailure::permanent(error.code(), error.to_string()))
+}
+
+fn headers_of(headers: &[(String, String)]) -> JsonMap {
+    headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), Json::String(value.clone()))).collect()
+}
+
+/// How much of an error's body is kept for the log and `${step.error}`.
+const BODY_KEPT: usize = 2_000;
+
+fn body_of(body: &[u8]) -> Json {
+    match serde_json::from_slice(body) {
+        Ok(value) if body.len() <= BODY_KEPT => value,
+        _ => Json::String(String::from_utf8_lossy(&body[..body.len().min(BODY_KEPT)]).into_owned()),
+    }
+}
+
+fn request_failure(error: RequestError) -> Box<StepFailure> {
+    Box::new(StepFailure {
+        kind: match error.kind {
+            ErrorKind::Transient => FailureKind::Transient,
+            ErrorKind::Permanent => FailureKind::Permanent,
+            ErrorKind::Unknown => FailureKind::Unknown,
+        },
+        status: error.status,
+        headers: headers_of(&error.headers),
+        body: error.body.as_deref().filter(|body| !body.is_empty()).map(body_of),
+        retry_after: error.retry_after,
+        gaps: error.gaps.clone(),
+        ..StepFailure::permanent(error.code.clone(), error.message.clone())
+    })
+}

@@ -1,0 +1,165 @@
+//! The handlers around one request: `before_action`, the sending, `after_error`.
+
+use velodrome_connect::{Connection, HttpRequest, RequestError, Response, SendOptions};
+use velodrome_core::StepFailure;
+use velodrome_script::Vars;
+use velodrome_spec::connector::MethodDef;
+use velodrome_types::{Code, Json, JsonMap, Timestamp};
+
+use super::{Gathered, Job, body_of, headers_of, request_failure};
+use crate::handlers::Caller;
+
+impl Job {
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            plan: &self.plan,
+            step: self.step(),
+            run: self.run.id,
+            loop_id: self.run.loop_id,
+            now: self.shared.clock.now(),
+        }
+    }
+
+    /// Runs a handler and keeps what it wrote and logged.
+    pub(super) fn handler(
+        &self,
+        name: &str,
+        vars: Vars,
+        gathered: &mut Gathered,
+    ) -> Result<(bool, Vars), Box<StepFailure>> {
+        let called = self.shared.handlers.call(self.caller(), name, vars, std::mem::take(&mut gathered.overlay))?;
+        gathered.overlay = called.overlay;
+        gathered.logs.extend(called.logs);
+        gathered.foreign.extend(called.foreign);
+        Ok((called.passed, called.vars))
+    }
+
+    /// Runs `before_action`, which may change what is sent.
+    pub(super) fn before_action(
+        &self,
+        request: &mut HttpRequest,
+        filter: Option<Timestamp>,
+        gathered: &mut Gathered,
+    ) -> Result<(), Box<StepFailure>> {
+        if !self.step().handles("before_action") {
+            return Ok(());
+        }
+        let vars = Vars {
+            method_request: request.body.take().unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request_headers: request.headers.clone(),
+            method_request_parameters: request.query.clone(),
+            method_endpoint: request.url.clone(),
+            last_successful_run_date: filter,
+            ..Vars::default()
+        };
+        let (passed, vars) = self.handler("before_action", vars, gathered)?;
+        if !passed {
+            return Err(Box::new(StepFailure::permanent(
+                Code::new("script.aborted"),
+                "before_action returned false: the request was not sent",
+            )));
+        }
+        let empty = vars.method_request.as_object().is_some_and(JsonMap::is_empty);
+        let bodyless = matches!(request.verb.as_str(), "GET" | "HEAD");
+        request.body = (!(empty && bodyless)).then_some(vars.method_request);
+        request.headers = vars.method_request_headers;
+        request.query = vars.method_request_parameters;
+        request.url = vars.method_endpoint;
+        Ok(())
+    }
+
+    /// Sends; where the API answers with an error, `after_error` may make it a success.
+    pub(super) async fn exchange(
+        &self,
+        connection: &Connection,
+        method: &MethodDef,
+        request: &HttpRequest,
+        gathered: &mut Gathered,
+    ) -> Result<Exchange, Box<StepFailure>> {
+        let permit = self.shared.workers.acquire().await;
+        let read_only = matches!(request.verb.as_str(), "GET" | "HEAD");
+        let how = SendOptions {
+            timeout: self.step().timeout,
+            idempotency_key: (!read_only).then(|| format!("{}/{}", self.run.id, self.step().id)),
+            ..SendOptions::default()
+        };
+        let sent = self.shared.connect.send(connection, method, request, how).await;
+        drop(permit);
+        match sent {
+            Ok(response) => Ok(Exchange::Answered(response)),
+            Err(error) => self.after_error(request, error, gathered),
+        }
+    }
+
+    fn after_error(
+        &self,
+        request: &HttpRequest,
+        error: RequestError,
+        gathered: &mut Gathered,
+    ) -> Result<Exchange, Box<StepFailure>> {
+        let Some(status) = error.status.filter(|_| self.step().handles("after_error")) else {
+            return Err(request_failure(error));
+        };
+        let content = error.body.as_deref().map_or(Json::Null, body_of);
+        let vars = Vars {
+            method_request: request.body.clone().unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request_headers: request.headers.clone(),
+            method_request_parameters: request.query.clone(),
+            method_endpoint: request.url.clone(),
+            method_response_headers: headers_of(&error.headers),
+            status_code: Some(status),
+            method_error: serde_json::json!({
+                "statusCode": status, "reasonPhrase": "", "content": content,
+                "isError": true, "isWarning": false, "isSuccess": false,
+            }),
+            ..Vars::default()
+        };
+        let (_, vars) = self.handler("after_error", vars, gathered)?;
+        let is_error = vars.method_error.get("isError").and_then(Json::as_bool).unwrap_or(true);
+        if is_error {
+            return Err(request_failure(error));
+        }
+        let body = match vars.method_error.get("content") {
+            Some(Json::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.clone())),
+            Some(value) => value.clone(),
+            None => Json::Object(JsonMap::new()),
+        };
+        if vars.method_error.get("isWarning").and_then(Json::as_bool) == Some(true) {
+            gathered.logs.push(format!("warning: {}", error.message));
+        }
+        Ok(Exchange::Forgiven { status, body })
+    }
+
+    /// Runs `after_action` over a body that has been parsed for it.
+    pub(super) fn after_action(
+        &self,
+        request: &HttpRequest,
+        response: &Response,
+        body: Json,
+        filter: Option<Timestamp>,
+        gathered: &mut Gathered,
+    ) -> Result<Json, Box<StepFailure>> {
+        let vars = Vars {
+            method_request: request.body.clone().unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request_headers: request.headers.clone(),
+            method_request_parameters: request.query.clone(),
+            method_response: body,
+            method_response_headers: headers_of(&response.headers),
+            method_endpoint: request.url.clone(),
+            status_code: Some(response.status),
+            reason_phrase: response.reason.clone(),
+            last_successful_run_date: filter,
+            ..Vars::default()
+        };
+        Ok(self.handler("after_action", vars, gathered)?.1.method_response)
+    }
+}
+
+/// What came of sending.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// The API answered well.
+    Answered(Response),
+    /// It answered with an error that `after_error` made a success.
+    Forgiven { status: u16, body: Json },
+}

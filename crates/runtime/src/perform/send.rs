@@ -1,0 +1,166 @@
+//! Sending one request that leaves this process.
+
+use velodrome_connect::{HttpRequest, MethodCall};
+use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate, evaluate_map, text_of};
+use velodrome_spec::plan::{Handoff, IfUnknown, SendStep, Step};
+use velodrome_types::{Code, Json};
+
+use super::request::Exchange;
+use super::{Gathered, Job, eval_failure, headers_of, request_failure};
+use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
+
+pub(super) async fn send(
+    job: &Job,
+    step: &Step,
+    send: &SendStep,
+    gathered: &mut Gathered,
+) -> Result<Input, Box<StepFailure>> {
+    let method = send.method.def();
+    let connection = job.connection(&send.method)?;
+    let request = match &job.built {
+        Some(built) => serde_json::from_value(built.clone()).map_err(|error| {
+            Box::new(StepFailure::permanent(
+                Code::new("engine.fault"),
+                format!("the stored request of `{}` cannot be read: {error}", step.id),
+            ))
+        })?,
+        None => {
+            let request = build(job, send, gathered).await?;
+            if must_commit_first(step, &request) {
+                let logs = std::mem::take(&mut gathered.logs);
+                let request = serde_json::to_value(&request).unwrap_or(Json::Null);
+                return Ok(Input::Built { fence: job.fence, request, logs });
+            }
+            request
+        }
+    };
+
+    if send.target.is_some() && send.handoff == Handoff::Http {
+        return over_http(job, step, send, &request, gathered).await;
+    }
+    let answer = match job.exchange(&connection, method, &request, gathered).await? {
+        Exchange::Answered(response) => {
+            let needs_body = step.handles("after_action") || reads_body(step);
+            let mut body = if needs_body && !response.body.is_empty() {
+                serde_json::from_slice(&response.body)
+                    .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&response.body).into_owned()))
+            } else {
+                Json::Null
+            };
+            if step.handles("after_action") {
+                body = job.after_action(&request, &response, body, None, gathered)?;
+            }
+            SendAnswer {
+                status: response.status,
+                bytes: response.body.len() as u64,
+                ms: response.millis,
+                headers: if step.live.has("http") { headers_of(&response.headers) } else { Default::default() },
+                url: response.url_shown,
+                body,
+                ..SendAnswer::default()
+            }
+        }
+        Exchange::Forgiven { status, body } => {
+            SendAnswer { status, body, url: request.url.clone(), ..SendAnswer::default() }
+        }
+    };
+    let logs = std::mem::take(&mut gathered.logs);
+    Ok(Input::Sent { fence: job.fence, answer: SendAnswer { logs, ..answer } })
+}
+
+/// I6: a request that changes something is committed as built where building it again could give
+/// another one, or where it may be sent once only.
+fn must_commit_first(step: &Step, request: &HttpRequest) -> bool {
+    let changes = !matches!(request.verb.as_str(), "GET" | "HEAD");
+    changes && (step.handles("before_action") || step.if_unknown == IfUnknown::Fail)
+}
+
+fn reads_body(step: &Step) -> bool {
+    step.live.names.iter().any(|name| !matches!(name.as_str(), "http" | "error"))
+}
+
+async fn build(job: &Job, send: &SendStep, gathered: &mut Gathered) -> Result<HttpRequest, Box<StepFailure>> {
+    let failed = |error: EvalError| eval_failure(&error);
+    let connection = job.connection(&send.method)?;
+    let url = match &send.url {
+        Some(url) => evaluate(url, job.scope()).map_err(failed)?.as_ref().and_then(text_of),
+        None => None,
+    };
+    let call = MethodCall {
+        inputs: evaluate_map(&send.map, job.scope()).map_err(failed)?,
+        url,
+        query: evaluate_map(&send.query, job.scope()).map_err(failed)?.into_iter().collect(),
+        headers: evaluate_map(&send.headers, job.scope()).map_err(failed)?.into_iter().collect(),
+        ..MethodCall::default()
+    };
+    let tokens = job.shared.connect.tokens(&connection).await.map_err(request_failure)?;
+    let mut request = job
+        .shared
+        .connect
+        .build(&connection, tokens.as_ref(), send.method.def(), call)
+        .map_err(request_failure)?;
+    job.before_action(&mut request, None, gathered)?;
+    Ok(request)
+}
+
+/// `handoff: http`: a real request to the own webhook, with the loop in a signed header.
+async fn over_http(
+    job: &Job,
+    step: &Step,
+    send: &SendStep,
+    request: &HttpRequest,
+    gathered: &mut Gathered,
+) -> Result<Input, Box<StepFailure>> {
+    let origin = SignedOrigin {
+        run: job.run.id,
+        loop_id: job.run.loop_id,
+        root: job.run.root,
+        hops: job.run.hops,
+        step: step.id.clone(),
+    };
+    let mut request = request.clone();
+    let key = job.shared.handoff_key();
+    request.headers.insert(HANDOFF_HEADER.to_owned(), Json::String(origin.sign(key)));
+    let connection = job.connection(&send.method)?;
+    let permit = job.shared.workers.acquire().await;
+    let how = velodrome_connect::SendOptions {
+        timeout: step.timeout,
+        to_own_server: true,
+        ..velodrome_connect::SendOptions::default()
+    };
+    let sent = job.shared.connect.send(&connection, send.method.def(), &request, how).await;
+    drop(permit);
+    let response = sent.map_err(|error| {
+        let mut failure = request_failure(error);
+        // The server remembers the engine's key: sending again cannot make a second lap.
+        if failure.kind == velodrome_core::FailureKind::Unknown {
+            failure.kind = velodrome_core::FailureKind::Transient;
+        }
+        failure
+    })?;
+    let body: Json = serde_json::from_slice(&response.body).unwrap_or(Json::Null);
+    let text = |name: &str| body.get(name).and_then(Json::as_str);
+    let accepted = (|| {
+        let run = text("run")?.parse().ok()?;
+        let loop_id = text("loop")?.parse().ok()?;
+        Some((run, loop_id, body.get("lap")?.as_u64()?))
+    })();
+    let preview = request
+        .body
+        .as_ref()
+        .map(|body| velodrome_core::preview(body, &job.plan.log))
+        .unwrap_or_default();
+    let own = accepted.is_some_and(|(_, loop_id, _)| loop_id == job.run.loop_id);
+    let answer = SendAnswer {
+        status: response.status,
+        bytes: response.body.len() as u64,
+        ms: response.millis,
+        url: send.target.as_ref().map(|target| target.cycle.to_string()).unwrap_or_default(),
+        handoff: accepted.map(|(run, loop_id, lap)| (run, loop_id, lap, preview)),
+        own,
+        body: if reads_body(step) { body } else { Json::Null },
+        logs: std::mem::take(&mut gathered.logs),
+        ..SendAnswer::default()
+    };
+    Ok(Input::Sent { fence: job.fence, answer })
+}

@@ -1,0 +1,378 @@
+//! The plans: the current one of each cycle, and older ones while runs are on them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use velodrome_script::ScriptHost;
+use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::plan::Sources;
+use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, Plan, Severity, check_connector, check_cycle, render};
+use velodrome_store::{PlanRow, Plans as StoredPlans, StoreError};
+use velodrome_types::CycleId;
+
+use crate::connections::Connections;
+
+/// The format of stored plans.
+const FORMAT: u8 = 1;
+/// How deep below the cycles folder files are looked for.
+const DEPTH: usize = 8;
+
+/// What is known of a cycle's file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// The last good version, if there was one.
+    pub(crate) plan: Option<Arc<Plan>>,
+    /// The file, relative to the cycles folder.
+    pub(crate) file: String,
+    /// What is wrong with the file as it is now, rendered.
+    pub(crate) problems: Option<String>,
+}
+
+/// What reading the files changed.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A new version is in force.
+    Loaded { cycle: CycleId, version: String, file: String, warnings: Option<String> },
+    /// A file was not taken.
+    Rejected { cycle: Option<CycleId>, file: String, problems: String },
+    /// A cycle's file is gone.
+    Removed { cycle: CycleId, file: String },
+}
+
+/// The plans of this server.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    folder: PathBuf,
+    host: Arc<ScriptHost>,
+    connectors: HashMap<String, (Arc<ConnectorDef>, String)>,
+    current: RwLock<HashMap<CycleId, Entry>>,
+    /// What is wrong with files whose cycle is not known, and every text that was read last.
+    seen: Mutex<BTreeMap<String, Seen>>,
+    by_hash: Mutex<HashMap<String, Arc<Plan>>>,
+    stored: Mutex<HashSet<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    cycle: Option<CycleId>,
+    problems: Option<String>,
+}
+
+/// Answers the checker's questions about connections and other cycles.
+struct Known<'a> {
+    plans: &'a Plans,
+    connections: &'a Connections,
+    cycles: &'a HashSet<String>,
+}
+
+impl Lookup for Known<'_> {
+    fn connection(&self, name: &str) -> ConnectionLookup {
+        if let Some(def) = self.connections.declared(name) {
+            return ConnectionLookup::Found(def);
+        }
+        match self.plans.connectors.get(name) {
+            Some((def, _)) => ConnectionLookup::Undeclared(Arc::clone(def)),
+            None => ConnectionLookup::Unknown,
+        }
+    }
+
+    fn hook_exists(&self, cycle: &str, _step: Option<&str>) -> bool {
+        self.cycles.contains(cycle)
+    }
+}
+
+impl Plans {
+    pub(crate) fn new(
+        folder: PathBuf,
+        host: Arc<ScriptHost>,
+        connectors: Vec<(Arc<ConnectorDef>, String)>,
+    ) -> Self {
+        let connectors = connectors.into_iter().map(|(def, text)| (def.name.clone(), (def, text))).collect();
+        Self {
+            folder,
+            host,
+            connectors,
+            current: RwLock::default(),
+            seen: Mutex::default(),
+            by_hash: Mutex::default(),
+            stored: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn read_current(&self) -> std::sync::RwLockReadGuard<'_, HashMap<CycleId, Entry>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version that new runs begin on.
+    pub(crate) fn current(&self, cycle: &CycleId) -> Option<Arc<Plan>> {
+        self.read_current().get(cycle)?.plan.clone()
+    }
+
+    pub(crate) fn entry(&self, cycle: &CycleId) -> Option<Entry> {
+        self.read_current().get(cycle).cloned()
+    }
+
+    pub(crate) fn is_known(&self, cycle: &CycleId) -> bool {
+        self.read_current().contains_key(cycle)
+    }
+
+    /// Every known cycle, in order of its id.
+    pub(crate) fn ids(&self) -> Vec<CycleId> {
+        let mut ids: Vec<CycleId> = self.read_current().keys().cloned().collect();
+        ids.sort();
+        ids
+    }
+
+    pub(crate) fn has_problems(&self) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).values().any(|seen| seen.problems.is_some())
+    }
+
+    /// Reads every cycle file and tells what changed since the last time.
+    pub(crate) fn read(&self, connections: &Connections) -> Vec<Change> {
+        let mut files = Vec::new();
+        collect(&self.folder, DEPTH, &mut files);
+        files.sort();
+        let texts: Vec<(String, Result<String, String>)> = files
+            .iter()
+            .map(|path| {
+                let shown = path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into_owned();
+                (shown, std::fs::read_to_string(path).map_err(|error| error.to_string()))
+            })
+            .collect();
+        let cycles: HashSet<String> =
+            texts.iter().filter_map(|(_, text)| declared_id(text.as_ref().ok()?)).collect();
+        let known = Known { plans: self, connections, cycles: &cycles };
+        let mut changes = Vec::new();
+        let mut now = BTreeMap::new();
+        let mut owners: HashMap<CycleId, String> = HashMap::new();
+        for (file, text) in texts {
+            let seen = match text {
+                Err(error) => Seen { cycle: None, problems: Some(format!("error: `{file}` cannot be read: {error}\n")) },
+                Ok(text) => self.take(&file, &text, &known, &mut owners, &mut changes),
+            };
+            now.insert(file, seen);
+        }
+        self.note_rejected(&now, &mut changes);
+        self.note_removed(&now, &mut changes);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        changes
+    }
+
+    /// Checks one file and puts a new good version in force.
+    fn take(
+        &self,
+        file: &str,
+        text: &str,
+        known: &Known<'_>,
+        owners: &mut HashMap<CycleId, String>,
+        changes: &mut Vec<Change>,
+    ) -> Seen {
+        let checked = self.check(file, text, known);
+        let rendered = (!checked.diagnostics.is_empty()).then(|| render(&checked.diagnostics, file, text));
+        let Some(cycle) = checked.cycle.clone() else {
+            return Seen { cycle: None, problems: rendered };
+        };
+        if let Some(other) = owners.get(&cycle) {
+            let problems = format!(
+                "error[cycle.duplicate]: `{file}` and `{other}` both declare cycle `{cycle}`: rename one of them\n"
+            );
+            return Seen { cycle: None, problems: Some(problems) };
+        }
+        owners.insert(cycle.clone(), file.to_owned());
+        let failed = checked.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = current.entry(cycle.clone()).or_insert_with(|| Entry { plan: None, file: String::new(), problems: None });
+        file.clone_into(&mut entry.file);
+        match checked.plan.filter(|_| !failed) {
+            Some(plan) => {
+                entry.problems = None;
+                if entry.plan.as_ref().is_none_or(|old| old.hash != plan.hash) {
+                    changes.push(Change::Loaded {
+                        cycle: cycle.clone(),
+                        version: plan.version().to_owned(),
+                        file: file.to_owned(),
+                        warnings: rendered,
+                    });
+                    entry.plan = Some(Arc::clone(&plan));
+                    self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).insert(plan.hash.clone(), plan);
+                }
+                Seen { cycle: Some(cycle), problems: None }
+            }
+            None => {
+                entry.problems.clone_from(&rendered);
+                Seen { cycle: Some(cycle), problems: rendered }
+            }
+        }
+    }
+
+    fn note_rejected(&self, now: &BTreeMap<String, Seen>, changes: &mut Vec<Change>) {
+        let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (file, seen) in now {
+            if let Some(problems) = &seen.problems
+                && before.get(file) != Some(seen)
+            {
+                changes.push(Change::Rejected {
+                    cycle: seen.cycle.clone(),
+                    file: file.clone(),
+                    problems: problems.clone(),
+                });
+            }
+        }
+    }
+
+    fn note_removed(&self, now: &BTreeMap<String, Seen>, changes: &mut Vec<Change>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.retain(|cycle, entry| {
+            // A file that no longer parses may still be this cycle's: its last good version stays.
+            let stays = now.values().any(|seen| seen.cycle.as_ref() == Some(cycle))
+                || now.get(&entry.file).is_some_and(|seen| seen.cycle.is_none() && seen.problems.is_some());
+            if !stays {
+                changes.push(Change::Removed { cycle: cycle.clone(), file: entry.file.clone() });
+            } else if let Some(seen) = now.get(&entry.file)
+                && seen.cycle.is_none()
+            {
+                entry.problems.clone_from(&seen.problems);
+            }
+            stays
+        });
+    }
+
+    fn check(&self, file: &str, text: &str, known: &dyn Lookup) -> Checked {
+        let folder = self.folder.clone();
+        check_cycle(CycleInput {
+            path: file,
+            text,
+            analyser: &*self.host,
+            lookup: known,
+            script_file: &move |path| std::fs::read_to_string(folder.join(path)),
+        })
+    }
+
+    /// The row of a plan that is not stored yet.
+    pub(crate) fn row_of(&self, plan: &Plan) -> Option<PlanRow> {
+        if self.stored.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan.hash) {
+            return None;
+        }
+        let mut body = vec![FORMAT];
+        serde_json::to_writer(&mut body, &StoredSources::from(&plan.sources)).expect("texts are JSON");
+        Some(PlanRow { hash: plan.hash.clone(), cycle: plan.cycle.clone(), body })
+    }
+
+    /// These plans are stored now.
+    pub(crate) fn stored(&self, hashes: &[String]) {
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        for hash in hashes {
+            if !stored.contains(hash) {
+                stored.insert(hash.clone());
+            }
+        }
+    }
+
+    /// The plan that a stored run is on, built again from its sources if need be.
+    pub(crate) fn of_run(&self, store: &(impl StoredPlans + ?Sized), hash: &str) -> Result<Arc<Plan>, StoreError> {
+        if let Some(plan) = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
+            return Ok(Arc::clone(plan));
+        }
+        let damaged = |why: String| StoreError::Damaged { what: format!("plan {hash}"), why };
+        let row = store.plan(hash)?.ok_or_else(|| damaged("it is missing".to_owned()))?;
+        let sources: StoredSources = match row.body.split_first() {
+            Some((&FORMAT, json)) => serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?,
+            _ => return Err(damaged("its format is unknown".to_owned())),
+        };
+        let plan = self.rebuild(&sources).map_err(damaged)?;
+        self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.to_owned(), Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn rebuild(&self, sources: &StoredSources) -> Result<Arc<Plan>, String> {
+        let past = Past::of(sources)?;
+        let checked = check_cycle(CycleInput {
+            path: &sources.path,
+            text: &sources.cycle,
+            analyser: &*self.host,
+            lookup: &past,
+            script_file: &|path| {
+                sources
+                    .scripts
+                    .iter()
+                    .find(|(known, _)| known == path)
+                    .map(|(_, text)| text.clone())
+                    .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+            },
+        });
+        checked.plan.ok_or_else(|| render(&checked.diagnostics, &sources.path, &sources.cycle))
+    }
+}
+
+/// Connections as they were when a stored plan was made.
+struct Past(HashMap<String, Arc<ConnectorDef>>);
+
+impl Past {
+    fn of(sources: &StoredSources) -> Result<Self, String> {
+        let mut connections = HashMap::new();
+        for (connection, connector, text) in &sources.connectors {
+            let (def, diagnostics) = check_connector(connector, text);
+            let def = def.ok_or_else(|| render(&diagnostics, connector, text))?;
+            connections.insert(connection.clone(), Arc::new(def));
+        }
+        Ok(Self(connections))
+    }
+}
+
+impl Lookup for Past {
+    fn connection(&self, name: &str) -> ConnectionLookup {
+        self.0.get(name).map_or(ConnectionLookup::Unknown, |def| ConnectionLookup::Found(Arc::clone(def)))
+    }
+
+    fn hook_exists(&self, _cycle: &str, _step: Option<&str>) -> bool {
+        true
+    }
+}
+
+/// The sources of a plan as they are stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredSources {
+    path: String,
+    cycle: String,
+    scripts: Vec<(String, String)>,
+    connectors: Vec<(String, String, String)>,
+}
+
+impl From<&Sources> for StoredSources {
+    fn from(sources: &Sources) -> Self {
+        Self {
+            path: sources.path.clone(),
+            cycle: sources.cycle.clone(),
+            scripts: sources.scripts.clone(),
+            connectors: sources.connectors.clone(),
+        }
+    }
+}
+
+/// The id that a file declares, as far as one line tells: enough to know which hooks there are.
+fn declared_id(text: &str) -> Option<String> {
+    let line = text.lines().find_map(|line| line.strip_prefix("cycle:"))?;
+    let id = line.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if depth > 0 && !name.starts_with('.') {
+                collect(&path, depth - 1, files);
+            }
+        } else if name.ends_with(".yaml") && !name.ends_with(".test.yaml") && name != "velodrome.yaml" {
+            files.push(path);
+        }
+    }
+}

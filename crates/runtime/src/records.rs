@@ -1,0 +1,110 @@
+//! Runs and loops as stored rows, and as the API shows them.
+//!
+//! A record is a format version and then JSON, so that an operator can read it in the journal. What a
+//! store filters by stands in columns beside it; on reading, the record is what counts.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use velodrome_core::{Loop, Run};
+use velodrome_store::{LoopRow, RunRow, StoreError};
+use velodrome_types::{Json, Timestamp};
+
+use crate::api::{LoopView, RunView};
+
+/// The format of the records written now. Readers keep every older one.
+const FORMAT: u8 = 1;
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    serde_json::to_writer(&mut bytes, value).expect("runs and loops are JSON with text keys");
+    bytes
+}
+
+fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    let damaged = |why: String| StoreError::Damaged { what: what.to_owned(), why };
+    match bytes.split_first() {
+        Some((&FORMAT, json)) => serde_json::from_slice(json).map_err(|error| damaged(error.to_string())),
+        Some((other, _)) => Err(damaged(format!("its format is {other}, this program knows {FORMAT}"))),
+        None => Err(damaged("it is empty".to_owned())),
+    }
+}
+
+pub(crate) fn run_row(run: &Run) -> RunRow {
+    RunRow {
+        id: run.id,
+        loop_id: run.loop_id,
+        cycle: run.cycle.clone(),
+        lap: run.lap,
+        status: run.status(),
+        step: run.step().cloned(),
+        fence: run.fence,
+        created: run.created,
+        updated: run.updated,
+        plan: run.plan.clone(),
+        record: encode(run),
+    }
+}
+
+pub(crate) fn run_of(row: &RunRow) -> Result<Run, StoreError> {
+    decode("run", &row.record)
+}
+
+pub(crate) fn loop_row(looped: &Loop) -> LoopRow {
+    LoopRow {
+        id: looped.id,
+        cycle: looped.cycle.clone(),
+        status: looped.status,
+        laps: looped.laps,
+        records: looped.records,
+        started: looped.started,
+        updated: looped.updated,
+        record: encode(looped),
+    }
+}
+
+pub(crate) fn loop_of(row: &LoopRow) -> Result<Loop, StoreError> {
+    decode("loop", &row.record)
+}
+
+pub(crate) fn run_view(row: &RunRow) -> Result<RunView, StoreError> {
+    let run = run_of(row)?;
+    let due = run.due();
+    let error = run.error().map(|error| serde_json::to_value(error).unwrap_or(Json::Null));
+    Ok(RunView {
+        id: run.id,
+        version: run.plan[..run.plan.len().min(12)].to_owned(),
+        status: row.status,
+        step: run.step().cloned(),
+        cycle: run.cycle,
+        loop_id: run.loop_id,
+        lap: run.lap,
+        parent: run.parent,
+        root: run.root,
+        hops: run.hops,
+        created: run.created,
+        updated: run.updated,
+        due,
+        error,
+    })
+}
+
+pub(crate) fn loop_view(row: &LoopRow, now: Timestamp) -> Result<LoopView, StoreError> {
+    let looped = loop_of(row)?;
+    let end = if row.status.is_final() { row.updated } else { now.max(row.updated) };
+    let elapsed = end.since(row.started);
+    let rate = if elapsed.is_zero() { 0.0 } else { looped.laps as f64 / elapsed.as_secs_f64() };
+    Ok(LoopView {
+        id: looped.id,
+        cycle: looped.cycle,
+        laps: looped.laps,
+        records: looped.records,
+        status: row.status,
+        started: looped.started,
+        updated: looped.updated,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        rate: (rate * 100.0).round() / 100.0,
+        first_run: looped.first,
+        parent: looped.parent,
+        error: looped.failed.map(|(run, code)| serde_json::json!({ "run": run, "code": code })),
+    })
+}

@@ -1,0 +1,99 @@
+//! Which loops are in memory, and how a message reaches one.
+//!
+//! A loop is driven by one task at a time. The task leaves when nothing of its loop is under way, so
+//! that what sleeps costs no memory; a message to a loop that is not there brings it back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use velodrome_core::Delivery;
+use velodrome_types::{CycleId, LoopId, RunId};
+
+use crate::api::{HookAnswer, Problem};
+use crate::handoff::SignedOrigin;
+use crate::shared::Shared;
+
+/// Messages that may wait for one loop. A loop gets a message a timer, a lap by request, or an
+/// operator's word: a few at a time. A sender waits when it is full.
+const INBOX: usize = 64;
+
+/// What a loop is told.
+#[derive(Debug)]
+pub(crate) enum ToLoop {
+    /// It has its place: begin its first lap.
+    Begin(Beginning),
+    /// A timer of this run is due.
+    Due(RunId),
+    /// The process began again: look what was under way.
+    Recover,
+    /// End it. `gently`: what is under way is awaited and committed first.
+    Stop { gently: bool, done: oneshot::Sender<()> },
+    /// A lap that came as a real request (`handoff: http`).
+    Lap(Box<LapRequest>),
+}
+
+/// A place on its way to the first loop of a queue. Wherever this ends, the next loop may follow; and
+/// unless the loop took the place, it is free again.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cycle: CycleId,
+    pub(crate) taken: bool,
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.shared.cycles.release(&self.cycle);
+        }
+        self.shared.began(&self.cycle);
+    }
+}
+
+/// A hand-off that came as a real request.
+#[derive(Debug)]
+pub(crate) struct LapRequest {
+    pub(crate) origin: SignedOrigin,
+    pub(crate) delivery: Delivery,
+    pub(crate) answer: oneshot::Sender<Result<HookAnswer, Problem>>,
+}
+
+/// The loops in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    loops: Mutex<HashMap<LoopId, mpsc::Sender<ToLoop>>>,
+}
+
+impl Registry {
+    /// The way to a loop, and its inbox where a task must be started for it.
+    pub(crate) fn reach(&self, id: LoopId) -> (mpsc::Sender<ToLoop>, Option<mpsc::Receiver<ToLoop>>) {
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = loops.get(&id).filter(|sender| !sender.is_closed()) {
+            return (sender.clone(), None);
+        }
+        let (sender, inbox) = mpsc::channel(INBOX);
+        loops.insert(id, sender.clone());
+        (sender, Some(inbox))
+    }
+
+    /// Leaves, unless a message has come meanwhile.
+    pub(crate) fn leave(&self, id: LoopId, inbox: &mpsc::Receiver<ToLoop>) -> bool {
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inbox.is_empty() {
+            return false;
+        }
+        loops.remove(&id);
+        true
+    }
+
+    /// Leaves whatever waits: senders see a closed inbox.
+    pub(crate) fn remove(&self, id: LoopId) {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// How many loops are in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}

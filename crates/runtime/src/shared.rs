@@ -1,0 +1,284 @@
+//! What every part of the engine reaches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use velodrome_connect::Connect;
+use velodrome_spec::Plan;
+use velodrome_spec::expr::HookTarget;
+use velodrome_store::{CommitError, Store, Unit};
+use velodrome_types::{CycleId, CycleState, LoopId, StepId, Timestamp};
+
+use crate::actor::Actor;
+use crate::api::Problem;
+use crate::clock::Clock;
+use crate::connections::Connections;
+use crate::cycles::Cycles;
+use crate::handlers::Handlers;
+use crate::handoff::SignedOrigin;
+use crate::plans::Plans;
+use crate::registry::{Beginning, Registry, ToLoop};
+use crate::tasks::Tasks;
+use crate::timers::Timers;
+use crate::unit::Making;
+
+/// The engine's insides.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) handlers: Handlers,
+    pub(crate) connect: Connect,
+    pub(crate) connections: Connections,
+    pub(crate) plans: Plans,
+    pub(crate) cycles: Cycles,
+    pub(crate) clock: Clock,
+    pub(crate) service_url: String,
+    pub(crate) workers: Semaphore,
+    pub(crate) registry: Registry,
+    pub(crate) timers: Timers,
+    pub(crate) tasks: Tasks,
+    /// Nothing new is taken and no action is begun.
+    pub(crate) draining: CancellationToken,
+    /// The newest committed log line's `seq`.
+    pub(crate) log_seq: watch::Sender<u64>,
+    /// Set once a commit's outcome is unknown: the process must exit (I8).
+    pub(crate) fatal: watch::Sender<Option<String>>,
+    pub(crate) handoff_key: [u8; 32],
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("service_url", &self.service_url)
+            .field("loops", &self.registry.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl velodrome_core::Statics for Shared {
+    fn hook_url(&self, target: &HookTarget) -> String {
+        self.hook_url_for(target)
+    }
+}
+
+/// Stored watermarks of one cycle.
+#[derive(Debug)]
+pub(crate) struct StoredWatermarks<'a> {
+    store: &'a dyn Store,
+    cycle: &'a CycleId,
+}
+
+impl velodrome_core::Watermarks for StoredWatermarks<'_> {
+    fn get(&self, step: &StepId) -> Option<Timestamp> {
+        match self.store.watermark(self.cycle, step) {
+            Ok(date) => date,
+            Err(error) => {
+                tracing::error!(cycle = %self.cycle, %step, %error, "a watermark cannot be read");
+                None
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn hook_url_of(&self, cycle: &CycleId) -> String {
+        format!("{}/hooks/{cycle}", self.service_url)
+    }
+
+    pub(crate) fn hook_url_for(&self, target: &HookTarget) -> String {
+        match &target.step {
+            Some(step) => format!("{}/hooks/{}/{step}", self.service_url, target.cycle),
+            None => self.hook_url_of(&target.cycle),
+        }
+    }
+
+    pub(crate) fn handoff_key(&self) -> &[u8; 32] {
+        &self.handoff_key
+    }
+
+    pub(crate) fn watermarks<'a>(&'a self, cycle: &'a CycleId) -> StoredWatermarks<'a> {
+        StoredWatermarks { store: &*self.store, cycle }
+    }
+
+    /// What a cycle is doing: the operator's word, unless its file or a connection stands against it.
+    pub(crate) fn state_of(&self, cycle: &CycleId) -> CycleState {
+        match self.plans.current(cycle) {
+            None => CycleState::Invalid,
+            Some(plan) => match self.cycles.state(cycle) {
+                CycleState::Running if self.connections.missing(&plan).is_some() => {
+                    CycleState::NeedsConnection
+                }
+                state => state,
+            },
+        }
+    }
+
+    /// The plan that a new run of this cycle begins on; refused where the cycle takes none.
+    ///
+    /// `own` is a lap: it goes on while the cycle is finishing or paused.
+    pub(crate) fn target_plan(&self, cycle: &CycleId, own: bool) -> Result<Arc<Plan>, Problem> {
+        let state = match self.plans.current(cycle) {
+            Some(plan) => {
+                let state = self.state_of(cycle);
+                let takes = match state {
+                    CycleState::Running | CycleState::Paused => true,
+                    CycleState::Finishing | CycleState::NeedsConnection => own,
+                    CycleState::Stopped | CycleState::Invalid => false,
+                };
+                if takes {
+                    return Ok(plan);
+                }
+                state
+            }
+            None if self.plans.is_known(cycle) => CycleState::Invalid,
+            None => {
+                return Err(Problem::new(404, "webhook.unknown", format!("there is no cycle `{cycle}`")));
+            }
+        };
+        Err(crate::accept::not_taking(cycle, state))
+    }
+
+    /// Whether a hand-off that came as a request is a lap of a loop of this cycle.
+    pub(crate) fn is_loop_of(&self, origin: &SignedOrigin, cycle: &CycleId) -> bool {
+        matches!(self.store.loop_row(origin.loop_id), Ok(Some(row)) if row.cycle == *cycle)
+    }
+
+    /// Commits what was gathered. With `patience`, a commit that the disk refuses is offered again
+    /// after that pause until it is taken or the engine drains.
+    pub(crate) async fn commit(&self, making: Making, patience: Option<Duration>) -> Result<(), CommitError> {
+        let mut making = making;
+        let set = std::mem::take(&mut making.set);
+        let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
+        self.commit_unit(unit, patience).await?;
+        self.plans.stored(&hashes);
+        for (due, run, loop_id) in set {
+            self.timers.set(due, run, loop_id);
+        }
+        Ok(())
+    }
+
+    /// Commits a unit that is no run's move.
+    pub(crate) async fn commit_unit(&self, unit: Unit, patience: Option<Duration>) -> Result<(), CommitError> {
+        let mut unit = unit;
+        loop {
+            let again = patience.map(|_| unit.clone());
+            match self.store.commit(unit).await {
+                Ok(committed) => {
+                    self.log_seq.send_if_modified(|seq| {
+                        let newer = committed.last_seq > *seq;
+                        *seq = (*seq).max(committed.last_seq);
+                        newer
+                    });
+                    return Ok(());
+                }
+                Err(CommitError::Refused(why)) => {
+                    let (Some(pause), Some(same)) = (patience, again) else {
+                        return Err(CommitError::Refused(why));
+                    };
+                    tracing::error!(why, "the disk refuses a commit; it is offered again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => unit = same,
+                        () = self.draining.cancelled() => return Err(CommitError::Refused(why)),
+                    }
+                }
+                Err(CommitError::Unknown(why)) => {
+                    self.fatal.send_replace(Some(why.clone()));
+                    self.draining.cancel();
+                    return Err(CommitError::Unknown(why));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tells a loop something, bringing it into memory if it is not there.
+    pub(crate) async fn tell(self: &Arc<Self>, id: LoopId, message: ToLoop) {
+        let mut message = message;
+        loop {
+            let (sender, inbox) = self.registry.reach(id);
+            if let Some(inbox) = inbox {
+                let shared = Arc::clone(self);
+                self.tasks.drive(async move {
+                    match Actor::load(Arc::clone(&shared), id) {
+                        Ok(Some(mut actor)) => {
+                            actor.recover().await;
+                            actor.run(inbox).await;
+                        }
+                        // It has ended: whoever waits for an answer sees the inbox close.
+                        Ok(None) => shared.registry.remove(id),
+                        Err(error) => {
+                            tracing::error!(loop_id = %id, %error, "a stored loop cannot be read");
+                            shared.registry.remove(id);
+                        }
+                    }
+                });
+            }
+            match sender.send(message).await {
+                Ok(()) => return,
+                // The task left between the two lines above: bring it back.
+                Err(refused) => message = refused.0,
+            }
+            if self.draining.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// A loop has ended: its place goes to the first of the queue.
+    pub(crate) fn loop_ended(self: &Arc<Self>, cycle: &CycleId, was_placed: bool) {
+        if was_placed {
+            self.cycles.release(cycle);
+        } else {
+            self.cycles.unqueue(cycle);
+        }
+        self.begin_next(cycle);
+        self.finish_if_done(cycle);
+    }
+
+    /// The loop that was on its way to its place has begun; the next may follow.
+    pub(crate) fn began(self: &Arc<Self>, cycle: &CycleId) {
+        self.cycles.begun(cycle);
+        self.begin_next(cycle);
+    }
+
+    /// Begins the first queued loop of a cycle, if a place is free.
+    pub(crate) fn begin_next(self: &Arc<Self>, cycle: &CycleId) {
+        if self.draining.is_cancelled() {
+            return;
+        }
+        let Some(plan) = self.plans.current(cycle) else { return };
+        if !self.cycles.take_next(cycle, plan.concurrency) {
+            return;
+        }
+        match self.store.first_queued(cycle) {
+            Ok(Some(row)) => {
+                let shared = Arc::clone(self);
+                let beginning = Beginning { shared: Arc::clone(self), cycle: cycle.clone(), taken: false };
+                self.tasks.drive(async move { shared.tell(row.id, ToLoop::Begin(beginning)).await });
+            }
+            Ok(None) => self.cycles.none_to_begin(cycle),
+            Err(error) => {
+                tracing::error!(%cycle, %error, "the queue cannot be read");
+                self.cycles.none_to_begin(cycle);
+            }
+        }
+    }
+
+    /// A cycle that is finishing stops when its last loop has ended.
+    fn finish_if_done(self: &Arc<Self>, cycle: &CycleId) {
+        if self.cycles.state(cycle) == CycleState::Finishing && self.cycles.counts(cycle) == (0, 0) {
+            self.stop_cycle_soon(cycle.clone());
+        }
+    }
+
+    /// Stops a cycle from within a loop's task, which must not wait for itself.
+    pub(crate) fn stop_cycle_soon(self: &Arc<Self>, cycle: CycleId) {
+        let shared = Arc::clone(self);
+        self.tasks.drive(async move {
+            if let Err(problem) = crate::command::stop(&shared, &cycle).await {
+                tracing::error!(%cycle, %problem, "the cycle could not be stopped");
+            }
+        });
+    }
+}

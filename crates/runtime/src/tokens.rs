@@ -1,0 +1,59 @@
+//! Tokens of connections, sealed and kept in the store.
+
+use std::sync::Arc;
+
+use velodrome_connect::{TokenFuture, TokenSet, TokenStore, TokenStoreError};
+use velodrome_store::{SealKey, SecretRow, Store, Unit};
+use velodrome_types::ConnectionId;
+
+/// The token store of the `connect` crate over the engine's own store.
+#[derive(Debug)]
+pub(crate) struct SealedTokens {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) seal: Arc<SealKey>,
+}
+
+fn name(connection: &ConnectionId) -> String {
+    format!("token/{connection}")
+}
+
+fn broken(error: impl std::fmt::Display) -> TokenStoreError {
+    TokenStoreError(error.to_string())
+}
+
+impl SealedTokens {
+    /// Whether somebody signed in to this connection.
+    pub(crate) fn is_signed_in(&self, connection: &ConnectionId) -> Result<bool, velodrome_store::StoreError> {
+        Ok(self.store.secret(&name(connection))?.is_some())
+    }
+
+    async fn write(&self, unit: Unit) -> Result<(), TokenStoreError> {
+        self.store.commit(unit).await.map(drop).map_err(broken)
+    }
+}
+
+impl TokenStore for SealedTokens {
+    fn load<'a>(&'a self, connection: &'a ConnectionId) -> TokenFuture<'a, Option<TokenSet>> {
+        Box::pin(async move {
+            let name = name(connection);
+            let Some(sealed) = self.store.secret(&name).map_err(broken)? else { return Ok(None) };
+            let plain = self.seal.open(&name, &sealed).map_err(broken)?;
+            serde_json::from_slice(&plain).map(Some).map_err(broken)
+        })
+    }
+
+    fn save<'a>(&'a self, connection: &'a ConnectionId, tokens: TokenSet) -> TokenFuture<'a, ()> {
+        Box::pin(async move {
+            let name = name(connection);
+            let plain = serde_json::to_vec(&tokens).map_err(broken)?;
+            let sealed = self.seal.seal(&name, &plain).map_err(broken)?;
+            self.write(Unit { secrets: vec![SecretRow { name, sealed }], ..Unit::default() }).await
+        })
+    }
+
+    fn delete<'a>(&'a self, connection: &'a ConnectionId) -> TokenFuture<'a, ()> {
+        Box::pin(async move {
+            self.write(Unit { secrets_deleted: vec![name(connection)], ..Unit::default() }).await
+        })
+    }
+}

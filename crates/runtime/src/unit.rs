@@ -1,0 +1,156 @@
+//! One commit in the making: transitions of one or more runs, gathered until they are written whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use velodrome_core::{Acceptance, Loop, Run, TimerChange, Transition};
+use velodrome_spec::Plan;
+use velodrome_store::{Expect, IdempotencyRow, StorageWrite, TimerWrite, Unit, WatermarkWrite};
+use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
+
+use crate::overlay::Overlay;
+use crate::records::{loop_row, run_row};
+
+/// A commit in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Making {
+    expect: Vec<Expect>,
+    runs: BTreeMap<RunId, Run>,
+    loops: BTreeMap<LoopId, Loop>,
+    timers: BTreeMap<RunId, TimerWrite>,
+    watermarks: Vec<WatermarkWrite>,
+    lines: Vec<LogLine>,
+    idempotency: Vec<IdempotencyRow>,
+    plans: Vec<Arc<Plan>>,
+    /// Storage writes so far, read through by the handlers that follow.
+    pub(crate) overlay: Overlay,
+    /// Timers to keep in memory once the commit is done.
+    pub(crate) set: Vec<(Timestamp, RunId, LoopId)>,
+    /// Whether the cycle is to stop, because an error said so.
+    pub(crate) stop_cycle: bool,
+}
+
+impl Making {
+    /// Adds a run that has just been accepted, with its loop.
+    pub(crate) fn accepted(&mut self, acceptance: &Acceptance, plan: &Arc<Plan>) {
+        self.expect.push(Expect::NoRun(acceptance.run.id));
+        self.lines.extend(acceptance.lines.iter().cloned());
+        self.plans.push(Arc::clone(plan));
+        self.runs.insert(acceptance.run.id, acceptance.run.clone());
+        self.loops.insert(acceptance.looped.id, acceptance.looped.clone());
+    }
+
+    /// Adds a move; gives back what is to be performed.
+    pub(crate) fn moved(&mut self, transition: Transition) -> (Run, Loop, Option<velodrome_core::Action>) {
+        let Transition { run, looped, lines, timer, watermarks, action, stop_cycle } = transition;
+        self.lines.extend(lines);
+        match timer {
+            TimerChange::Keep => {}
+            TimerChange::Set(due) => {
+                self.timers.insert(run.id, TimerWrite::Set(run.id, due));
+                self.set.push((due, run.id, run.loop_id));
+            }
+            TimerChange::Clear => {
+                self.timers.insert(run.id, TimerWrite::Clear(run.id));
+                self.set.retain(|(_, id, _)| *id != run.id);
+            }
+        }
+        for (step, date) in watermarks {
+            self.watermarks.push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
+        }
+        self.stop_cycle |= stop_cycle;
+        self.runs.insert(run.id, run.clone());
+        self.loops.insert(looped.id, looped.clone());
+        (run, looped, action)
+    }
+
+    /// The committed run must still have this fence.
+    pub(crate) fn expect_fence(&mut self, run: RunId, fence: u64) {
+        if !self.expect.contains(&Expect::NoRun(run)) {
+            self.expect.push(Expect::RunFence(run, fence));
+        }
+    }
+
+    /// Remembers an answer; refused where one is remembered already.
+    pub(crate) fn remember(&mut self, row: IdempotencyRow, now: Timestamp) {
+        self.expect.push(Expect::NoAnswer(row.hook.clone(), row.key.clone(), now));
+        self.idempotency.push(row);
+    }
+
+    /// Notes values that a handler read and another loop wrote (SPEC §4).
+    pub(crate) fn foreign_reads(
+        &mut self,
+        plan: &Plan,
+        run: &Run,
+        step: &StepId,
+        foreign: Vec<(String, LoopId)>,
+        now: Timestamp,
+    ) {
+        for (key, writer) in foreign {
+            let mut lines = velodrome_core::Lines::new(plan, run, now);
+            lines.at(
+                step,
+                Level::Warn,
+                Event::StorageForeignRead,
+                format!("`{key}` was last written by another loop that has not ended, {}: use loop_storage_*", writer.tail()),
+            );
+            self.lines.extend(lines.done());
+        }
+    }
+
+    /// Adds a line about a run.
+    pub(crate) fn note(&mut self, plan: &Plan, run: &Run, now: Timestamp, level: Level, event: Event, message: &str) {
+        let mut lines = velodrome_core::Lines::new(plan, run, now);
+        lines.push(level, event, message);
+        self.lines.extend(lines.done());
+    }
+
+    /// Adds what was gathered apart, behind what is here; its overlay has been taken over already.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.expect.extend(other.expect);
+        self.runs.extend(other.runs);
+        for (id, looped) in other.loops {
+            // What moved last knows the loop best.
+            self.loops.entry(id).or_insert(looped);
+        }
+        self.timers.extend(other.timers);
+        self.watermarks.extend(other.watermarks);
+        self.lines.extend(other.lines);
+        self.plans.extend(other.plans);
+        self.set.extend(other.set);
+    }
+
+    /// Writes of scripts so far, taken out to be read through and put back by the next handler.
+    pub(crate) fn take_overlay(&mut self) -> Overlay {
+        std::mem::take(&mut self.overlay)
+    }
+
+    /// The unit to commit. `plan_row` gives the row of a plan that is not stored yet.
+    pub(crate) fn into_unit(
+        self,
+        plan_row: impl Fn(&Plan) -> Option<velodrome_store::PlanRow>,
+    ) -> (Unit, Vec<String>) {
+        let mut plans = Vec::new();
+        let mut hashes = Vec::new();
+        for plan in &self.plans {
+            if !hashes.contains(&plan.hash) {
+                hashes.push(plan.hash.clone());
+                plans.extend(plan_row(plan));
+            }
+        }
+        let storage: Vec<StorageWrite> = self.overlay.into_writes();
+        let unit = Unit {
+            expect: self.expect,
+            runs: self.runs.values().map(run_row).collect(),
+            loops: self.loops.values().map(loop_row).collect(),
+            timers: self.timers.into_values().collect(),
+            storage,
+            watermarks: self.watermarks,
+            idempotency: self.idempotency,
+            plans,
+            lines: self.lines,
+            ..Unit::default()
+        };
+        (unit, hashes)
+    }
+}

@@ -1,0 +1,82 @@
+//! `log`, `now`, `uuid`, `btoa` and `atob`.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::DecodePaddingMode;
+use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
+use sha2::{Digest, Sha256};
+
+use crate::call_state::with_state;
+use crate::convert::to_json;
+use crate::errors::{FAILED, Raised};
+use crate::meter;
+
+type Outcome<T> = Result<T, Box<EvalAltResult>>;
+
+/// Known functions of Cyclr's that have no implementation yet.
+pub(crate) const NOT_YET: [&str; 5] = [
+    "http_request",
+    "cyclr_sign",
+    "cyclr_csv_parse",
+    "cyclr_xml_serialize",
+    "cyclr_xml_deserialize",
+];
+
+/// As browsers read base64: padding may be there or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Registers them all.
+pub(crate) fn register(engine: &mut Engine) {
+    engine.register_fn("log", |value: Dynamic| meter::log(&shown(&value)));
+    // The mathematics package has a logarithm of exactly this type, which would win.
+    engine.register_fn("log", |value: f64| meter::log(&shown(&value.into())));
+    engine.register_fn("now", |context: NativeCallContext| -> Outcome<String> {
+        with_state(&context, |state| Ok(state.now.to_string()))
+    });
+    engine.register_fn("uuid", |context: NativeCallContext| -> Outcome<String> {
+        with_state(&context, |state| {
+            let mut changing = state.changing();
+            let number = changing.uuids;
+            changing.uuids += 1;
+            Ok(derived_uuid(&state.seed, number))
+        })
+    });
+    engine.register_fn("btoa", |text: &str| STANDARD.encode(text));
+    engine.register_fn("atob", |text: &str| -> Outcome<String> {
+        let compact: String = text.split_ascii_whitespace().collect();
+        let bytes = LENIENT
+            .decode(compact)
+            .map_err(|error| Raised::error(FAILED, format!("`atob`: no base64: {error}")))?;
+        String::from_utf8(bytes)
+            .map_err(|_| Raised::error(FAILED, "`atob`: what is encoded is no UTF-8 text"))
+    });
+}
+
+/// Text as it stands, anything else as JSON.
+fn shown(value: &Dynamic) -> String {
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return text.as_str().to_owned();
+    }
+    match to_json(value) {
+        Ok(json) => json.to_string(),
+        Err(error) => format!("({error})"),
+    }
+}
+
+/// The id of this number. Hashed, so that one id tells nothing of the seed or of the others.
+fn derived_uuid(seed: &[u8; 16], number: u64) -> String {
+    let hash = Sha256::new()
+        .chain_update(seed)
+        .chain_update(number.to_be_bytes())
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .hyphenated()
+        .to_string()
+}

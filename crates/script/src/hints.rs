@@ -1,0 +1,143 @@
+//! What to do about an error, where a script's author can be told.
+
+/// `name (types)` as the engine writes the function it did not find.
+fn split_signature(signature: &str) -> (&str, Option<&str>) {
+    match signature.split_once(" (") {
+        Some((name, types)) => (name, types.strip_suffix(')')),
+        None => (signature, None),
+    }
+}
+
+/// How a value's type is called by people who write JSON.
+fn type_name(name: &str) -> &str {
+    match name.trim() {
+        "i64" => "integer",
+        "f64" => "number",
+        "string" | "&str" | "String" | "ImmutableString" => "text",
+        "()" => "()",
+        "map" => "object",
+        "array" => "list",
+        other => other,
+    }
+}
+
+fn is_operator(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_alphanumeric() || c == '_')
+}
+
+/// The message for a function that is not there with such arguments.
+pub(crate) fn no_such_function(signature: &str) -> String {
+    let (name, types) = split_signature(signature);
+    let types: Vec<&str> = types
+        .filter(|types| !types.is_empty())
+        .map(|types| types.split(", ").map(type_name).collect())
+        .unwrap_or_default();
+    match (is_operator(name), types.as_slice()) {
+        (true, [left, right]) => format!("`{name}` cannot take `{left}` and `{right}`"),
+        (true, [one]) => format!("`{name}` cannot take `{one}`"),
+        (_, []) => format!("there is no function `{name}` without arguments"),
+        (_, types) => format!("there is no function `{name}` that takes {}", listed(types)),
+    }
+}
+
+fn listed(types: &[&str]) -> String {
+    types
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The hint for it: a missing value is by far the usual reason.
+pub(crate) fn for_missing_function(signature: &str, missed: &[String]) -> Option<String> {
+    let (_, types) = split_signature(signature);
+    let unit = types?.split(", ").any(|name| name.trim() == "()");
+    unit.then(|| for_unit(missed))
+}
+
+/// `missed` reads like "`pageNumber` is not in cyclr_storage", the latest last.
+pub(crate) fn for_unit(missed: &[String]) -> String {
+    match missed.last() {
+        Some(latest) => format!(
+            "{latest}, so `get` gave `()`: give a value for that case, such as `get(…) ?? 0`"
+        ),
+        None => "`()` is a value that is not there, such as a field that the object lacks: give a \
+                 value for that case, such as `x ?? 0`"
+            .to_owned(),
+    }
+}
+
+/// The name in `known` that `word` was probably meant to be.
+pub(crate) fn did_you_mean<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let allowed = match word.chars().count() {
+        0..=2 => return None,
+        3..=5 => 1,
+        6..=11 => 2,
+        _ => 3,
+    };
+    known
+        .into_iter()
+        .map(|name| (distance(word, name), name))
+        .filter(|(edits, _)| *edits <= allowed)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Edits between two words; letter case is none, two letters that changed places are one.
+fn distance(left: &str, right: &str) -> usize {
+    let left: Vec<char> = left.chars().flat_map(char::to_lowercase).collect();
+    let right: Vec<char> = right.chars().flat_map(char::to_lowercase).collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, r) in right.iter().enumerate() {
+            let changed = above[j] + usize::from(l != r);
+            let mut best = changed.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut above, row);
+    }
+    above[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_word_that_was_meant() {
+        let known = ["cyclr_storage_set", "cyclr_storage_get", "log", "now"];
+        let check = |word: &str, meant: Option<&str>| {
+            assert_eq!(did_you_mean(word, known), meant, "{word}");
+        };
+        check("cyclr_storage_sett", Some("cyclr_storage_set"));
+        check("cyclr_sotrage_get", Some("cyclr_storage_get"));
+        check("Log", Some("log"));
+        check("nwo", Some("now"));
+        check("n", None);
+        check("something_else", None);
+    }
+
+    #[test]
+    fn says_what_an_operator_cannot_take() {
+        assert_eq!(
+            no_such_function("+ ((), i64)"),
+            "`+` cannot take `()` and `integer`"
+        );
+        assert_eq!(
+            no_such_function("foo (map, &str | ImmutableString | String)"),
+            "there is no function `foo` that takes `object`, `&str | ImmutableString | String`"
+        );
+        assert_eq!(
+            no_such_function("foo ()"),
+            "there is no function `foo` without arguments"
+        );
+    }
+}

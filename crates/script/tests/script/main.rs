@@ -1,0 +1,7 @@
+//! Scripts through the public interface: what handlers see and leave, what is refused before they run,
+//! and how hostile ones end.
+
+mod analysis;
+mod handlers;
+mod hostile;
+mod support;
