@@ -1,0 +1,234 @@
+//! A page loop as a plan, built by hand: no YAML, no files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use velodrome_core::{Acceptance, Delivery, Facts, Input, ListAnswer, Loop, Run, Transition, accept_first_lap, advance};
+use velodrome_spec::Plan;
+use velodrome_spec::connector::{
+    Advance, AuthDef, ConnectorDef, DateFormat, IncrementalDef, MethodDef, MethodKind, PagingDef, RequestDefaults,
+    ResponseDef, SendAs,
+};
+use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
+use velodrome_spec::plan::{
+    Comparison, Condition, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy, LoopLimits, MethodUse, SendStep, Sources,
+    Step, StepIx, StepKind, WebhookAuth, WebhookStep,
+};
+use velodrome_types::{
+    ConnectionId, CycleId, CycleState, Json, LoopId, OnError, RetryPolicy, RunId, StepId, Timestamp,
+};
+
+pub(crate) const WEBHOOK: StepIx = StepIx(0);
+pub(crate) const CONTACTS: StepIx = StepIx(1);
+pub(crate) const MORE: StepIx = StepIx(2);
+pub(crate) const PAUSE: StepIx = StepIx(3);
+pub(crate) const NEXT: StepIx = StepIx(4);
+pub(crate) const REMEMBER: StepIx = StepIx(5);
+
+fn method(kind: MethodKind, list: bool) -> MethodDef {
+    MethodDef {
+        title: "method".into(),
+        kind,
+        verb: "GET".into(),
+        path: None,
+        request: RequestDefaults::default(),
+        body: None,
+        inputs: BTreeMap::new(),
+        open_body: true,
+        response: ResponseDef { open: true, ..ResponseDef::default() },
+        paging: if list { PagingDef::ByHand { handoff: None } } else { PagingDef::None },
+        incremental: list.then(|| IncrementalDef {
+            field: "Modified_Time".into(),
+            send_as: SendAs::Header("If-Modified-Since".into()),
+            format: DateFormat::Iso8601OffsetSeconds,
+            key: vec!["id".into()],
+            overlap: Duration::from_secs(2),
+            advance: Advance::ByStep,
+        }),
+        errors: Vec::new(),
+        two_exits: list,
+    }
+}
+
+fn connector() -> Arc<ConnectorDef> {
+    Arc::new(ConnectorDef {
+        name: "any".into(),
+        title: "Any".into(),
+        settings: BTreeMap::new(),
+        auth: AuthDef::None,
+        base_url: None,
+        request: RequestDefaults::default(),
+        errors: Vec::new(),
+        concurrent: None,
+        methods: BTreeMap::from([
+            ("list".to_owned(), method(MethodKind::List, true)),
+            ("post".to_owned(), method(MethodKind::Request, false)),
+        ]),
+        hash: "c".into(),
+    })
+}
+
+fn uses(name: &str) -> MethodUse {
+    MethodUse { connection: ConnectionId::from("any"), connector: connector(), method: name.into() }
+}
+
+fn step(id: &str, kind: StepKind) -> Step {
+    Step {
+        id: StepId::from(id),
+        name: id.into(),
+        kind,
+        script: None,
+        then: None,
+        otherwise: None,
+        catch: None,
+        on_error: OnError::StopRun,
+        retry: RetryPolicy::default(),
+        timeout: Duration::from_secs(30),
+        if_unknown: IfUnknown::Resend,
+        live: Live::default(),
+        line: 1,
+    }
+}
+
+fn reference(step: StepIx, name: &str) -> Expr {
+    Expr::Ref(Reference {
+        root: Root::Step(step),
+        path: vec![Segment::Key(name.into())],
+        default: None,
+        source: format!("${{…{name}}}"),
+    })
+}
+
+/// webhook → contacts → more_records → pause → next_page; both false exits → remember.
+pub(crate) fn page_loop(delay: Duration) -> Plan {
+    let webhook = WebhookStep {
+        connection: ConnectionId::from("any"),
+        fields: Vec::new(),
+        dedupe: None,
+        auth: WebhookAuth::Unsaid,
+    };
+    let list = ListStep {
+        method: uses("list"),
+        map: vec![("page".into(), reference(WEBHOOK, "page"))],
+        first_run: FirstRun::All,
+    };
+    let post = SendStep {
+        method: uses("post"),
+        map: Vec::new(),
+        url: None,
+        target: Some(HookTarget { cycle: CycleId::from("pages"), step: None }),
+        query: Vec::new(),
+        headers: Vec::new(),
+        handoff: Handoff::Direct,
+    };
+    let decision = Condition::Compare {
+        left: reference(CONTACTS, "more_records"),
+        is: Comparison::Equals,
+        right: Some(Expr::Literal(Json::from("true"))),
+    };
+    let live = |names: &[&str]| Live { names: names.iter().map(|name| (*name).to_owned()).collect() };
+    Plan {
+        cycle: CycleId::from("pages"),
+        name: "Pages".into(),
+        hash: "0123456789abcdef".into(),
+        trigger: WEBHOOK,
+        steps: vec![
+            Step { then: Some(CONTACTS), live: live(&["page"]), ..step("webhook", StepKind::Webhook(webhook)) },
+            Step {
+                then: Some(MORE),
+                otherwise: Some(REMEMBER),
+                live: live(&["more_records"]),
+                ..step("contacts", StepKind::List(list))
+            },
+            Step {
+                then: Some(PAUSE),
+                otherwise: Some(REMEMBER),
+                ..step("more_records", StepKind::Decision(decision))
+            },
+            Step { then: Some(NEXT), ..step("pause", StepKind::Delay(delay)) },
+            step("next_page", StepKind::Send(post)),
+            step("remember", StepKind::Watermark { of: CONTACTS }),
+        ],
+        concurrency: Some(1),
+        queue_limit: 10,
+        limits: LoopLimits::default(),
+        variables: Vec::new(),
+        log: LogPolicy::default(),
+        sources: Sources::default(),
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+impl velodrome_core::Statics for Nothing {
+    fn hook_url(&self, target: &HookTarget) -> String {
+        format!("http://here/hooks/{}", target.cycle)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Stored(pub(crate) Option<Timestamp>);
+
+impl velodrome_core::Watermarks for Stored {
+    fn get(&self, _: &StepId) -> Option<Timestamp> {
+        self.0
+    }
+}
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+pub(crate) fn later(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+pub(crate) fn run_id(number: u8) -> RunId {
+    RunId::new(NOW, [number; 10])
+}
+
+pub(crate) fn moved_at(plan: &Plan, run: Run, looped: Loop, input: Input, now: Timestamp, stored: &Stored) -> Option<Transition> {
+    let facts = Facts { now, jitter: 0.0, cycle: CycleState::Running, watermarks: stored, statics: &Nothing };
+    advance(plan, run, looped, input, &facts)
+}
+
+pub(crate) fn moved(plan: &Plan, run: Run, looped: Loop, input: Input) -> Option<Transition> {
+    moved_at(plan, run, looped, input, NOW, &Stored::default())
+}
+
+pub(crate) fn accepted(plan: &Plan) -> Acceptance {
+    let delivery = Delivery { body: serde_json::json!({"page": 1}), ..Delivery::default() };
+    accept_first_lap(plan, (run_id(1), LoopId::new(NOW, [9; 10])), delivery, None, true, NOW)
+}
+
+/// A run that is asking its list.
+pub(crate) fn asking(plan: &Plan) -> Transition {
+    let Acceptance { run, looped, .. } = accepted(plan);
+    moved(plan, run, looped, Input::Begin { body: serde_json::json!({"page": 1}), logs: vec![] }).unwrap()
+}
+
+pub(crate) fn page(more: bool) -> ListAnswer {
+    ListAnswer {
+        status: 200,
+        count: 200,
+        bytes: 41_000,
+        ms: 112,
+        url: "http://api/Contacts".into(),
+        asked: serde_json::json!({"page": 1}),
+        page_hash: 1,
+        fields: serde_json::json!({"more_records": more}).as_object().unwrap().clone(),
+        date: Some(NOW),
+        ..ListAnswer::default()
+    }
+}
+
+pub(crate) fn messages(transition: &Transition) -> Vec<String> {
+    transition
+        .lines
+        .iter()
+        .map(|line| {
+            let step = line.step.as_ref().map_or("", |step| step.as_str());
+            format!("{} {step} {}", line.event, line.message)
+        })
+        .collect()
+}
