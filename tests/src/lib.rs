@@ -1,1 +1,15 @@
-//! Shared by the end-to-end tests.
+//! What the end-to-end tests share: the real binary on a folder of its own, and a client that speaks to it
+//! as a user would.
+
+mod binary;
+mod client;
+mod server;
+mod sign_in;
+
+pub use binary::velodrome;
+pub use client::{Answer, Client};
+pub use server::{Folder, Server};
+pub use sign_in::sign_in;
+
+/// The shipped page loop.
+pub const ZOHO_INCREMENTAL: &str = include_str!("../../cycles/zoho_incremental.yaml");

@@ -11,6 +11,11 @@
 //! A request as built holds no credentials: they are added as it leaves. Knows nothing of runs,
 //! cycles, stores or scripts; time, tokens and addresses come in through [`Connect::new`].
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error carries what the other side answered; beside a request its size is nothing"
+)]
+
 mod connect;
 mod connection;
 pub mod egress;

@@ -1,6 +1,6 @@
 //! The first look: a URL against the rules, before anything is sent.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use url::{Host, Url};
@@ -25,6 +25,8 @@ impl Passage {
         (self.lifted as usize) * 2 + self.within_only as usize
     }
 }
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The rules, read once.
 #[derive(Clone, Debug)]
@@ -63,6 +65,8 @@ impl Guard {
         let literal = match url.host() {
             Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
             Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
+            // Loopback whatever a resolver says (RFC 6761 §6.3).
+            Some(Host::Domain(name)) if is_localhost(name) => Some(LOOPBACK),
             _ => None,
         };
         match literal {
@@ -84,7 +88,12 @@ impl Guard {
     }
 }
 
-pub(crate) fn refused(host: &str, port: u16, why: &str) -> RequestError {
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn refused(host: &str, port: u16, why: &str) -> RequestError {
     RequestError::permanent(
         "request.refused_address",
         format!("`{host}:{port}` may not be reached: {why}"),
@@ -169,7 +178,8 @@ mod tests {
         assert!(look("http://0x7f.1:7301/").unwrap().lifted);
         assert!(look("http://127.0.0.1:7300/").is_err());
         assert!(look("http://localhost:7301/").unwrap().lifted);
-        assert!(!look("http://localhost:7300/").unwrap().lifted);
+        assert!(look("http://localhost:7300/").is_err());
+        assert!(look("http://a.localhost.:7301/").is_err());
         assert!(!look("http://localhost.evil.test:7301/").unwrap().lifted);
         assert!(look("http://10.9.8.7/").is_ok());
         assert!(look("http://11.9.8.7/").is_ok() && look("http://172.16.0.1/").is_err());

@@ -45,7 +45,7 @@ mod tests {
             Some(30_000),
         );
         check("Mon, 23 Nov 2026 11:00:00 GMT", None, Some(0));
-        check("Fri, 31 Dec 9999 23:59:59 GMT", None, Some(604_800_000));
+        check("Fri, 01 Jan 2100 00:00:00 GMT", None, Some(604_800_000));
         for bad in ["", "soon", "-5", "nan", "inf", "12 parsecs", "60,120"] {
             check(bad, None, None);
         }

@@ -1,0 +1,16 @@
+//! The crate through its public border, against servers on loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::result_large_err,
+    reason = "helpers of tests fail as tests do; the error is the crate's own"
+)]
+
+mod build;
+mod credentials;
+mod egress;
+mod outcomes;
+mod refresh;
+mod sign_in;
+mod support;
+mod wire;

@@ -1,0 +1,431 @@
+//! Tokens that end: one refresh for all, and what its failures mean.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use velodrome_connect::{Connection, ErrorKind, RequestError, Response};
+use velodrome_spec::connector::{ConnectorDef, ErrorAction, ErrorRule, StatusMatch};
+use velodrome_types::Json;
+
+use crate::support::*;
+
+const TOKEN: &str = "/oauth/v2/token";
+const API: &str = "/crm/x";
+
+/// An API that knows only the newest token, and a token endpoint that answers in turn as told; past
+/// the end of the list it grants.
+async fn zoho(answers: Vec<Reply>) -> Server {
+    let turn = AtomicUsize::new(0);
+    let newest = AtomicUsize::new(0);
+    Server::start(move |seen| {
+        if seen.path != TOKEN {
+            let wanted = format!("Zoho-oauthtoken access-{}", newest.load(Ordering::SeqCst));
+            return match seen.header("authorization") == Some(&wanted) {
+                true => reply_json(200, json!({"data": []})),
+                false => reply_json(401, json!({"code": "INVALID_TOKEN"})),
+            };
+        }
+        let at = turn.fetch_add(1, Ordering::SeqCst);
+        answers.get(at).cloned().unwrap_or_else(|| {
+            let n = newest.fetch_add(1, Ordering::SeqCst) + 1;
+            reply_json(
+                200,
+                json!({"access_token": format!("access-{n}"), "expires_in": 3600}),
+            )
+        })
+    })
+    .await
+}
+
+fn definition(server: &Server) -> ConnectorDef {
+    let rule = |code: &[&str], action| ErrorRule {
+        status: vec![StatusMatch::Is(401)],
+        code: code.iter().map(|code| (*code).to_owned()).collect(),
+        action,
+    };
+    let mut def = zoho_like(server);
+    def.errors = vec![
+        rule(&["INVALID_TOKEN"], ErrorAction::RefreshThenRetry),
+        rule(&[], ErrorAction::Reconnect),
+    ];
+    def
+}
+
+async fn ask(
+    rig: &Rig,
+    connection: &Connection,
+    server: &Server,
+) -> Result<Response, RequestError> {
+    let request = request("GET", &server.url(API));
+    let method = method("GET", None);
+    rig.connect.send(connection, &method, &request, how()).await
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn twenty_callers_at_once_refresh_once() {
+    let server = zoho(Vec::new()).await;
+    let rig = Arc::new(rig());
+    signed_in(&rig, &server, Duration::ZERO);
+    let server = Arc::new(server);
+    let connection = Arc::new(connection(definition(&server)));
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        let (rig, connection, server) = (rig.clone(), connection.clone(), server.clone());
+        callers.spawn(async move { ask(&rig, &connection, &server).await });
+    }
+    for got in callers.join_all().await {
+        assert_eq!(got.unwrap().status, 200);
+    }
+    assert_eq!(server.count(TOKEN), 1);
+    assert_eq!(server.count(API), 20);
+    let asked = server
+        .seen()
+        .into_iter()
+        .find(|seen| seen.path == TOKEN)
+        .unwrap();
+    assert_eq!(asked.verb, "POST");
+    assert_eq!(
+        asked.header("content-type"),
+        Some("application/x-www-form-urlencoded")
+    );
+    assert_eq!(
+        asked.body,
+        "grant_type=refresh_token&refresh_token=refresh-0&client_id=1000.CLIENT&client_secret=hush-client"
+    );
+    assert_eq!(asked.query, "");
+    let kept = rig.tokens.kept.lock().unwrap()["api"].clone();
+    assert_eq!(kept.access_token, "access-1");
+    assert_eq!(
+        kept.refresh_token.as_deref(),
+        Some("refresh-0"),
+        "the old one stays"
+    );
+    assert_eq!(
+        kept.kept["api_domain"],
+        server.url(""),
+        "what an answer omits stays"
+    );
+    assert_eq!(kept.expires_at, rig.clock.now().plus(HOUR));
+}
+
+#[tokio::test]
+async fn twenty_callers_at_once_share_a_failure() {
+    let refusal = reply_json(400, json!({"error": "Access Denied"}));
+    let server = Arc::new(zoho(vec![refusal]).await);
+    let rig = Arc::new(rig());
+    signed_in(&rig, &server, Duration::ZERO);
+    let connection = Arc::new(connection(definition(&server)));
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        let (rig, connection, server) = (rig.clone(), connection.clone(), server.clone());
+        callers.spawn(async move { ask(&rig, &connection, &server).await });
+    }
+    for got in callers.join_all().await {
+        assert_eq!(got.unwrap_err().kind, ErrorKind::Transient);
+    }
+    assert_eq!((server.count(TOKEN), server.count(API)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_token_is_refreshed_before_it_ends() {
+    let server = zoho(Vec::new()).await;
+    let rig = rig();
+    signed_in(&rig, &server, HOUR);
+    let connection = connection(definition(&server));
+    ask(&rig, &connection, &server).await.unwrap();
+    rig.clock.advance(HOUR - Duration::from_secs(61));
+    ask(&rig, &connection, &server).await.unwrap();
+    assert_eq!(server.count(TOKEN), 0);
+    rig.clock.advance(Duration::from_secs(2));
+    ask(&rig, &connection, &server).await.unwrap();
+    assert_eq!(server.count(TOKEN), 1);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_refreshed_and_the_request_sent_once_more() {
+    let server = zoho(Vec::new()).await;
+    let rig = rig();
+    let mut tokens = signed_in(&rig, &server, HOUR);
+    tokens.access_token = "access-stale".to_owned();
+    rig.tokens
+        .kept
+        .lock()
+        .unwrap()
+        .insert("api".to_owned(), tokens);
+    let connection = connection(definition(&server));
+    assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+    assert_eq!((server.count(TOKEN), server.count(API)), (1, 2));
+}
+
+#[tokio::test]
+async fn a_token_refused_again_goes_on_to_the_next_rule() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        TOKEN => reply_json(200, json!({"access_token": "access-1", "expires_in": 3600})),
+        _ => reply_json(401, json!({"code": "INVALID_TOKEN"})),
+    })
+    .await;
+    let rig = rig();
+    signed_in(&rig, &server, HOUR);
+    let connection = connection(definition(&server));
+    let error = ask(&rig, &connection, &server).await.unwrap_err();
+    assert_eq!(
+        (error.code.as_str(), error.kind),
+        ("auth.needs_connection", ErrorKind::Permanent)
+    );
+    assert_eq!((server.count(TOKEN), server.count(API)), (1, 2));
+}
+
+#[tokio::test]
+async fn access_denied_waits_and_does_not_ask_again() {
+    let refusal = json!({
+        "error_description": "You have made too many requests", "error": "Access Denied", "status": "failure",
+    });
+    for status in [200, 400] {
+        let server = zoho(vec![reply_json(status, refusal.clone())]).await;
+        let rig = rig();
+        signed_in(&rig, &server, Duration::ZERO);
+        let connection = connection(definition(&server));
+        let error = ask(&rig, &connection, &server).await.unwrap_err();
+        assert_eq!(
+            (error.code.as_str(), error.kind),
+            ("auth.refresh_failed", ErrorKind::Transient)
+        );
+        assert_eq!(error.retry_after, Some(Duration::from_secs(600)));
+        rig.clock.advance(Duration::from_secs(200));
+        let error = ask(&rig, &connection, &server).await.unwrap_err();
+        assert_eq!(error.retry_after, Some(Duration::from_secs(400)));
+        assert_eq!(server.count(TOKEN), 1, "asking again would prolong the ban");
+        rig.clock.advance(Duration::from_secs(401));
+        assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+        assert_eq!(server.count(TOKEN), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_the_token_endpoint_says_decides() {
+    let cases: Vec<(u16, Json, &str, ErrorKind)> = vec![
+        (
+            200,
+            json!({"error": "invalid_code"}),
+            "auth.needs_connection",
+            ErrorKind::Permanent,
+        ),
+        (
+            400,
+            json!({"error": "invalid_grant"}),
+            "auth.needs_connection",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"error": "invalid_client"}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"error": "general_error"}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (200, json!({}), "auth.refresh_failed", ErrorKind::Permanent),
+        (
+            200,
+            json!({"access_token": ""}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"access_token": "a\nb"}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"access_token": "hush", "expires_in": 0}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"access_token": "hush", "expires_in": -5}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"access_token": "hush", "expires_in": 1e18}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"access_token": "hush", "expires_in": "x"}),
+            "auth.refresh_failed",
+            ErrorKind::Permanent,
+        ),
+        (
+            200,
+            json!({"access_token": "hush", "expires_in": 60, "api_domain": "https://evil.test"}),
+            "auth.host_refused",
+            ErrorKind::Permanent,
+        ),
+        (
+            429,
+            json!({"error": "slow"}),
+            "auth.refresh_failed",
+            ErrorKind::Transient,
+        ),
+        (503, json!({}), "auth.refresh_failed", ErrorKind::Transient),
+        (
+            503,
+            json!("<html>"),
+            "auth.refresh_failed",
+            ErrorKind::Transient,
+        ),
+        (
+            200,
+            json!("<html>"),
+            "auth.refresh_failed",
+            ErrorKind::Transient,
+        ),
+        (302, json!({}), "auth.refresh_failed", ErrorKind::Permanent),
+    ];
+    for (status, body, code, kind) in cases {
+        let server = zoho(vec![reply_json(status, body.clone())]).await;
+        let rig = rig();
+        let before = signed_in(&rig, &server, Duration::ZERO);
+        let connection = connection(definition(&server));
+        let error = ask(&rig, &connection, &server).await.unwrap_err();
+        assert_eq!(
+            (error.code.as_str(), error.kind),
+            (code, kind),
+            "{status} {body}"
+        );
+        let told = format!("{error} {error:?}");
+        assert!(
+            !told.contains("hush") && !told.contains("refresh-0"),
+            "{told}"
+        );
+        let after = rig.tokens.kept.lock().unwrap()["api"].clone();
+        assert_eq!(after, before, "a failure keeps what there was");
+    }
+}
+
+#[tokio::test]
+async fn a_void_refresh_token_is_not_sent_again_until_somebody_signs_in() {
+    let server = zoho(vec![reply_json(200, json!({"error": "invalid_code"}))]).await;
+    let rig = rig();
+    signed_in(&rig, &server, Duration::ZERO);
+    let connection = connection(definition(&server));
+    for _ in 0..3 {
+        let error = ask(&rig, &connection, &server).await.unwrap_err();
+        assert_eq!(error.code.as_str(), "auth.needs_connection");
+    }
+    assert_eq!(server.count(TOKEN), 1);
+    let mut tokens = signed_in(&rig, &server, Duration::ZERO);
+    tokens.refresh_token = Some("refresh-1".to_owned());
+    rig.tokens
+        .kept
+        .lock()
+        .unwrap()
+        .insert("api".to_owned(), tokens);
+    assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_still_works_is_used_when_the_refresh_fails() {
+    let server = zoho(vec![reply(503, "")]).await;
+    let rig = rig();
+    signed_in(&rig, &server, Duration::from_secs(30));
+    let connection = connection(definition(&server));
+    assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+    assert_eq!((server.count(TOKEN), server.count(API)), (1, 1));
+    let seen = server.seen().pop().unwrap();
+    assert_eq!(
+        seen.header("authorization"),
+        Some("Zoho-oauthtoken access-0")
+    );
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_the_end_is_the_end() {
+    let server = zoho(Vec::new()).await;
+    let rig = rig();
+    let mut tokens = signed_in(&rig, &server, Duration::from_secs(30));
+    tokens.refresh_token = None;
+    rig.tokens
+        .kept
+        .lock()
+        .unwrap()
+        .insert("api".to_owned(), tokens);
+    let connection = connection(definition(&server));
+    assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+    rig.clock.advance(Duration::from_secs(31));
+    let error = ask(&rig, &connection, &server).await.unwrap_err();
+    assert_eq!(error.code.as_str(), "auth.needs_connection");
+    assert_eq!(server.count(TOKEN), 0);
+}
+
+#[tokio::test]
+async fn what_another_process_refreshed_is_taken_from_the_store() {
+    let server = zoho(Vec::new()).await;
+    let rig = rig();
+    let mut tokens = signed_in(&rig, &server, HOUR);
+    let connection = connection(definition(&server));
+    ask(&rig, &connection, &server).await.unwrap();
+    rig.clock.advance(HOUR);
+    tokens.expires_at = rig.clock.now().plus(HOUR);
+    rig.tokens
+        .kept
+        .lock()
+        .unwrap()
+        .insert("api".to_owned(), tokens);
+    ask(&rig, &connection, &server).await.unwrap();
+    assert_eq!(server.count(TOKEN), 0);
+}
+
+#[tokio::test]
+async fn tokens_that_could_not_be_saved_are_saved_before_they_are_used() {
+    let server = zoho(Vec::new()).await;
+    let rig = rig();
+    signed_in(&rig, &server, Duration::ZERO);
+    let connection = connection(definition(&server));
+    *rig.tokens.broken.lock().unwrap() = true;
+    for _ in 0..2 {
+        let error = ask(&rig, &connection, &server).await.unwrap_err();
+        assert_eq!(
+            (error.code.as_str(), error.kind),
+            ("auth.store_failed", ErrorKind::Transient)
+        );
+    }
+    assert_eq!((server.count(TOKEN), server.count(API)), (1, 0));
+    *rig.tokens.broken.lock().unwrap() = false;
+    assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+    assert_eq!(
+        server.count(TOKEN),
+        1,
+        "the tokens of the first refresh are used"
+    );
+    assert_eq!(
+        rig.tokens.kept.lock().unwrap()["api"].access_token,
+        "access-1"
+    );
+}
+
+#[tokio::test]
+async fn nobody_signed_in_is_told_so() {
+    let server = zoho(Vec::new()).await;
+    let rig = rig();
+    let connection = connection(definition(&server));
+    let error = ask(&rig, &connection, &server).await.unwrap_err();
+    assert_eq!(error.code.as_str(), "auth.needs_connection");
+    assert!(error.message.contains("velodrome connect api"));
+    assert!(server.seen().is_empty());
+}

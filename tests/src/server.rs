@@ -1,0 +1,217 @@
+//! A `velodrome serve` of its own, that can be killed and started again on the same folder.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Answer, Client};
+
+/// How long a test waits for something that should come at once. Generous: machines are shared.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A working folder: `velodrome.yaml`, `cycles/`, `data/`.
+#[derive(Debug)]
+pub struct Folder {
+    folder: TempDir,
+    port: u16,
+}
+
+impl Folder {
+    /// A folder with these cycle files and these further lines of `velodrome.yaml`.
+    pub fn new(cycles: &[(&str, &str)], settings: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("cycles"))?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = format!("listen: 127.0.0.1:{port}\n{settings}");
+        std::fs::write(folder.path().join("velodrome.yaml"), config)?;
+        let folder = Self { folder, port };
+        for (name, text) in cycles {
+            folder.write_cycle(name, text)?;
+        }
+        Ok(folder)
+    }
+
+    /// Writes a cycle file.
+    pub fn write_cycle(&self, name: &str, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.path().join("cycles").join(name), text)?)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the server's URLs begin with.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a command of the binary in this folder to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
+        let output = Command::new(crate::velodrome())
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .output()
+            .await?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok((output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr)))
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub async fn serve(self) -> Result<Server> {
+        let mut server = Server { child: None, client: Client::default(), token: String::new(), folder: self };
+        server.start().await?;
+        Ok(server)
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Option<Child>,
+    client: Client,
+    token: String,
+    folder: Folder,
+}
+
+impl Server {
+    /// Starts the server again on the same folder.
+    pub async fn start(&mut self) -> Result<()> {
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path())?;
+        let child = Command::new(crate::velodrome())
+            .arg("serve")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting velodrome serve")?;
+        self.child = Some(child);
+        let ready = format!("{}/readyz", self.url());
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.client.send("GET", &ready, &[], Vec::new()).await {
+                Ok(answer) if answer.status == 200 => break,
+                _ if Instant::now() > until => bail!("the server is not ready:\n{}", self.log_text()),
+                _ => {}
+            }
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                bail!("the server ended with {status}:\n{}", self.log_text());
+            }
+            sleep(LOOK).await;
+        }
+        self.token = std::fs::read_to_string(self.folder.path().join("data/admin.token"))?.trim().to_owned();
+        Ok(())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    /// What the server wrote to its standard error.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The working folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the server runs")?;
+        child.kill().await?;
+        Ok(())
+    }
+
+    /// SIGTERM, and the exit code.
+    pub async fn stop(&mut self) -> Result<i32> {
+        let mut child = self.child.take().context("the server runs")?;
+        let id = child.id().context("the server runs")?;
+        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        Ok(child.wait().await?.code().unwrap_or(-1))
+    }
+
+    /// What the server's URLs begin with.
+    pub fn url(&self) -> String {
+        self.folder.url()
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// POSTs JSON text to a cycle's webhook.
+    pub async fn hook(&self, cycle: &str, body: &str) -> Result<Answer> {
+        self.client.post(&format!("{}/hooks/{cycle}", self.url()), body).await
+    }
+
+    /// Asks the API with the admin token.
+    pub async fn api(&self, verb: &str, path: &str) -> Result<Answer> {
+        let bearer = format!("Bearer {}", self.token);
+        let url = format!("{}/api/v1{path}", self.url());
+        self.client.send(verb, &url, &[("authorization", &bearer)], Vec::new()).await
+    }
+
+    /// GETs JSON from the API.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.api("GET", path).await?;
+        if answer.status != 200 {
+            bail!("GET {path}: {} {}", answer.status, answer.text);
+        }
+        Ok(answer.json())
+    }
+
+    /// Every log line, oldest first.
+    pub async fn log(&self, query: &str) -> Result<Vec<Value>> {
+        let mut all = Vec::new();
+        let mut after = 0;
+        loop {
+            let answer = self.api("GET", &format!("/log?after={after}&limit=1000&{query}")).await?;
+            if answer.status != 200 {
+                bail!("the log: {} {}", answer.status, answer.text);
+            }
+            let lines: Vec<Value> =
+                answer.text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let Some(last) = lines.last().and_then(|line| line["seq"].as_u64()) else { return Ok(all) };
+            after = last;
+            all.extend(lines);
+        }
+    }
+
+    /// Waits until the API answers what is wanted.
+    pub async fn wait_for(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.get(path).await?;
+            if wanted(&seen) {
+                return Ok(seen);
+            }
+            if Instant::now() > until {
+                bail!("{path} is still {seen:#}\n{}", self.log_text());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until a loop has ended.
+    pub async fn loop_over(&self, id: &str) -> Result<Value> {
+        self.wait_for(&format!("/loops/{id}"), |seen| {
+            matches!(seen["status"].as_str(), Some("succeeded" | "failed" | "stopped"))
+        })
+        .await
+    }
+}
