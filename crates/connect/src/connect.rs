@@ -137,6 +137,23 @@ impl Connect {
     /// The client to ask this URL with, if it may be asked.
     pub(crate) fn client_for(&self, url: &Url) -> Result<&Client, RequestError> {
         let passage = self.guard.look(url)?;
+        self.client_of(passage)
+    }
+
+    /// The client for a URL of this process's own server; no other URL is taken.
+    pub(crate) fn client_for_home(&self, url: &Url) -> Result<&Client, RequestError> {
+        let home = Url::parse(&self.options.redirect_base).ok();
+        if home.is_none_or(|home| home.origin() != url.origin()) {
+            let message = "a hand-off goes to this server only".to_owned();
+            return Err(RequestError::permanent("request.refused_address", message));
+        }
+        self.client_of(Passage {
+            lifted: true,
+            within_only: false,
+        })
+    }
+
+    fn client_of(&self, passage: Passage) -> Result<&Client, RequestError> {
         self.clients[passage.index()]
             .get_or_init(|| self.make_client(passage).map_err(|error| error.to_string()))
             .as_ref()

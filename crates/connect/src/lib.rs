@@ -16,6 +16,7 @@
     reason = "an error carries what the other side answered; beside a request its size is nothing"
 )]
 
+mod builtin;
 mod connect;
 mod connection;
 pub mod egress;
@@ -27,6 +28,7 @@ mod request;
 mod scan;
 mod send;
 
+pub use builtin::BUILT_IN;
 pub use connect::Connect;
 pub use connection::Connection;
 pub use egress::EgressRules;

@@ -25,20 +25,36 @@ pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 const QUEUE_RETRY: &str = "5";
 
 /// Answers a webhook request.
-pub(crate) async fn receive(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAnswer, Problem> {
+pub(crate) async fn receive(
+    shared: &Arc<Shared>,
+    mut request: HookRequest,
+) -> Result<HookAnswer, Problem> {
     if shared.draining.is_cancelled() {
-        return Err(Problem::new(503, "server.shutting_down", "the server is shutting down: send it again in a moment"));
+        return Err(Problem::new(
+            503,
+            "server.shutting_down",
+            "the server is shutting down: send it again in a moment",
+        ));
     }
     let plan = webhook_plan(shared, &request)?;
     let handoff = match request.headers.shift_remove(HANDOFF_HEADER) {
         Some(Json::String(value)) => Some(
-            SignedOrigin::verify(&value, shared.handoff_key())
-                .ok_or_else(|| Problem::new(401, "handoff.signature", "the hand-off header was not signed by this server"))?,
+            SignedOrigin::verify(&value, shared.handoff_key()).ok_or_else(|| {
+                Problem::new(
+                    401,
+                    "handoff.signature",
+                    "the hand-off header was not signed by this server",
+                )
+            })?,
         ),
         _ => None,
     };
     let body = parse(&request)?;
-    let delivery = Delivery { body, headers: request.headers, query: request.query };
+    let delivery = Delivery {
+        body,
+        headers: request.headers,
+        query: request.query,
+    };
     if let Some(origin) = handoff.filter(|origin| shared.is_loop_of(origin, &plan.cycle)) {
         return lap(shared, origin, delivery).await;
     }
@@ -47,16 +63,29 @@ pub(crate) async fn receive(shared: &Arc<Shared>, mut request: HookRequest) -> R
         state => return Err(not_taking(&plan.cycle, state)),
     }
     let now = shared.clock.now();
-    let ids = Ids { run: crate::random::run_id(now), loop_id: crate::random::loop_id(now) };
+    let ids = Ids {
+        run: crate::random::run_id(now),
+        loop_id: crate::random::loop_id(now),
+    };
     let mut making = Making::default();
-    let key = Key::of(&plan, request.idempotency_key, &request.body, &delivery.body);
-    let delivery = match webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now)? {
+    let key = Key::of(
+        &plan,
+        request.idempotency_key,
+        &request.body,
+        &delivery.body,
+    );
+    let delivery = match webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now)?
+    {
         Received::Passed(delivery, overlay) => {
             making.overlay = overlay;
             delivery
         }
         Received::Answered { status, body, .. } => {
-            let answer = HookAnswer { status, headers: Vec::new(), body };
+            let answer = HookAnswer {
+                status,
+                headers: Vec::new(),
+                body,
+            };
             return remember_only(shared, key, answer).await;
         }
     };
@@ -65,7 +94,13 @@ pub(crate) async fn receive(shared: &Arc<Shared>, mut request: HookRequest) -> R
     {
         return Ok(known);
     }
-    let accepting = Accepting { shared, plan, ids, delivery, key };
+    let accepting = Accepting {
+        shared,
+        plan,
+        ids,
+        delivery,
+        key,
+    };
     accepting.accept(making).await
 }
 
@@ -74,12 +109,21 @@ fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Pro
         Problem::new(
             404,
             "webhook.unknown",
-            format!("no cycle has the webhook `/hooks/{}`: `velodrome cycle list` shows them", request.cycle),
+            format!(
+                "no cycle has the webhook `/hooks/{}`: `velodrome cycle list` shows them",
+                request.cycle
+            ),
         )
     };
-    let plan = shared.target_plan(&CycleId::from(request.cycle.as_str()), false).map_err(|problem| {
-        if problem.status == 404 { unknown() } else { problem }
-    })?;
+    let plan = shared
+        .target_plan(&CycleId::from(request.cycle.as_str()), false)
+        .map_err(|problem| {
+            if problem.status == 404 {
+                unknown()
+            } else {
+                problem
+            }
+        })?;
     match &request.step {
         Some(step) if *step != plan.step(plan.trigger).id.as_str() => Err(unknown()),
         _ => Ok(plan),
@@ -91,15 +135,22 @@ pub(crate) fn not_taking(cycle: &CycleId, state: CycleState) -> Problem {
     let (code, what) = match state {
         CycleState::NeedsConnection => (
             "cycle.needs_connection",
-            format!("cycle `{cycle}` needs a connection signed in: `velodrome cycle show {cycle}` says which"),
+            format!(
+                "cycle `{cycle}` needs a connection signed in: `velodrome cycle show {cycle}` says which"
+            ),
         ),
-        CycleState::Invalid => {
-            ("cycle.invalid", format!("the file of cycle `{cycle}` has errors: run `velodrome check`"))
-        }
-        CycleState::Finishing => {
-            ("cycle.stopped", format!("cycle `{cycle}` is finishing: `velodrome cycle start {cycle}` starts it"))
-        }
-        _ => ("cycle.stopped", format!("cycle `{cycle}` is stopped: `velodrome cycle start {cycle}` starts it")),
+        CycleState::Invalid => (
+            "cycle.invalid",
+            format!("the file of cycle `{cycle}` has errors: run `velodrome check`"),
+        ),
+        CycleState::Finishing => (
+            "cycle.stopped",
+            format!("cycle `{cycle}` is finishing: `velodrome cycle start {cycle}` starts it"),
+        ),
+        _ => (
+            "cycle.stopped",
+            format!("cycle `{cycle}` is stopped: `velodrome cycle start {cycle}` starts it"),
+        ),
     };
     Problem::new(409, code, what)
 }
@@ -107,10 +158,13 @@ pub(crate) fn not_taking(cycle: &CycleId, state: CycleState) -> Problem {
 fn parse(request: &HookRequest) -> Result<Json, Problem> {
     let bad = |why: String| Problem::new(400, "webhook.bad_body", why);
     match request.format {
-        BodyFormat::Json => serde_json::from_slice(&request.body).map_err(|error| bad(format!("the body is not JSON: {error}"))),
+        BodyFormat::Json => serde_json::from_slice(&request.body)
+            .map_err(|error| bad(format!("the body is not JSON: {error}"))),
         BodyFormat::Form => {
             let start = request.body.iter().find(|byte| !byte.is_ascii_whitespace());
-            if start == Some(&b'{') && let Ok(value @ Json::Object(_)) = serde_json::from_slice(&request.body) {
+            if start == Some(&b'{')
+                && let Ok(value @ Json::Object(_)) = serde_json::from_slice(&request.body)
+            {
                 return Ok(value);
             }
             let text = std::str::from_utf8(&request.body)
@@ -118,7 +172,9 @@ fn parse(request: &HookRequest) -> Result<Json, Problem> {
             let mut fields = JsonMap::new();
             for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
                 if start == Some(&b'{') {
-                    return Err(bad("the body begins like JSON but is not: check its quotes".to_owned()));
+                    return Err(bad(
+                        "the body begins like JSON but is not: check its quotes".to_owned(),
+                    ));
                 }
                 fields.insert(name.into_owned(), Json::String(value.into_owned()));
             }
@@ -127,12 +183,26 @@ fn parse(request: &HookRequest) -> Result<Json, Problem> {
     }
 }
 
-async fn lap(shared: &Arc<Shared>, origin: SignedOrigin, delivery: Delivery) -> Result<HookAnswer, Problem> {
+async fn lap(
+    shared: &Arc<Shared>,
+    origin: SignedOrigin,
+    delivery: Delivery,
+) -> Result<HookAnswer, Problem> {
     let (answer, answered) = tokio::sync::oneshot::channel();
     let loop_id = origin.loop_id;
-    let request = ToLoop::Lap(Box::new(LapRequest { origin, delivery, answer }));
+    let request = ToLoop::Lap(Box::new(LapRequest {
+        origin,
+        delivery,
+        answer,
+    }));
     shared.tell(loop_id, request).await;
-    answered.await.unwrap_or_else(|_| Err(Problem::new(409, "handoff.run_over", "the loop that posts has ended")))
+    answered.await.unwrap_or_else(|_| {
+        Err(Problem::new(
+            409,
+            "handoff.run_over",
+            "the loop that posts has ended",
+        ))
+    })
 }
 
 /// An idempotency key with what it came with.
@@ -154,21 +224,31 @@ impl Key {
             },
             (None, None) => return None,
         };
-        Some(Self { hook: plan.cycle.to_string(), key, body_hash: Sha256::digest(raw).into(), within })
+        Some(Self {
+            hook: plan.cycle.to_string(),
+            key,
+            body_hash: Sha256::digest(raw).into(),
+            within,
+        })
     }
 
     /// The remembered answer; refused where the key came with another body.
     fn known(&self, shared: &Shared) -> Result<Option<HookAnswer>, Problem> {
         let now = shared.clock.now();
-        let row = shared.store.answer(&self.hook, &self.key, now).map_err(|error| unreadable(&error))?;
+        let row = shared
+            .store
+            .answer(&self.hook, &self.key, now)
+            .map_err(|error| unreadable(&error))?;
         match row {
             None => Ok(None),
             // A dedupe field names the delivery; what else stands in the body may differ.
-            Some(row) if row.body_hash != self.body_hash && self.key.starts_with("key/") => Err(Problem::new(
-                422,
-                "webhook.key_reused",
-                "the `Idempotency-Key` was used with another body: use a new key for a new request",
-            )),
+            Some(row) if row.body_hash != self.body_hash && self.key.starts_with("key/") => {
+                Err(Problem::new(
+                    422,
+                    "webhook.key_reused",
+                    "the `Idempotency-Key` was used with another body: use a new key for a new request",
+                ))
+            }
             Some(row) => Ok(Some(replayed(&row))),
         }
     }
@@ -196,13 +276,22 @@ pub(crate) fn replayed(row: &IdempotencyRow) -> HookAnswer {
 
 /// What an accepted run's caller is told.
 pub(crate) fn accepted_answer(shared: &Shared, run: &Run) -> HookAnswer {
-    let ignored = matches!(run.state, State::Finished { how: Finish::Ignored });
+    let ignored = matches!(
+        run.state,
+        State::Finished {
+            how: Finish::Ignored
+        }
+    );
     let body = serde_json::json!({
         "run": run.id, "cycle": run.cycle, "loop": run.loop_id, "lap": run.lap,
         "status": if ignored { "ignored" } else { "accepted" },
     });
     let location = format!("{}/api/v1/runs/{}", shared.service_url, run.id);
-    HookAnswer { status: if ignored { 200 } else { 202 }, headers: vec![("location", location)], body }
+    HookAnswer {
+        status: if ignored { 200 } else { 202 },
+        headers: vec![("location", location)],
+        body,
+    }
 }
 
 fn unreadable(error: &velodrome_store::StoreError) -> Problem {
@@ -214,18 +303,28 @@ pub(crate) fn uncommitted(error: CommitError) -> Problem {
     match error {
         CommitError::Storage { code, message } => {
             let mut problem = Problem::new(500, "webhook.script_failed", message);
-            problem.more.insert("script_code".to_owned(), Json::from(code));
+            problem
+                .more
+                .insert("script_code".to_owned(), Json::from(code));
             problem
         }
-        CommitError::Refused(why) => {
-            Problem::new(503, "store.unavailable", format!("the disk refuses writes: {why}"))
-        }
+        CommitError::Refused(why) => Problem::new(
+            503,
+            "store.unavailable",
+            format!("the disk refuses writes: {why}"),
+        ),
         other => Problem::new(503, "store.unavailable", other.to_string()),
     }
 }
 
-async fn remember_only(shared: &Shared, key: Option<Key>, answer: HookAnswer) -> Result<HookAnswer, Problem> {
-    let Some(key) = key.filter(|_| answer.status < 500) else { return Ok(answer) };
+async fn remember_only(
+    shared: &Shared,
+    key: Option<Key>,
+    answer: HookAnswer,
+) -> Result<HookAnswer, Problem> {
+    let Some(key) = key.filter(|_| answer.status < 500) else {
+        return Ok(answer);
+    };
     if let Some(known) = key.known(shared)? {
         return Ok(known);
     }
@@ -253,17 +352,29 @@ impl Accepting<'_> {
         let shared = self.shared;
         let plan = &self.plan;
         let now = shared.clock.now();
-        let admission = shared.cycles.admit(&plan.cycle, plan.concurrency, Some(plan.queue_limit));
+        let admission = shared
+            .cycles
+            .admit(&plan.cycle, plan.concurrency, Some(plan.queue_limit));
         if admission == Admission::Full {
             let mut problem = Problem::new(
                 429,
                 "cycle.queue_full",
-                format!("{} loops of cycle `{}` are queued already: send it again later", plan.queue_limit, plan.cycle),
+                format!(
+                    "{} loops of cycle `{}` are queued already: send it again later",
+                    plan.queue_limit, plan.cycle
+                ),
             );
-            problem.more.insert("retry_after".to_owned(), Json::from(QUEUE_RETRY));
+            problem
+                .more
+                .insert("retry_after".to_owned(), Json::from(QUEUE_RETRY));
             return Err(problem);
         }
-        let withdraw = Withdraw { shared, cycle: &plan.cycle, admission, armed: true };
+        let withdraw = Withdraw {
+            shared,
+            cycle: &plan.cycle,
+            admission,
+            armed: true,
+        };
         let placed = admission == Admission::Start;
         let ids = (self.ids.run, self.ids.loop_id);
         let acceptance = accept_first_lap(plan, ids, self.delivery.clone(), None, placed, now);

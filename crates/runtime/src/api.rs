@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use thiserror::Error;
 use velodrome_types::{
-    Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, RunId, RunStatus, StepId, Timestamp,
+    Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, RunId, RunStatus, StepId,
+    Timestamp,
 };
 
 /// A request to a webhook, after the server looked at its size, its type and where it came from.
@@ -81,7 +82,13 @@ impl Problem {
             504 => "No answer in time",
             _ => "Error",
         };
-        Self { status, code: Code::new(code), title: title.to_owned(), detail: detail.into(), more: JsonMap::new() }
+        Self {
+            status,
+            code: Code::new(code),
+            title: title.to_owned(),
+            detail: detail.into(),
+            more: JsonMap::new(),
+        }
     }
 }
 

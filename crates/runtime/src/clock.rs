@@ -18,12 +18,20 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that begins with the wall clock's time.
-    #[expect(clippy::disallowed_methods, reason = "this is the module that time comes from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the module that time comes from"
+    )]
     pub fn start() -> Self {
         let wall = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-        Self { began: Timestamp::from_millis(wall), at: Instant::now() }
+            .map_or(0, |since| {
+                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+            });
+        Self {
+            began: Timestamp::from_millis(wall),
+            at: Instant::now(),
+        }
     }
 
     /// Now.

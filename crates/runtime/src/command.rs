@@ -16,21 +16,50 @@ use crate::shared::Shared;
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does what a person says to a cycle.
-pub(crate) async fn cycle(shared: &Arc<Shared>, id: &CycleId, command: CycleCommand) -> Result<(), Problem> {
+pub(crate) async fn cycle(
+    shared: &Arc<Shared>,
+    id: &CycleId,
+    command: CycleCommand,
+) -> Result<(), Problem> {
     if !shared.plans.is_known(id) {
-        return Err(Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`: `velodrome cycle list` shows them")));
+        return Err(Problem::new(
+            404,
+            "cycle.unknown",
+            format!("there is no cycle `{id}`: `velodrome cycle list` shows them"),
+        ));
     }
     match command {
         CycleCommand::Start => {
-            say(shared, id, CycleState::Running, Event::CycleStarted, "cycle started").await?;
+            say(
+                shared,
+                id,
+                CycleState::Running,
+                Event::CycleStarted,
+                "cycle started",
+            )
+            .await?;
             shared.begin_next(id);
         }
         CycleCommand::Pause => {
-            say(shared, id, CycleState::Paused, Event::CyclePaused, "cycle paused: webhooks queue").await?;
+            say(
+                shared,
+                id,
+                CycleState::Paused,
+                Event::CyclePaused,
+                "cycle paused: webhooks queue",
+            )
+            .await?;
         }
         CycleCommand::Finish => {
             let text = "cycle finishing: what runs and queues goes on, nothing new is taken";
-            say(shared, id, CycleState::Finishing, Event::CycleFinishing, text).await?;
+            say(
+                shared,
+                id,
+                CycleState::Finishing,
+                Event::CycleFinishing,
+                text,
+            )
+            .await?;
             if shared.cycles.counts(id) == (0, 0) {
                 return stop(shared, id).await;
             }
@@ -45,12 +74,21 @@ pub(crate) async fn cycle(shared: &Arc<Shared>, id: &CycleId, command: CycleComm
 /// No further step begins; requests in flight are awaited and committed, runs in progress are stopped,
 /// queued ones stay.
 pub(crate) async fn stop(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Problem> {
-    say(shared, id, CycleState::Stopped, Event::CycleStopped, "cycle stopped").await?;
+    say(
+        shared,
+        id,
+        CycleState::Stopped,
+        Event::CycleStopped,
+        "cycle stopped",
+    )
+    .await?;
     let open = open_loops(shared, id, &[LoopStatus::Running, LoopStatus::Waiting])?;
     let mut waits = Vec::new();
     for loop_id in &open {
         let (done, ended) = oneshot::channel();
-        shared.tell(*loop_id, ToLoop::Stop { gently: true, done }).await;
+        shared
+            .tell(*loop_id, ToLoop::Stop { gently: true, done })
+            .await;
         waits.push(ended);
     }
     let all = async {
@@ -70,7 +108,15 @@ pub(crate) async fn stop(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Probl
 /// Ends a loop at once, timers and children included.
 pub(crate) async fn stop_loop(shared: &Arc<Shared>, id: LoopId) {
     let (done, ended) = oneshot::channel();
-    shared.tell(id, ToLoop::Stop { gently: false, done }).await;
+    shared
+        .tell(
+            id,
+            ToLoop::Stop {
+                gently: false,
+                done,
+            },
+        )
+        .await;
     let _ = ended.await;
 }
 
@@ -81,17 +127,38 @@ async fn purge(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Problem> {
         stop_loop(shared, loop_id).await;
     }
     let state = shared.cycles.state(id);
-    say(shared, id, state, Event::CyclePurged, &format!("queue emptied: {count} loops stopped")).await
+    say(
+        shared,
+        id,
+        state,
+        Event::CyclePurged,
+        &format!("queue emptied: {count} loops stopped"),
+    )
+    .await
 }
 
-fn open_loops(shared: &Shared, id: &CycleId, status: &[LoopStatus]) -> Result<Vec<LoopId>, Problem> {
-    let filter = LoopFilter { cycle: Some(id.clone()), status: status.to_vec(), since: None };
+fn open_loops(
+    shared: &Shared,
+    id: &CycleId,
+    status: &[LoopStatus],
+) -> Result<Vec<LoopId>, Problem> {
+    let filter = LoopFilter {
+        cycle: Some(id.clone()),
+        status: status.to_vec(),
+        since: None,
+    };
     let mut all = Vec::new();
     let mut after = None;
     loop {
         let page = shared
             .store
-            .loops(&filter, PageRequest { after, limit: 1_000 })
+            .loops(
+                &filter,
+                PageRequest {
+                    after,
+                    limit: 1_000,
+                },
+            )
             .map_err(|error| Problem::new(503, "store.unavailable", error.to_string()))?;
         all.extend(page.items.iter().map(|row| row.id));
         match page.next {
@@ -101,14 +168,23 @@ fn open_loops(shared: &Shared, id: &CycleId, status: &[LoopStatus]) -> Result<Ve
     }
 }
 
-async fn say(shared: &Shared, id: &CycleId, state: CycleState, event: Event, text: &str) -> Result<(), Problem> {
+async fn say(
+    shared: &Shared,
+    id: &CycleId,
+    state: CycleState,
+    event: Event,
+    text: &str,
+) -> Result<(), Problem> {
     let mut line = LogLine::new(shared.clock.now(), Level::Info, event, text);
     line.cycle = Some(id.clone());
     let before = shared.cycles.state(id);
     // In force before it is durable, so that nothing begins meanwhile; put back if it cannot be stored.
     shared.cycles.set_state(id, state);
     let unit = Unit {
-        cycles: vec![CycleRow { cycle: id.clone(), state }],
+        cycles: vec![CycleRow {
+            cycle: id.clone(),
+            state,
+        }],
         lines: vec![line],
         ..Unit::default()
     };

@@ -48,7 +48,11 @@ enum Stage {
     /// The link was printed and not opened yet.
     Ticket(String),
     /// The browser was sent away.
-    Away { state: String, verifier: SecretString, cookie: String },
+    Away {
+        state: String,
+        verifier: SecretString,
+        cookie: String,
+    },
 }
 
 impl Connections {
@@ -58,10 +62,20 @@ impl Connections {
             .into_iter()
             .map(|(connection, signed_in)| {
                 let ready = signed_in || !needs_sign_in(&connection.def);
-                (connection.id.clone(), Entry { connection: Arc::new(connection), ready, declared: true })
+                (
+                    connection.id.clone(),
+                    Entry {
+                        connection: Arc::new(connection),
+                        ready,
+                        declared: true,
+                    },
+                )
             })
             .collect();
-        Self { known: RwLock::new(known), pending: Mutex::default() }
+        Self {
+            known: RwLock::new(known),
+            pending: Mutex::default(),
+        }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<ConnectionId, Entry>> {
@@ -70,11 +84,18 @@ impl Connections {
 
     /// The connector of a declared connection.
     pub(crate) fn declared(&self, id: &str) -> Option<Arc<ConnectorDef>> {
-        self.read().get(id).filter(|entry| entry.declared).map(|entry| Arc::clone(&entry.connection.def))
+        self.read()
+            .get(id)
+            .filter(|entry| entry.declared)
+            .map(|entry| Arc::clone(&entry.connection.def))
     }
 
     /// A connection, or the default one of a connector that needs nothing said.
-    pub(crate) fn get(&self, id: &ConnectionId, def: &Arc<ConnectorDef>) -> Option<Arc<Connection>> {
+    pub(crate) fn get(
+        &self,
+        id: &ConnectionId,
+        def: &Arc<ConnectorDef>,
+    ) -> Option<Arc<Connection>> {
         if let Some(entry) = self.read().get(id) {
             // A run keeps the definition it began with; settings and credentials are the present ones.
             if entry.connection.def.hash == def.hash {
@@ -88,8 +109,15 @@ impl Connections {
             return None;
         }
         let connection = Arc::new(Connection::with_defaults(id.clone(), Arc::clone(def)));
-        let entry = Entry { connection: Arc::clone(&connection), ready: true, declared: false };
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), entry);
+        let entry = Entry {
+            connection: Arc::clone(&connection),
+            ready: true,
+            declared: false,
+        };
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), entry);
         Some(connection)
     }
 
@@ -106,7 +134,10 @@ impl Connections {
                 Some(entry) if entry.ready => None,
                 Some(_) => Some((method.connection.clone(), "nobody has signed in to it")),
                 None if method.connector.needs_nothing() => None,
-                None => Some((method.connection.clone(), "velodrome.yaml does not declare it")),
+                None => Some((
+                    method.connection.clone(),
+                    "velodrome.yaml does not declare it",
+                )),
             }
         })
     }
@@ -118,7 +149,11 @@ impl Connections {
             .map(|entry| ConnectionView {
                 id: entry.connection.id.to_string(),
                 connector: entry.connection.def.name.clone(),
-                state: if entry.ready { "ready" } else { "needs_sign_in" },
+                state: if entry.ready {
+                    "ready"
+                } else {
+                    "needs_sign_in"
+                },
             })
             .collect();
         views.sort_by(|a, b| a.id.cmp(&b.id));
@@ -126,21 +161,35 @@ impl Connections {
     }
 
     fn connection(&self, id: &ConnectionId) -> Result<Arc<Connection>, Problem> {
-        self.read().get(id).map(|entry| Arc::clone(&entry.connection)).ok_or_else(|| {
-            Problem::new(404, "connection.unknown", format!("there is no connection `{id}` in velodrome.yaml"))
-        })
+        self.read()
+            .get(id)
+            .map(|entry| Arc::clone(&entry.connection))
+            .ok_or_else(|| {
+                Problem::new(
+                    404,
+                    "connection.unknown",
+                    format!("there is no connection `{id}` in velodrome.yaml"),
+                )
+            })
     }
 
     /// Begins a sign-in: the ticket of its one-time link.
     pub(crate) fn ticket(&self, id: &ConnectionId, clock: &Clock) -> Result<String, Problem> {
         let connection = self.connection(id)?;
         if !needs_sign_in(&connection.def) {
-            let what = format!("connector `{}` of connection `{id}` has no sign-in", connection.def.name);
+            let what = format!(
+                "connector `{}` of connection `{id}` has no sign-in",
+                connection.def.name
+            );
             return Err(Problem::new(409, "connection.no_sign_in", what));
         }
         let ticket = crate::random::token();
         let until = clock.now().plus(SIGN_IN_PATIENCE);
-        self.keep(Pending { connection: id.clone(), until, stage: Stage::Ticket(ticket.clone()) });
+        self.keep(Pending {
+            connection: id.clone(),
+            until,
+            stage: Stage::Ticket(ticket.clone()),
+        });
         Ok(ticket)
     }
 
@@ -161,17 +210,38 @@ impl Connections {
     }
 
     /// The link was opened: where the browser goes, and the cookie that binds the state to it.
-    pub(crate) fn open(&self, connect: &Connect, ticket: &str, clock: &Clock) -> Result<(String, String), Problem> {
-        let used = || Problem::new(403, "auth.ticket_used", "this link was used or is too old: run `velodrome connect` again");
+    pub(crate) fn open(
+        &self,
+        connect: &Connect,
+        ticket: &str,
+        clock: &Clock,
+    ) -> Result<(String, String), Problem> {
+        let used = || {
+            Problem::new(
+                403,
+                "auth.ticket_used",
+                "this link was used or is too old: run `velodrome connect` again",
+            )
+        };
         let pending = self
-            .take(clock.now(), |stage| matches!(stage, Stage::Ticket(known) if same(known, ticket)))
+            .take(
+                clock.now(),
+                |stage| matches!(stage, Stage::Ticket(known) if same(known, ticket)),
+            )
             .ok_or_else(used)?;
         let connection = self.connection(&pending.connection)?;
         let begun = connect
             .begin_sign_in(&connection)
-            .map_err(|error| Problem { code: error.code.clone(), ..Problem::new(409, "auth.sign_in_failed", error.message) })?;
+            .map_err(|error| Problem {
+                code: error.code.clone(),
+                ..Problem::new(409, "auth.sign_in_failed", error.message)
+            })?;
         let cookie = crate::random::token();
-        let stage = Stage::Away { state: begun.state, verifier: begun.verifier, cookie: cookie.clone() };
+        let stage = Stage::Away {
+            state: begun.state,
+            verifier: begun.verifier,
+            cookie: cookie.clone(),
+        };
         self.keep(Pending { stage, ..pending });
         Ok((begun.url, cookie))
     }
@@ -185,29 +255,47 @@ impl Connections {
         clock: &Clock,
     ) -> Result<ConnectionId, Problem> {
         let refused = || {
-            Problem::new(403, "auth.state", "this answer belongs to no sign-in of this browser: run `velodrome connect` again")
+            Problem::new(
+                403,
+                "auth.state",
+                "this answer belongs to no sign-in of this browser: run `velodrome connect` again",
+            )
         };
         let state = query.get("state").cloned().unwrap_or_default();
         let cookie = cookie.ok_or_else(refused)?;
         let pending = self
             .take(clock.now(), |stage| match stage {
-                Stage::Away { state: known, cookie: bound, .. } => same(known, &state) & same(bound, &cookie),
+                Stage::Away {
+                    state: known,
+                    cookie: bound,
+                    ..
+                } => same(known, &state) & same(bound, &cookie),
                 Stage::Ticket(_) => false,
             })
             .ok_or_else(refused)?;
-        let Stage::Away { verifier, .. } = pending.stage else { return Err(refused()) };
+        let Stage::Away { verifier, .. } = pending.stage else {
+            return Err(refused());
+        };
         let connection = self.connection(&pending.connection)?;
         connect
-            .finish_sign_in(&connection, &verifier, &query)
+            .finish_sign_in(&connection, &verifier, query)
             .await
-            .map_err(|error| Problem { code: error.code.clone(), ..Problem::new(409, "auth.sign_in_failed", error.message) })?;
+            .map_err(|error| Problem {
+                code: error.code.clone(),
+                ..Problem::new(409, "auth.sign_in_failed", error.message)
+            })?;
         self.set_ready(&pending.connection, true);
         Ok(pending.connection)
     }
 
     /// Notes that a connection can be used, or can no more.
     pub(crate) fn set_ready(&self, id: &ConnectionId, ready: bool) {
-        if let Some(entry) = self.known.write().unwrap_or_else(PoisonError::into_inner).get_mut(id) {
+        if let Some(entry) = self
+            .known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(id)
+        {
             entry.ready = ready;
         }
     }

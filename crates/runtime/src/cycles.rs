@@ -23,7 +23,11 @@ struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { state: CycleState::Running, places: Places::default(), beginning: false }
+        Self {
+            state: CycleState::Running,
+            places: Places::default(),
+            beginning: false,
+        }
     }
 }
 
@@ -54,8 +58,16 @@ impl Cycles {
         self.with(cycle, |held| held.places.counts())
     }
 
-    pub(crate) fn admit(&self, cycle: &CycleId, concurrency: Option<u32>, limit: Option<u32>) -> Admission {
-        self.with(cycle, |held| held.places.admit(concurrency, limit, holds_queue(held.state)))
+    pub(crate) fn admit(
+        &self,
+        cycle: &CycleId,
+        concurrency: Option<u32>,
+        limit: Option<u32>,
+    ) -> Admission {
+        self.with(cycle, |held| {
+            held.places
+                .admit(concurrency, limit, holds_queue(held.state))
+        })
     }
 
     pub(crate) fn withdraw(&self, cycle: &CycleId, admission: Admission) {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use velodrome_spec::plan::StepKind;
 use velodrome_store::{
-    CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp, StorageWrite, Store, StoreError,
-    Unit,
+    CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
+    StorageWrite, Store, StoreError, Unit,
 };
 use velodrome_types::{ConnectionId, CycleId, CycleState, Json, LoopId, RunId};
 
 use crate::api::{
-    ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView, StepView,
+    ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,
+    RunView, StepView,
 };
 use crate::records::{loop_view, run_view};
 use crate::shared::Shared;
@@ -44,16 +45,27 @@ impl Engine {
     /// Every refusal of SPEC §5 that is decided behind the server's own checks.
     pub async fn receive(&self, request: HookRequest) -> Result<HookAnswer, Problem> {
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.tasks.start(Task::Acceptance, async move { accept::receive(&shared, request).await });
+        let task = self.shared.tasks.start(Task::Acceptance, async move {
+            accept::receive(&shared, request).await
+        });
         match task.await {
             Ok(answer) => answer,
-            Err(_) => Err(Problem::new(500, "engine.fault", "the request could not be handled: please report this")),
+            Err(_) => Err(Problem::new(
+                500,
+                "engine.fault",
+                "the request could not be handled: please report this",
+            )),
         }
     }
 
     /// Every known cycle, by id.
     pub fn cycles(&self) -> Vec<CycleView> {
-        self.shared.plans.ids().iter().filter_map(|id| self.cycle(id)).collect()
+        self.shared
+            .plans
+            .ids()
+            .iter()
+            .filter_map(|id| self.cycle(id))
+            .collect()
     }
 
     /// One cycle.
@@ -62,11 +74,14 @@ impl Engine {
         let known = shared.plans.entry(id)?;
         let (running, queued) = shared.cycles.counts(id);
         let state = shared.state_of(id);
-        let missing = known.plan.as_ref().and_then(|plan| shared.connections.missing(plan));
+        let missing = known
+            .plan
+            .as_ref()
+            .and_then(|plan| shared.connections.missing(plan));
         let reason = match (state, missing) {
-            (CycleState::NeedsConnection, Some((connection, why))) => {
-                Some(format!("connection `{connection}`: {why}; run `velodrome connect {connection}`"))
-            }
+            (CycleState::NeedsConnection, Some((connection, why))) => Some(format!(
+                "connection `{connection}`: {why}; run `velodrome connect {connection}`"
+            )),
             _ => known.problems.clone(),
         };
         let plan = known.plan.as_ref();
@@ -105,7 +120,8 @@ impl Engine {
     /// `cycle.unknown`, `store.unavailable`.
     pub async fn command(&self, id: &CycleId, command: CycleCommand) -> Result<CycleView, Problem> {
         command::cycle(&self.shared, id, command).await?;
-        self.cycle(id).ok_or_else(|| Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`")))
+        self.cycle(id)
+            .ok_or_else(|| Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`")))
     }
 
     /// A run by whole id, the last six or more characters of one, or `last`.
@@ -119,8 +135,17 @@ impl Engine {
         }
         let store = &self.shared.store;
         let found = if id == "last" {
-            let newest = PageRequest { after: None, limit: 1 };
-            store.runs(&RunFilter::default(), newest).map_err(unreadable)?.items.iter().map(|row| row.id).collect()
+            let newest = PageRequest {
+                after: None,
+                limit: 1,
+            };
+            store
+                .runs(&RunFilter::default(), newest)
+                .map_err(unreadable)?
+                .items
+                .iter()
+                .map(|row| row.id)
+                .collect()
         } else {
             store.runs_ending(suffix(id)?).map_err(unreadable)?
         };
@@ -138,8 +163,17 @@ impl Engine {
         }
         let store = &self.shared.store;
         let found = if id == "last" {
-            let newest = PageRequest { after: None, limit: 1 };
-            store.loops(&LoopFilter::default(), newest).map_err(unreadable)?.items.iter().map(|row| row.id).collect()
+            let newest = PageRequest {
+                after: None,
+                limit: 1,
+            };
+            store
+                .loops(&LoopFilter::default(), newest)
+                .map_err(unreadable)?
+                .items
+                .iter()
+                .map(|row| row.id)
+                .collect()
         } else {
             store.loops_ending(suffix(id)?).map_err(unreadable)?
         };
@@ -153,7 +187,8 @@ impl Engine {
     /// `run.unknown`, `store.unavailable`.
     pub fn run(&self, id: RunId) -> Result<RunView, Problem> {
         let row = self.shared.store.run(id).map_err(unreadable)?;
-        let row = row.ok_or_else(|| Problem::new(404, "run.unknown", format!("there is no run `{id}`")))?;
+        let row =
+            row.ok_or_else(|| Problem::new(404, "run.unknown", format!("there is no run `{id}`")))?;
         run_view(&row).map_err(unreadable)
     }
 
@@ -173,7 +208,8 @@ impl Engine {
     /// `loop.unknown`, `store.unavailable`.
     pub fn loop_view(&self, id: LoopId) -> Result<LoopView, Problem> {
         let row = self.shared.store.loop_row(id).map_err(unreadable)?;
-        let row = row.ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
+        let row = row
+            .ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
         loop_view(&row, self.shared.clock.now()).map_err(unreadable)
     }
 
@@ -182,9 +218,15 @@ impl Engine {
     /// # Errors
     ///
     /// `store.unavailable`.
-    pub fn loops(&self, filter: &LoopFilter, page: PageRequest) -> Result<Listing<LoopView>, Problem> {
+    pub fn loops(
+        &self,
+        filter: &LoopFilter,
+        page: PageRequest,
+    ) -> Result<Listing<LoopView>, Problem> {
         let now = self.shared.clock.now();
-        listing(self.shared.store.loops(filter, page), |row| loop_view(row, now))
+        listing(self.shared.store.loops(filter, page), |row| {
+            loop_view(row, now)
+        })
     }
 
     /// Ends a loop at once, timers and children included.
@@ -217,8 +259,14 @@ impl Engine {
     /// # Errors
     ///
     /// `storage.*` for what scripts could not put either, `store.unavailable`.
-    pub async fn storage_set(&self, namespace: Namespace, key: String, value: Json) -> Result<(), Problem> {
-        self.storage_write(namespace, StorageOp::Set(key, value)).await
+    pub async fn storage_set(
+        &self,
+        namespace: Namespace,
+        key: String,
+        value: Json,
+    ) -> Result<(), Problem> {
+        self.storage_write(namespace, StorageOp::Set(key, value))
+            .await
     }
 
     /// Removes a value from script storage, as a person.
@@ -231,11 +279,21 @@ impl Engine {
     }
 
     async fn storage_write(&self, namespace: Namespace, op: StorageOp) -> Result<(), Problem> {
-        let unit = Unit { storage: vec![StorageWrite { namespace, by: None, op }], ..Unit::default() };
-        self.shared.commit_unit(unit, None).await.map_err(|error| match error {
-            CommitError::Storage { code, message } => Problem::new(422, code, message),
-            other => accept::uncommitted(other),
-        })
+        let unit = Unit {
+            storage: vec![StorageWrite {
+                namespace,
+                by: None,
+                op,
+            }],
+            ..Unit::default()
+        };
+        self.shared
+            .commit_unit(unit, None)
+            .await
+            .map_err(|error| match error {
+                CommitError::Storage { code, message } => Problem::new(422, code, message),
+                other => accept::uncommitted(other),
+            })
     }
 
     /// Every connection, declared or used by default.
@@ -249,8 +307,14 @@ impl Engine {
     ///
     /// `connection.unknown`, `connection.no_sign_in`.
     pub fn sign_in_url(&self, connection: &ConnectionId) -> Result<String, Problem> {
-        let ticket = self.shared.connections.ticket(connection, &self.shared.clock)?;
-        Ok(format!("{}/connector/start?ticket={ticket}", self.shared.service_url))
+        let ticket = self
+            .shared
+            .connections
+            .ticket(connection, &self.shared.clock)?;
+        Ok(format!(
+            "{}/connector/start?ticket={ticket}",
+            self.shared.service_url
+        ))
     }
 
     /// The browser opened that URL: where to send it, and the cookie value that binds the state to it.
@@ -259,7 +323,9 @@ impl Engine {
     ///
     /// `auth.ticket_used`, `auth.sign_in_failed`.
     pub fn sign_in_begin(&self, ticket: &str) -> Result<(String, String), Problem> {
-        self.shared.connections.open(&self.shared.connect, ticket, &self.shared.clock)
+        self.shared
+            .connections
+            .open(&self.shared.connect, ticket, &self.shared.clock)
     }
 
     /// The browser came back to `/connector/callback` with this query and that cookie.
@@ -273,7 +339,10 @@ impl Engine {
         cookie: Option<String>,
     ) -> Result<ConnectionId, Problem> {
         let shared = &self.shared;
-        shared.connections.finish(&shared.connect, query, cookie, &shared.clock).await
+        shared
+            .connections
+            .finish(&shared.connect, query, cookie, &shared.clock)
+            .await
     }
 
     /// Whether webhooks are taken; false while shutting down.
@@ -289,15 +358,26 @@ impl Engine {
     /// Completes with the reason when the process must exit because a commit's outcome is unknown.
     pub async fn failed(&self) -> String {
         let mut fatal = self.shared.fatal.subscribe();
-        let reason = fatal.wait_for(Option::is_some).await.map(|reason| reason.clone());
-        reason.ok().flatten().unwrap_or_else(|| "the store is gone".to_owned())
+        let reason = fatal
+            .wait_for(Option::is_some)
+            .await
+            .map(|reason| reason.clone());
+        reason
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| "the store is gone".to_owned())
     }
 
     /// Stop taking, drain, close. What cannot be awaited is taken up again by the next start.
     pub async fn shutdown(&self) {
         self.shared.draining.cancel();
-        if tokio::time::timeout(DRAIN, self.shared.tasks.ended()).await.is_err() {
-            tracing::warn!("requests were still in flight: they are sent again after the next start");
+        if tokio::time::timeout(DRAIN, self.shared.tasks.ended())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "requests were still in flight: they are sent again after the next start"
+            );
         }
         if let Err(error) = self.shared.store.close().await {
             tracing::error!(%error, "the store did not close well");
@@ -307,7 +387,11 @@ impl Engine {
 
 fn suffix(id: &str) -> Result<&str, Problem> {
     let tail = id.rsplit(['_', '…']).next().unwrap_or(id);
-    if tail.len() >= 6 && tail.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+    if tail.len() >= 6
+        && tail
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    {
         return Ok(tail);
     }
     Err(Problem::new(
@@ -322,12 +406,28 @@ fn only<T>(what: &str, id: &str, found: Vec<T>) -> Result<T, Problem> {
     match found.into_iter().next() {
         Some(found) if !many => Ok(found),
         Some(_) => {
-            let code = if what == "run" { "run.ambiguous" } else { "loop.ambiguous" };
-            Err(Problem::new(409, code, format!("more than one {what} ends with `{id}`: give more characters")))
+            let code = if what == "run" {
+                "run.ambiguous"
+            } else {
+                "loop.ambiguous"
+            };
+            Err(Problem::new(
+                409,
+                code,
+                format!("more than one {what} ends with `{id}`: give more characters"),
+            ))
         }
         None => {
-            let code = if what == "run" { "run.unknown" } else { "loop.unknown" };
-            Err(Problem::new(404, code, format!("there is no {what} `{id}`")))
+            let code = if what == "run" {
+                "run.unknown"
+            } else {
+                "loop.unknown"
+            };
+            Err(Problem::new(
+                404,
+                code,
+                format!("there is no {what} `{id}`"),
+            ))
         }
     }
 }
@@ -341,9 +441,16 @@ fn listing<Row, View>(
     let items = page
         .items
         .iter()
-        .filter_map(|row| view(row).inspect_err(|error| tracing::error!(%error, "left out of a listing")).ok())
+        .filter_map(|row| {
+            view(row)
+                .inspect_err(|error| tracing::error!(%error, "left out of a listing"))
+                .ok()
+        })
         .collect();
-    Ok(Listing { items, next: page.next.map(|Cursor(at)| at.to_string()) })
+    Ok(Listing {
+        items,
+        next: page.next.map(|Cursor(at)| at.to_string()),
+    })
 }
 
 fn kind_of(kind: &StepKind) -> &'static str {
@@ -357,4 +464,3 @@ fn kind_of(kind: &StepKind) -> &'static str {
         StepKind::Stop { .. } => "stop",
     }
 }
-

@@ -52,8 +52,19 @@ impl Handlers {
         mut vars: Vars,
         overlay: Overlay,
     ) -> Result<Called, Box<StepFailure>> {
-        let Some(script) = caller.step.script.as_ref().filter(|script| script.analysis.has(handler)) else {
-            return Ok(Called { passed: true, vars, overlay, logs: Vec::new(), foreign: Vec::new() });
+        let Some(script) = caller
+            .step
+            .script
+            .as_ref()
+            .filter(|script| script.analysis.has(handler))
+        else {
+            return Ok(Called {
+                passed: true,
+                vars,
+                overlay,
+                logs: Vec::new(),
+                foreign: Vec::new(),
+            });
         };
         fill(&mut vars, caller);
         let compiled = self
@@ -112,7 +123,9 @@ fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>) -> StepFa
     }
     StepFailure {
         kind: FailureKind::Permanent,
-        at: error.line.map(|line| format!("{}:{}", script.path, script.line + line - 1)),
+        at: error
+            .line
+            .map(|line| format!("{}:{}", script.path, script.line + line - 1)),
         logs,
         ..StepFailure::permanent(error.code, message)
     }

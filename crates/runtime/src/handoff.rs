@@ -32,7 +32,12 @@ pub struct SignedOrigin {
 impl SignedOrigin {
     /// As acceptance takes it.
     pub(crate) fn origin(&self) -> Origin {
-        Origin { run: self.run, loop_id: self.loop_id, root: self.root, hops: self.hops }
+        Origin {
+            run: self.run,
+            loop_id: self.loop_id,
+            root: self.root,
+            hops: self.hops,
+        }
     }
 
     /// The engine's key.
@@ -72,8 +77,13 @@ mod tests {
     fn only_its_own_signature_is_taken() {
         let at = Timestamp::from_millis(1);
         let run = RunId::new(at, [1; 10]);
-        let origin =
-            SignedOrigin { run, loop_id: LoopId::new(at, [2; 10]), root: run, hops: 3, step: "next".into() };
+        let origin = SignedOrigin {
+            run,
+            loop_id: LoopId::new(at, [2; 10]),
+            root: run,
+            hops: 3,
+            step: "next".into(),
+        };
         let value = origin.sign(&[7; 32]);
         assert_eq!(SignedOrigin::verify(&value, &[7; 32]), Some(origin));
         assert_eq!(SignedOrigin::verify(&value, &[8; 32]), None);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use velodrome_script::{Family, StorageFault, StorageView};
-use velodrome_store::{Namespace, StorageLimits, StorageOp, StorageWrite, Store, StoreError, apply};
+use velodrome_store::{
+    Namespace, StorageLimits, StorageOp, StorageWrite, Store, StoreError, apply,
+};
 use velodrome_types::{ConnectionId, CycleId, Json, LoopId};
 
 /// How many items one `list_keys` or `list_values` gives at the most; scripts have a list limit of
@@ -42,13 +44,21 @@ pub(crate) struct View(Arc<Mutex<Inner>>);
 
 impl View {
     pub(crate) fn new(store: Arc<dyn Store>, reach: Reach, overlay: Overlay) -> Self {
-        Self(Arc::new(Mutex::new(Inner { store, reach, overlay, foreign: Vec::new() })))
+        Self(Arc::new(Mutex::new(Inner {
+            store,
+            reach,
+            overlay,
+            foreign: Vec::new(),
+        })))
     }
 
     /// The overlay as the handler left it, and the values it read that another loop wrote: key, loop.
     pub(crate) fn take(&self) -> (Overlay, Vec<(String, LoopId)>) {
         let mut inner = self.lock();
-        (std::mem::take(&mut inner.overlay), std::mem::take(&mut inner.foreign))
+        (
+            std::mem::take(&mut inner.overlay),
+            std::mem::take(&mut inner.foreign),
+        )
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -66,7 +76,11 @@ struct Inner {
 
 impl Inner {
     fn namespace(&self, family: Family) -> Namespace {
-        let Reach { connection, cycle, loop_id } = &self.reach;
+        let Reach {
+            connection,
+            cycle,
+            loop_id,
+        } = &self.reach;
         match family {
             Family::Cyclr => Namespace::Connection(connection.clone()),
             Family::Cycle => Namespace::Cycle(connection.clone(), cycle.clone()),
@@ -75,7 +89,11 @@ impl Inner {
     }
 
     fn value(&mut self, namespace: &Namespace, key: &str) -> Result<Option<Json>, StorageFault> {
-        if let Some(known) = self.overlay.values.get(&(namespace.clone(), key.to_owned())) {
+        if let Some(known) = self
+            .overlay
+            .values
+            .get(&(namespace.clone(), key.to_owned()))
+        {
             return Ok(known.clone());
         }
         if self.overlay.emptied.contains(namespace) {
@@ -83,7 +101,10 @@ impl Inner {
         }
         let stored = self.store.get(namespace, key).map_err(fault)?;
         Ok(stored.map(|stored| {
-            if let Some(writer) = stored.written_by.filter(|writer| *writer != self.reach.loop_id) {
+            if let Some(writer) = stored
+                .written_by
+                .filter(|writer| *writer != self.reach.loop_id)
+            {
                 self.foreign.push((key.to_owned(), writer));
             }
             stored.value
@@ -95,19 +116,36 @@ impl Inner {
         let after = match op.key().map(str::to_owned) {
             Some(key) => {
                 let needs_current = matches!(op, StorageOp::Increment(..) | StorageOp::Append(..));
-                let current = if needs_current { self.value(&namespace, &key)? } else { None };
-                let after = apply(&op, current.as_ref(), &StorageLimits::default())
-                    .map_err(|refusal| StorageFault { code: refusal.code, message: refusal.message })?;
-                self.overlay.values.insert((namespace.clone(), key), after.clone());
+                let current = if needs_current {
+                    self.value(&namespace, &key)?
+                } else {
+                    None
+                };
+                let after =
+                    apply(&op, current.as_ref(), &StorageLimits::default()).map_err(|refusal| {
+                        StorageFault {
+                            code: refusal.code,
+                            message: refusal.message,
+                        }
+                    })?;
+                self.overlay
+                    .values
+                    .insert((namespace.clone(), key), after.clone());
                 after
             }
             None => {
-                self.overlay.values.retain(|(in_namespace, _), _| *in_namespace != namespace);
+                self.overlay
+                    .values
+                    .retain(|(in_namespace, _), _| *in_namespace != namespace);
                 self.overlay.emptied.push(namespace.clone());
                 None
             }
         };
-        self.overlay.writes.push(StorageWrite { namespace, by: Some(self.reach.loop_id), op });
+        self.overlay.writes.push(StorageWrite {
+            namespace,
+            by: Some(self.reach.loop_id),
+            op,
+        });
         Ok(after)
     }
 
@@ -115,7 +153,11 @@ impl Inner {
         let namespace = self.namespace(family);
         let mut all = BTreeMap::new();
         if !self.overlay.emptied.contains(&namespace) {
-            for (key, stored) in self.store.list(&namespace, None, LIST_LIMIT).map_err(fault)? {
+            for (key, stored) in self
+                .store
+                .list(&namespace, None, LIST_LIMIT)
+                .map_err(fault)?
+            {
                 all.insert(key, stored.value);
             }
         }
@@ -132,7 +174,10 @@ impl Inner {
 }
 
 fn fault(error: StoreError) -> StorageFault {
-    StorageFault { code: "storage.unreadable", message: error.to_string() }
+    StorageFault {
+        code: "storage.unreadable",
+        message: error.to_string(),
+    }
 }
 
 impl StorageView for View {
@@ -143,15 +188,21 @@ impl StorageView for View {
     }
 
     fn set(&mut self, family: Family, key: &str, value: Json) -> Result<(), StorageFault> {
-        self.lock().write(family, StorageOp::Set(key.to_owned(), value)).map(drop)
+        self.lock()
+            .write(family, StorageOp::Set(key.to_owned(), value))
+            .map(drop)
     }
 
     fn append(&mut self, family: Family, key: &str, value: Json) -> Result<(), StorageFault> {
-        self.lock().write(family, StorageOp::Append(key.to_owned(), value)).map(drop)
+        self.lock()
+            .write(family, StorageOp::Append(key.to_owned(), value))
+            .map(drop)
     }
 
     fn delete(&mut self, family: Family, key: &str) -> Result<(), StorageFault> {
-        self.lock().write(family, StorageOp::Delete(key.to_owned())).map(drop)
+        self.lock()
+            .write(family, StorageOp::Delete(key.to_owned()))
+            .map(drop)
     }
 
     fn delete_all(&mut self, family: Family) -> Result<(), StorageFault> {
@@ -167,7 +218,9 @@ impl StorageView for View {
     }
 
     fn increment(&mut self, family: Family, key: &str, by: f64) -> Result<Json, StorageFault> {
-        let after = self.lock().write(family, StorageOp::Increment(key.to_owned(), by))?;
+        let after = self
+            .lock()
+            .write(family, StorageOp::Increment(key.to_owned(), by))?;
         Ok(after.unwrap_or(Json::Null))
     }
 

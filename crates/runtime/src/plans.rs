@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use velodrome_script::ScriptHost;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Sources;
-use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, Plan, Severity, check_connector, check_cycle, render};
+use velodrome_spec::{
+    Checked, ConnectionLookup, CycleInput, Lookup, Plan, Severity, check_connector, check_cycle,
+    render,
+};
 use velodrome_store::{PlanRow, Plans as StoredPlans, StoreError};
 use velodrome_types::CycleId;
 
@@ -34,9 +37,18 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A new version is in force.
-    Loaded { cycle: CycleId, version: String, file: String, warnings: Option<String> },
+    Loaded {
+        cycle: CycleId,
+        version: String,
+        file: String,
+        warnings: Option<String>,
+    },
     /// A file was not taken.
-    Rejected { cycle: Option<CycleId>, file: String, problems: String },
+    Rejected {
+        cycle: Option<CycleId>,
+        file: String,
+        problems: String,
+    },
     /// A cycle's file is gone.
     Removed { cycle: CycleId, file: String },
 }
@@ -89,7 +101,10 @@ impl Plans {
         host: Arc<ScriptHost>,
         connectors: Vec<(Arc<ConnectorDef>, String)>,
     ) -> Self {
-        let connectors = connectors.into_iter().map(|(def, text)| (def.name.clone(), (def, text))).collect();
+        let connectors = connectors
+            .into_iter()
+            .map(|(def, text)| (def.name.clone(), (def, text)))
+            .collect();
         Self {
             folder,
             host,
@@ -130,7 +145,11 @@ impl Plans {
     }
 
     pub(crate) fn has_problems(&self) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).values().any(|seen| seen.problems.is_some())
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .any(|seen| seen.problems.is_some())
     }
 
     /// Reads every cycle file and tells what changed since the last time.
@@ -141,19 +160,35 @@ impl Plans {
         let texts: Vec<(String, Result<String, String>)> = files
             .iter()
             .map(|path| {
-                let shown = path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into_owned();
-                (shown, std::fs::read_to_string(path).map_err(|error| error.to_string()))
+                let shown = path
+                    .strip_prefix(&self.folder)
+                    .unwrap_or(path)
+                    .to_string_lossy()
+                    .into_owned();
+                (
+                    shown,
+                    std::fs::read_to_string(path).map_err(|error| error.to_string()),
+                )
             })
             .collect();
-        let cycles: HashSet<String> =
-            texts.iter().filter_map(|(_, text)| declared_id(text.as_ref().ok()?)).collect();
-        let known = Known { plans: self, connections, cycles: &cycles };
+        let cycles: HashSet<String> = texts
+            .iter()
+            .filter_map(|(_, text)| declared_id(text.as_ref().ok()?))
+            .collect();
+        let known = Known {
+            plans: self,
+            connections,
+            cycles: &cycles,
+        };
         let mut changes = Vec::new();
         let mut now = BTreeMap::new();
         let mut owners: HashMap<CycleId, String> = HashMap::new();
         for (file, text) in texts {
             let seen = match text {
-                Err(error) => Seen { cycle: None, problems: Some(format!("error: `{file}` cannot be read: {error}\n")) },
+                Err(error) => Seen {
+                    cycle: None,
+                    problems: Some(format!("error: `{file}` cannot be read: {error}\n")),
+                },
                 Ok(text) => self.take(&file, &text, &known, &mut owners, &mut changes),
             };
             now.insert(file, seen);
@@ -174,20 +209,34 @@ impl Plans {
         changes: &mut Vec<Change>,
     ) -> Seen {
         let checked = self.check(file, text, known);
-        let rendered = (!checked.diagnostics.is_empty()).then(|| render(&checked.diagnostics, file, text));
+        let rendered =
+            (!checked.diagnostics.is_empty()).then(|| render(&checked.diagnostics, file, text));
         let Some(cycle) = checked.cycle.clone() else {
-            return Seen { cycle: None, problems: rendered };
+            return Seen {
+                cycle: None,
+                problems: rendered,
+            };
         };
         if let Some(other) = owners.get(&cycle) {
             let problems = format!(
                 "error[cycle.duplicate]: `{file}` and `{other}` both declare cycle `{cycle}`: rename one of them\n"
             );
-            return Seen { cycle: None, problems: Some(problems) };
+            return Seen {
+                cycle: None,
+                problems: Some(problems),
+            };
         }
         owners.insert(cycle.clone(), file.to_owned());
-        let failed = checked.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        let failed = checked
+            .diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = current.entry(cycle.clone()).or_insert_with(|| Entry { plan: None, file: String::new(), problems: None });
+        let entry = current.entry(cycle.clone()).or_insert_with(|| Entry {
+            plan: None,
+            file: String::new(),
+            problems: None,
+        });
         file.clone_into(&mut entry.file);
         match checked.plan.filter(|_| !failed) {
             Some(plan) => {
@@ -200,19 +249,32 @@ impl Plans {
                         warnings: rendered,
                     });
                     entry.plan = Some(Arc::clone(&plan));
-                    self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).insert(plan.hash.clone(), plan);
+                    self.by_hash
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(plan.hash.clone(), plan);
                 }
-                Seen { cycle: Some(cycle), problems: None }
+                Seen {
+                    cycle: Some(cycle),
+                    problems: None,
+                }
             }
             None => {
                 entry.problems.clone_from(&rendered);
-                Seen { cycle: Some(cycle), problems: rendered }
+                Seen {
+                    cycle: Some(cycle),
+                    problems: rendered,
+                }
             }
         }
     }
 
     fn note_rejected(&self, now: &BTreeMap<String, Seen>, changes: &mut Vec<Change>) {
-        let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         for (file, seen) in now {
             if let Some(problems) = &seen.problems
                 && before.get(file) != Some(seen)
@@ -231,9 +293,14 @@ impl Plans {
         current.retain(|cycle, entry| {
             // A file that no longer parses may still be this cycle's: its last good version stays.
             let stays = now.values().any(|seen| seen.cycle.as_ref() == Some(cycle))
-                || now.get(&entry.file).is_some_and(|seen| seen.cycle.is_none() && seen.problems.is_some());
+                || now
+                    .get(&entry.file)
+                    .is_some_and(|seen| seen.cycle.is_none() && seen.problems.is_some());
             if !stays {
-                changes.push(Change::Removed { cycle: cycle.clone(), file: entry.file.clone() });
+                changes.push(Change::Removed {
+                    cycle: cycle.clone(),
+                    file: entry.file.clone(),
+                });
             } else if let Some(seen) = now.get(&entry.file)
                 && seen.cycle.is_none()
             {
@@ -256,12 +323,40 @@ impl Plans {
 
     /// The row of a plan that is not stored yet.
     pub(crate) fn row_of(&self, plan: &Plan) -> Option<PlanRow> {
-        if self.stored.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan.hash) {
+        if self
+            .stored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&plan.hash)
+        {
             return None;
         }
         let mut body = vec![FORMAT];
-        serde_json::to_writer(&mut body, &StoredSources::from(&plan.sources)).expect("texts are JSON");
-        Some(PlanRow { hash: plan.hash.clone(), cycle: plan.cycle.clone(), body })
+        serde_json::to_writer(&mut body, &self.sources_of(&plan.sources)).expect("texts are JSON");
+        Some(PlanRow {
+            hash: plan.hash.clone(),
+            cycle: plan.cycle.clone(),
+            body,
+        })
+    }
+
+    /// A plan's sources with the texts of its connectors: a rebuilt plan must not depend on those that
+    /// a later program ships.
+    fn sources_of(&self, sources: &Sources) -> StoredSources {
+        let connectors = sources.connectors.iter().map(|(connection, connector, _)| {
+            let text = self
+                .connectors
+                .get(connector)
+                .map(|(_, text)| text.clone())
+                .unwrap_or_default();
+            (connection.clone(), connector.clone(), text)
+        });
+        StoredSources {
+            path: sources.path.clone(),
+            cycle: sources.cycle.clone(),
+            scripts: sources.scripts.clone(),
+            connectors: connectors.collect(),
+        }
     }
 
     /// These plans are stored now.
@@ -275,18 +370,37 @@ impl Plans {
     }
 
     /// The plan that a stored run is on, built again from its sources if need be.
-    pub(crate) fn of_run(&self, store: &(impl StoredPlans + ?Sized), hash: &str) -> Result<Arc<Plan>, StoreError> {
-        if let Some(plan) = self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
+    pub(crate) fn of_run(
+        &self,
+        store: &(impl StoredPlans + ?Sized),
+        hash: &str,
+    ) -> Result<Arc<Plan>, StoreError> {
+        if let Some(plan) = self
+            .by_hash
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hash)
+        {
             return Ok(Arc::clone(plan));
         }
-        let damaged = |why: String| StoreError::Damaged { what: format!("plan {hash}"), why };
-        let row = store.plan(hash)?.ok_or_else(|| damaged("it is missing".to_owned()))?;
+        let damaged = |why: String| StoreError::Damaged {
+            what: format!("plan {hash}"),
+            why,
+        };
+        let row = store
+            .plan(hash)?
+            .ok_or_else(|| damaged("it is missing".to_owned()))?;
         let sources: StoredSources = match row.body.split_first() {
-            Some((&FORMAT, json)) => serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?,
+            Some((&FORMAT, json)) => {
+                serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?
+            }
             _ => return Err(damaged("its format is unknown".to_owned())),
         };
         let plan = self.rebuild(&sources).map_err(damaged)?;
-        self.by_hash.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.to_owned(), Arc::clone(&plan));
+        self.by_hash
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hash.to_owned(), Arc::clone(&plan));
         Ok(plan)
     }
 
@@ -306,7 +420,9 @@ impl Plans {
                     .ok_or_else(|| std::io::ErrorKind::NotFound.into())
             },
         });
-        checked.plan.ok_or_else(|| render(&checked.diagnostics, &sources.path, &sources.cycle))
+        checked
+            .plan
+            .ok_or_else(|| render(&checked.diagnostics, &sources.path, &sources.cycle))
     }
 }
 
@@ -327,7 +443,9 @@ impl Past {
 
 impl Lookup for Past {
     fn connection(&self, name: &str) -> ConnectionLookup {
-        self.0.get(name).map_or(ConnectionLookup::Unknown, |def| ConnectionLookup::Found(Arc::clone(def)))
+        self.0.get(name).map_or(ConnectionLookup::Unknown, |def| {
+            ConnectionLookup::Found(Arc::clone(def))
+        })
     }
 
     fn hook_exists(&self, _cycle: &str, _step: Option<&str>) -> bool {
@@ -344,26 +462,22 @@ struct StoredSources {
     connectors: Vec<(String, String, String)>,
 }
 
-impl From<&Sources> for StoredSources {
-    fn from(sources: &Sources) -> Self {
-        Self {
-            path: sources.path.clone(),
-            cycle: sources.cycle.clone(),
-            scripts: sources.scripts.clone(),
-            connectors: sources.connectors.clone(),
-        }
-    }
-}
-
 /// The id that a file declares, as far as one line tells: enough to know which hooks there are.
 fn declared_id(text: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.strip_prefix("cycle:"))?;
-    let id = line.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    let id = line
+        .split('#')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .trim_matches(['"', '\'']);
     (!id.is_empty()).then(|| id.to_owned())
 }
 
 fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -371,7 +485,10 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
             if depth > 0 && !name.starts_with('.') {
                 collect(&path, depth - 1, files);
             }
-        } else if name.ends_with(".yaml") && !name.ends_with(".test.yaml") && name != "velodrome.yaml" {
+        } else if name.ends_with(".yaml")
+            && !name.ends_with(".test.yaml")
+            && name != "velodrome.yaml"
+        {
             files.push(path);
         }
     }

@@ -25,7 +25,10 @@ pub(crate) fn fraction() -> f64 {
 
 /// A text that cannot be guessed: 32 bytes as hex.
 pub(crate) fn token() -> String {
-    bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes::<32>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A key for signing.

@@ -21,10 +21,17 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    let damaged = |why: String| StoreError::Damaged { what: what.to_owned(), why };
+    let damaged = |why: String| StoreError::Damaged {
+        what: what.to_owned(),
+        why,
+    };
     match bytes.split_first() {
-        Some((&FORMAT, json)) => serde_json::from_slice(json).map_err(|error| damaged(error.to_string())),
-        Some((other, _)) => Err(damaged(format!("its format is {other}, this program knows {FORMAT}"))),
+        Some((&FORMAT, json)) => {
+            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
+        }
+        Some((other, _)) => Err(damaged(format!(
+            "its format is {other}, this program knows {FORMAT}"
+        ))),
         None => Err(damaged("it is empty".to_owned())),
     }
 }
@@ -69,7 +76,9 @@ pub(crate) fn loop_of(row: &LoopRow) -> Result<Loop, StoreError> {
 pub(crate) fn run_view(row: &RunRow) -> Result<RunView, StoreError> {
     let run = run_of(row)?;
     let due = run.due();
-    let error = run.error().map(|error| serde_json::to_value(error).unwrap_or(Json::Null));
+    let error = run
+        .error()
+        .map(|error| serde_json::to_value(error).unwrap_or(Json::Null));
     Ok(RunView {
         id: run.id,
         version: run.plan[..run.plan.len().min(12)].to_owned(),
@@ -90,9 +99,17 @@ pub(crate) fn run_view(row: &RunRow) -> Result<RunView, StoreError> {
 
 pub(crate) fn loop_view(row: &LoopRow, now: Timestamp) -> Result<LoopView, StoreError> {
     let looped = loop_of(row)?;
-    let end = if row.status.is_final() { row.updated } else { now.max(row.updated) };
+    let end = if row.status.is_final() {
+        row.updated
+    } else {
+        now.max(row.updated)
+    };
     let elapsed = end.since(row.started);
-    let rate = if elapsed.is_zero() { 0.0 } else { looped.laps as f64 / elapsed.as_secs_f64() };
+    let rate = if elapsed.is_zero() {
+        0.0
+    } else {
+        looped.laps as f64 / elapsed.as_secs_f64()
+    };
     Ok(LoopView {
         id: looped.id,
         cycle: looped.cycle,
@@ -105,6 +122,8 @@ pub(crate) fn loop_view(row: &LoopRow, now: Timestamp) -> Result<LoopView, Store
         rate: (rate * 100.0).round() / 100.0,
         first_run: looped.first,
         parent: looped.parent,
-        error: looped.failed.map(|(run, code)| serde_json::json!({ "run": run, "code": code })),
+        error: looped
+            .failed
+            .map(|(run, code)| serde_json::json!({ "run": run, "code": code })),
     })
 }

@@ -28,7 +28,10 @@ pub(crate) enum ToLoop {
     /// The process began again: look what was under way.
     Recover,
     /// End it. `gently`: what is under way is awaited and committed first.
-    Stop { gently: bool, done: oneshot::Sender<()> },
+    Stop {
+        gently: bool,
+        done: oneshot::Sender<()>,
+    },
     /// A lap that came as a real request (`handoff: http`).
     Lap(Box<LapRequest>),
 }
@@ -67,7 +70,10 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// The way to a loop, and its inbox where a task must be started for it.
-    pub(crate) fn reach(&self, id: LoopId) -> (mpsc::Sender<ToLoop>, Option<mpsc::Receiver<ToLoop>>) {
+    pub(crate) fn reach(
+        &self,
+        id: LoopId,
+    ) -> (mpsc::Sender<ToLoop>, Option<mpsc::Receiver<ToLoop>>) {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = loops.get(&id).filter(|sender| !sender.is_closed()) {
             return (sender.clone(), None);
@@ -89,11 +95,17 @@ impl Registry {
 
     /// Leaves whatever waits: senders see a closed inbox.
     pub(crate) fn remove(&self, id: LoopId) {
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.loops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
     }
 
     /// How many loops are in memory.
     pub(crate) fn len(&self) -> usize {
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.loops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }

@@ -24,20 +24,47 @@ pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
     let mut lines = Vec::new();
     for change in changes {
         let (level, event, cycle, message, data) = match change {
-            Change::Loaded { cycle, version, file, warnings } => {
+            Change::Loaded {
+                cycle,
+                version,
+                file,
+                warnings,
+            } => {
                 tracing::info!(%cycle, version, file, "cycle loaded");
                 problems.extend(warnings);
-                (Level::Info, Event::CycleLoaded, Some(cycle), format!("version {version} of {file} loaded"), None)
+                (
+                    Level::Info,
+                    Event::CycleLoaded,
+                    Some(cycle),
+                    format!("version {version} of {file} loaded"),
+                    None,
+                )
             }
-            Change::Rejected { cycle, file, problems: rendered } => {
+            Change::Rejected {
+                cycle,
+                file,
+                problems: rendered,
+            } => {
                 tracing::error!("{file} was not taken\n{rendered}");
                 problems.push(rendered.clone());
                 let message = format!("{file} was not taken: the last good version stays");
-                (Level::Error, Event::CycleRejected, cycle, message, Some(serde_json::json!({ "problems": rendered })))
+                (
+                    Level::Error,
+                    Event::CycleRejected,
+                    cycle,
+                    message,
+                    Some(serde_json::json!({ "problems": rendered })),
+                )
             }
             Change::Removed { cycle, file } => {
                 tracing::info!(%cycle, file, "cycle removed");
-                (Level::Warn, Event::CycleRemoved, Some(cycle), format!("{file} is gone: what runs goes on"), None)
+                (
+                    Level::Warn,
+                    Event::CycleRemoved,
+                    Some(cycle),
+                    format!("{file} is gone: what runs goes on"),
+                    None,
+                )
             }
         };
         let mut line = LogLine::new(shared.clock.now(), level, event, message);
@@ -46,7 +73,15 @@ pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
         lines.push(line);
     }
     if !lines.is_empty()
-        && let Err(error) = shared.commit_unit(Unit { lines, ..Unit::default() }, None).await
+        && let Err(error) = shared
+            .commit_unit(
+                Unit {
+                    lines,
+                    ..Unit::default()
+                },
+                None,
+            )
+            .await
     {
         tracing::error!(%error, "what changed in the cycle files was not logged");
     }

@@ -98,7 +98,10 @@ impl Shared {
     }
 
     pub(crate) fn watermarks<'a>(&'a self, cycle: &'a CycleId) -> StoredWatermarks<'a> {
-        StoredWatermarks { store: &*self.store, cycle }
+        StoredWatermarks {
+            store: &*self.store,
+            cycle,
+        }
     }
 
     /// What a cycle is doing: the operator's word, unless its file or a connection stands against it.
@@ -133,7 +136,11 @@ impl Shared {
             }
             None if self.plans.is_known(cycle) => CycleState::Invalid,
             None => {
-                return Err(Problem::new(404, "webhook.unknown", format!("there is no cycle `{cycle}`")));
+                return Err(Problem::new(
+                    404,
+                    "webhook.unknown",
+                    format!("there is no cycle `{cycle}`"),
+                ));
             }
         };
         Err(crate::accept::not_taking(cycle, state))
@@ -146,7 +153,11 @@ impl Shared {
 
     /// Commits what was gathered. With `patience`, a commit that the disk refuses is offered again
     /// after that pause until it is taken or the engine drains.
-    pub(crate) async fn commit(&self, making: Making, patience: Option<Duration>) -> Result<(), CommitError> {
+    pub(crate) async fn commit(
+        &self,
+        making: Making,
+        patience: Option<Duration>,
+    ) -> Result<(), CommitError> {
         let mut making = making;
         let set = std::mem::take(&mut making.set);
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
@@ -159,7 +170,11 @@ impl Shared {
     }
 
     /// Commits a unit that is no run's move.
-    pub(crate) async fn commit_unit(&self, unit: Unit, patience: Option<Duration>) -> Result<(), CommitError> {
+    pub(crate) async fn commit_unit(
+        &self,
+        unit: Unit,
+        patience: Option<Duration>,
+    ) -> Result<(), CommitError> {
         let mut unit = unit;
         loop {
             let again = patience.map(|_| unit.clone());
@@ -247,15 +262,22 @@ impl Shared {
         if self.draining.is_cancelled() {
             return;
         }
-        let Some(plan) = self.plans.current(cycle) else { return };
+        let Some(plan) = self.plans.current(cycle) else {
+            return;
+        };
         if !self.cycles.take_next(cycle, plan.concurrency) {
             return;
         }
         match self.store.first_queued(cycle) {
             Ok(Some(row)) => {
                 let shared = Arc::clone(self);
-                let beginning = Beginning { shared: Arc::clone(self), cycle: cycle.clone(), taken: false };
-                self.tasks.drive(async move { shared.tell(row.id, ToLoop::Begin(beginning)).await });
+                let beginning = Beginning {
+                    shared: Arc::clone(self),
+                    cycle: cycle.clone(),
+                    taken: false,
+                };
+                self.tasks
+                    .drive(async move { shared.tell(row.id, ToLoop::Begin(beginning)).await });
             }
             Ok(None) => self.cycles.none_to_begin(cycle),
             Err(error) => {
@@ -267,7 +289,8 @@ impl Shared {
 
     /// A cycle that is finishing stops when its last loop has ended.
     fn finish_if_done(self: &Arc<Self>, cycle: &CycleId) {
-        if self.cycles.state(cycle) == CycleState::Finishing && self.cycles.counts(cycle) == (0, 0) {
+        if self.cycles.state(cycle) == CycleState::Finishing && self.cycles.counts(cycle) == (0, 0)
+        {
             self.stop_cycle_soon(cycle.clone());
         }
     }

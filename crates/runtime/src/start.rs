@@ -81,7 +81,10 @@ pub enum StartError {
 pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
     let clock = Clock::start();
     let host = Arc::new(ScriptHost::new(options.script_limits.clone()));
-    let tokens = Arc::new(SealedTokens { store: Arc::clone(&options.store), seal: options.seal });
+    let tokens = Arc::new(SealedTokens {
+        store: Arc::clone(&options.store),
+        seal: options.seal,
+    });
     let connect = Connect::new(
         ConnectOptions {
             egress: options.egress,
@@ -100,7 +103,10 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
     let store = options.store;
     let last_seq = store.last_seq();
     let shared = Arc::new(Shared {
-        handlers: Handlers { host: Arc::clone(&host), store: Arc::clone(&store) },
+        handlers: Handlers {
+            host: Arc::clone(&host),
+            store: Arc::clone(&store),
+        },
         connect,
         connections: Connections::new(declared),
         plans: Plans::new(options.cycles, host, options.connectors),
@@ -141,16 +147,22 @@ fn recover_places(shared: &Shared) -> Result<(), StoreError> {
                 _ => taken += count,
             }
         }
-        shared.cycles.recover(&cycle, Places::recovered(taken, queued));
+        shared
+            .cycles
+            .recover(&cycle, Places::recovered(taken, queued));
     }
     Ok(())
 }
 
 fn spawn(shared: &Arc<Shared>) {
     let timers = Arc::clone(shared);
-    shared.tasks.start(Task::Timers, async move { fire_timers(timers).await });
+    shared
+        .tasks
+        .start(Task::Timers, async move { fire_timers(timers).await });
     let files = Arc::clone(shared);
-    shared.tasks.start(Task::Reload, async move { reload::watch(files).await });
+    shared
+        .tasks
+        .start(Task::Reload, async move { reload::watch(files).await });
     let interrupted = Arc::clone(shared);
     shared.tasks.start(Task::Recovery, async move {
         if let Err(error) = take_up(&interrupted).await {
@@ -164,7 +176,9 @@ async fn take_up(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let mut after = 0;
     loop {
         let rows = shared.store.unfinished(after, RECOVERY_CHUNK)?;
-        let Some((last, _)) = rows.last() else { return Ok(()) };
+        let Some((last, _)) = rows.last() else {
+            return Ok(());
+        };
         after = *last;
         for (_, row) in rows {
             if row.status == RunStatus::Running && !shared.draining.is_cancelled() {

@@ -31,14 +31,23 @@ struct Inner {
 impl Timers {
     pub(crate) fn new() -> Self {
         let loaded = Timestamp::from_millis(i64::MIN);
-        Self { inner: Mutex::new(Inner { heap: BinaryHeap::new(), loaded }), earlier: Notify::new() }
+        Self {
+            inner: Mutex::new(Inner {
+                heap: BinaryHeap::new(),
+                loaded,
+            }),
+            earlier: Notify::new(),
+        }
     }
 
     /// A timer has been committed.
     pub(crate) fn set(&self, due: Timestamp, run: RunId, loop_id: LoopId) {
         let mut inner = self.lock();
         if due <= inner.loaded {
-            let first = inner.heap.peek().is_none_or(|Reverse((first, ..))| due < *first);
+            let first = inner
+                .heap
+                .peek()
+                .is_none_or(|Reverse((first, ..))| due < *first);
             inner.heap.push(Reverse((due, run, Some(loop_id))));
             drop(inner);
             if first {
@@ -70,8 +79,15 @@ impl Timers {
     /// The next timer that is due by now.
     pub(crate) fn pop(&self, now: Timestamp) -> Option<(RunId, Option<LoopId>)> {
         let mut inner = self.lock();
-        if inner.heap.peek().is_some_and(|Reverse((due, ..))| *due <= now) {
-            return inner.heap.pop().map(|Reverse((_, run, loop_id))| (run, loop_id));
+        if inner
+            .heap
+            .peek()
+            .is_some_and(|Reverse((due, ..))| *due <= now)
+        {
+            return inner
+                .heap
+                .pop()
+                .map(|Reverse((_, run, loop_id))| (run, loop_id));
         }
         None
     }

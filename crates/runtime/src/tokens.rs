@@ -23,7 +23,10 @@ fn broken(error: impl std::fmt::Display) -> TokenStoreError {
 
 impl SealedTokens {
     /// Whether somebody signed in to this connection.
-    pub(crate) fn is_signed_in(&self, connection: &ConnectionId) -> Result<bool, velodrome_store::StoreError> {
+    pub(crate) fn is_signed_in(
+        &self,
+        connection: &ConnectionId,
+    ) -> Result<bool, velodrome_store::StoreError> {
         Ok(self.store.secret(&name(connection))?.is_some())
     }
 
@@ -36,7 +39,9 @@ impl TokenStore for SealedTokens {
     fn load<'a>(&'a self, connection: &'a ConnectionId) -> TokenFuture<'a, Option<TokenSet>> {
         Box::pin(async move {
             let name = name(connection);
-            let Some(sealed) = self.store.secret(&name).map_err(broken)? else { return Ok(None) };
+            let Some(sealed) = self.store.secret(&name).map_err(broken)? else {
+                return Ok(None);
+            };
             let plain = self.seal.open(&name, &sealed).map_err(broken)?;
             serde_json::from_slice(&plain).map(Some).map_err(broken)
         })
@@ -47,13 +52,21 @@ impl TokenStore for SealedTokens {
             let name = name(connection);
             let plain = serde_json::to_vec(&tokens).map_err(broken)?;
             let sealed = self.seal.seal(&name, &plain).map_err(broken)?;
-            self.write(Unit { secrets: vec![SecretRow { name, sealed }], ..Unit::default() }).await
+            self.write(Unit {
+                secrets: vec![SecretRow { name, sealed }],
+                ..Unit::default()
+            })
+            .await
         })
     }
 
     fn delete<'a>(&'a self, connection: &'a ConnectionId) -> TokenFuture<'a, ()> {
         Box::pin(async move {
-            self.write(Unit { secrets_deleted: vec![name(connection)], ..Unit::default() }).await
+            self.write(Unit {
+                secrets_deleted: vec![name(connection)],
+                ..Unit::default()
+            })
+            .await
         })
     }
 }

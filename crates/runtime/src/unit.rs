@@ -37,12 +37,24 @@ impl Making {
         self.lines.extend(acceptance.lines.iter().cloned());
         self.plans.push(Arc::clone(plan));
         self.runs.insert(acceptance.run.id, acceptance.run.clone());
-        self.loops.insert(acceptance.looped.id, acceptance.looped.clone());
+        self.loops
+            .insert(acceptance.looped.id, acceptance.looped.clone());
     }
 
     /// Adds a move; gives back what is to be performed.
-    pub(crate) fn moved(&mut self, transition: Transition) -> (Run, Loop, Option<velodrome_core::Action>) {
-        let Transition { run, looped, lines, timer, watermarks, action, stop_cycle } = transition;
+    pub(crate) fn moved(
+        &mut self,
+        transition: Transition,
+    ) -> (Run, Loop, Option<velodrome_core::Action>) {
+        let Transition {
+            run,
+            looped,
+            lines,
+            timer,
+            watermarks,
+            action,
+            stop_cycle,
+        } = transition;
         self.lines.extend(lines);
         match timer {
             TimerChange::Keep => {}
@@ -56,7 +68,8 @@ impl Making {
             }
         }
         for (step, date) in watermarks {
-            self.watermarks.push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
+            self.watermarks
+                .push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
         }
         self.stop_cycle |= stop_cycle;
         self.runs.insert(run.id, run.clone());
@@ -73,7 +86,8 @@ impl Making {
 
     /// Remembers an answer; refused where one is remembered already.
     pub(crate) fn remember(&mut self, row: IdempotencyRow, now: Timestamp) {
-        self.expect.push(Expect::NoAnswer(row.hook.clone(), row.key.clone(), now));
+        self.expect
+            .push(Expect::NoAnswer(row.hook.clone(), row.key.clone(), now));
         self.idempotency.push(row);
     }
 
@@ -99,7 +113,15 @@ impl Making {
     }
 
     /// Adds a line about a run.
-    pub(crate) fn note(&mut self, plan: &Plan, run: &Run, now: Timestamp, level: Level, event: Event, message: &str) {
+    pub(crate) fn note(
+        &mut self,
+        plan: &Plan,
+        run: &Run,
+        now: Timestamp,
+        level: Level,
+        event: Event,
+        message: &str,
+    ) {
         let mut lines = velodrome_core::Lines::new(plan, run, now);
         lines.push(level, event, message);
         self.lines.extend(lines.done());

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use velodrome_core::{Delivery, Facts, Input, Loop, Run, StepFailure, Transition, advance, convert_fields};
+use velodrome_core::{
+    Delivery, Facts, Input, Loop, Run, StepFailure, Transition, advance, convert_fields,
+};
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{StepKind, WebhookStep};
@@ -23,7 +25,11 @@ pub(crate) enum Received {
     /// It goes on.
     Passed(Delivery, Overlay),
     /// `before_webhook` answered itself.
-    Answered { status: u16, headers: JsonMap, body: Json },
+    Answered {
+        status: u16,
+        headers: JsonMap,
+        body: Json,
+    },
 }
 
 /// Who is calling, as far as handlers see it.
@@ -62,8 +68,17 @@ pub(crate) fn receive(
             status_code: Some(200),
             ..Vars::default()
         };
-        let caller = Caller { plan, step, run: ids.run, loop_id: ids.loop_id, now };
-        let called = shared.handlers.call(caller, "before_webhook", vars, overlay).map_err(|failure| script_failed(&failure))?;
+        let caller = Caller {
+            plan,
+            step,
+            run: ids.run,
+            loop_id: ids.loop_id,
+            now,
+        };
+        let called = shared
+            .handlers
+            .call(caller, "before_webhook", vars, overlay)
+            .map_err(|failure| script_failed(&failure))?;
         overlay = called.overlay;
         if !called.passed {
             return Ok(Received::Answered {
@@ -77,7 +92,11 @@ pub(crate) fn receive(
     let fields = trigger(plan).map_or(&[][..], |webhook| &webhook.fields);
     if !fields.is_empty() {
         let Json::Object(body) = &mut delivery.body else {
-            return Err(Problem::new(422, "webhook.field_missing", "the body must be a JSON object with the webhook's fields"));
+            return Err(Problem::new(
+                422,
+                "webhook.field_missing",
+                "the body must be a JSON object with the webhook's fields",
+            ));
         };
         convert_fields(fields, body).map_err(|problems| {
             let detail: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
@@ -94,9 +113,20 @@ pub(crate) fn receive(
 
 /// A handler that threw before the answer.
 pub(crate) fn script_failed(failure: &StepFailure) -> Problem {
-    let at = failure.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-    let mut problem = Problem::new(500, "webhook.script_failed", format!("{}{at}", failure.message));
-    problem.more.insert("script_code".to_owned(), Json::String(failure.code.to_string()));
+    let at = failure
+        .at
+        .as_ref()
+        .map(|at| format!(" ({at})"))
+        .unwrap_or_default();
+    let mut problem = Problem::new(
+        500,
+        "webhook.script_failed",
+        format!("{}{at}", failure.message),
+    );
+    problem.more.insert(
+        "script_code".to_owned(),
+        Json::String(failure.code.to_string()),
+    );
     problem
 }
 
@@ -120,15 +150,30 @@ pub(crate) fn enter(
         method_request_parameters: delivery.query.clone(),
         method_response: delivery.body.clone(),
         method_response_headers: delivery.headers.clone(),
-        method_endpoint: if step.script.is_some() { shared.hook_url_of(&plan.cycle) } else { String::new() },
+        method_endpoint: if step.script.is_some() {
+            shared.hook_url_of(&plan.cycle)
+        } else {
+            String::new()
+        },
         ..Vars::default()
     };
-    let caller = Caller { plan, step, run: run.id, loop_id: looped.id, now };
-    let called = shared.handlers.call(caller, "after_webhook", vars, making.take_overlay())?;
+    let caller = Caller {
+        plan,
+        step,
+        run: run.id,
+        loop_id: looped.id,
+        now,
+    };
+    let called = shared
+        .handlers
+        .call(caller, "after_webhook", vars, making.take_overlay())?;
     making.overlay = called.overlay;
     making.foreign_reads(plan, &run, &step.id, called.foreign, now);
     let input = if called.passed {
-        Input::Begin { body: called.vars.method_response, logs: called.logs }
+        Input::Begin {
+            body: called.vars.method_response,
+            logs: called.logs,
+        }
     } else {
         Input::Ignore { logs: called.logs }
     };

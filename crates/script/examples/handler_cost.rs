@@ -5,9 +5,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use velodrome_script::{
-    Call, Family, ScriptHost, ScriptLimits, StorageFault, StorageView, Vars,
-};
+use velodrome_script::{Call, Family, ScriptHost, ScriptLimits, StorageFault, StorageView, Vars};
 use velodrome_spec::plan::Language;
 use velodrome_types::{Json, Timestamp};
 
@@ -110,7 +108,12 @@ fn main() {
     };
     report(&host, "after_webhook", &vars(page), CALLS);
     report(&host, "before_action", &Vars::default(), CALLS);
-    report(&host, "after_action", &vars(serde_json::json!({"data": records})), 2_000);
+    report(
+        &host,
+        "after_action",
+        &vars(serde_json::json!({"data": records})),
+        2_000,
+    );
     let compile = time(|| {
         for number in 0..1_000 {
             let code = format!("{SCRIPT}// {number}");

@@ -8,9 +8,7 @@
 use std::cmp::Ordering;
 use std::fmt::Display;
 
-use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext,
-};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
 use velodrome_types::Json;
 
 use crate::convert::{to_dynamic, to_json};
@@ -124,7 +122,11 @@ fn sort(engine: &mut Engine) {
                 Ok(number) => number > 0,
                 Err(_) => order.as_bool().is_ok_and(|goes_first| !goes_first),
             };
-            merged.extend(if right_first { right.next() } else { left.next() });
+            merged.extend(if right_first {
+                right.next()
+            } else {
+                left.next()
+            });
         }
         merged.extend(left);
         merged.extend(right);
@@ -176,7 +178,9 @@ fn equality(engine: &mut Engine) {
     engine.register_fn("==", |left: Map, right: Map| same_maps(&left, &right));
     engine.register_fn("!=", |left: Map, right: Map| !same_maps(&left, &right));
     engine.register_fn("==", |left: Array, right: Array| same_arrays(&left, &right));
-    engine.register_fn("!=", |left: Array, right: Array| !same_arrays(&left, &right));
+    engine.register_fn("!=", |left: Array, right: Array| {
+        !same_arrays(&left, &right)
+    });
 }
 
 fn same_maps(left: &Map, right: &Map) -> bool {

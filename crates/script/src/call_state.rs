@@ -103,10 +103,7 @@ pub(crate) fn with_state<T>(
         Some(tag) => work(&tag.0),
         None => Err(Raised::error(
             FAILED,
-            format!(
-                "`{}` works only inside a handler",
-                context.fn_name()
-            ),
+            format!("`{}` works only inside a handler", context.fn_name()),
         )),
     }
 }

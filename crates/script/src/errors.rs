@@ -111,18 +111,20 @@ pub(crate) fn translate(error: EvalAltResult, missed: &[String]) -> ScriptError 
             "the script took more steps than `script_limits.operations` allows".to_owned(),
         ),
         EvalAltResult::ErrorStackOverflow(_) => (DEPTH, Stop::Depth.message().to_owned()),
-        EvalAltResult::ErrorDataTooLarge(what, _) => (
-            MEMORY,
-            if what.contains("string") {
-                "a value holds more text than `script_limits.text` allows".to_owned()
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            hint = Some(hints::for_large_value());
+            let limit = if what.contains("string") {
+                "a value holds more text than `script_limits.text` allows"
             } else {
-                "a value holds more items than `script_limits.list` allows".to_owned()
-            },
-        ),
+                "a value holds more items than `script_limits.list` allows"
+            };
+            (MEMORY, limit.to_owned())
+        }
         EvalAltResult::ErrorTooManyVariables(_) => {
             (MEMORY, "a function holds too many variables".to_owned())
         }
-        EvalAltResult::ErrorParsing(kind, _) => (SYNTAX, syntax_message(&kind)),
+        // The text has compiled; this is the name of a function that was put together as it ran.
+        EvalAltResult::ErrorParsing(kind, _) => (FAILED, syntax_message(&kind)),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             hint = hints::for_missing_function(&signature, missed);
             (FAILED, hints::no_such_function(&signature))
@@ -143,7 +145,7 @@ pub(crate) fn translate(error: EvalAltResult, missed: &[String]) -> ScriptError 
             if text.contains("()") {
                 hint = Some(hints::for_unit(missed));
             }
-            (FAILED, lower_first(&text))
+            (FAILED, hints::no_such_part(&text))
         }
         other => {
             let mut other = other;
@@ -201,7 +203,7 @@ pub(crate) fn syntax_message(kind: &ParseErrorType) -> String {
 }
 
 /// The engine's messages are sentences; ours are fragments.
-fn lower_first(text: &str) -> String {
+pub(crate) fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {
         Some(first) => first.to_lowercase().chain(letters).collect(),

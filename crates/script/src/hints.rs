@@ -1,5 +1,7 @@
 //! What to do about an error, where a script's author can be told.
 
+use crate::errors::lower_first;
+
 /// `name (types)` as the engine writes the function it did not find.
 fn split_signature(signature: &str) -> (&str, Option<&str>) {
     match signature.split_once(" (") {
@@ -40,6 +42,19 @@ pub(crate) fn no_such_function(signature: &str) -> String {
     }
 }
 
+/// The message for a field or a place that a value does not have. The engine writes
+/// `Unknown property 'x' - a getter is not registered for type 'T'` for the one and `T [U]` for the other.
+pub(crate) fn no_such_part(text: &str) -> String {
+    let mut quoted = text.split('\'').skip(1).step_by(2);
+    if let (Some(field), Some(of)) = (quoted.next(), quoted.next()) {
+        return format!("`{}` has no field `{field}`", type_name(of));
+    }
+    if let Some((of, _)) = text.split_once(" [") {
+        return format!("`{}` has no places to take one from", type_name(of));
+    }
+    lower_first(text)
+}
+
 fn listed(types: &[&str]) -> String {
     types
         .iter()
@@ -65,6 +80,13 @@ pub(crate) fn for_unit(missed: &[String]) -> String {
                  value for that case, such as `x ?? 0`"
             .to_owned(),
     }
+}
+
+/// What arrived larger than a script may make it is let in: its parts can be read.
+pub(crate) fn for_large_value() -> String {
+    "a value that arrived larger can be read by its fields and with `for`; to change it or to call its \
+     functions, raise the limit in `script_limits`"
+        .to_owned()
 }
 
 /// The name in `known` that `word` was probably meant to be.

@@ -161,7 +161,10 @@ impl ScriptHost {
         let logs = metered.take_log();
         let (storage, missed) = {
             let mut changing = state.changing();
-            (changing.storage.take(), std::mem::take(&mut changing.missed))
+            (
+                changing.storage.take(),
+                std::mem::take(&mut changing.missed),
+            )
         };
         let (mut vars, slots) = match Arc::try_unwrap(state) {
             Ok(CallState { vars, slots, .. }) => (vars, slots),
@@ -224,7 +227,10 @@ impl ScriptAnalyser for ScriptHost {
 
 /// Lets functions see Cyclr's variables and the script's constants, and the meter see their scope.
 fn resolve_variables(engine: &mut Engine, clock: Clock) {
-    #[expect(deprecated, reason = "the engine's mark for an interface that may change")]
+    #[expect(
+        deprecated,
+        reason = "the engine's mark for an interface that may change"
+    )]
     engine.on_var(move |name, local, context| {
         if meter::look_is_due() {
             let tag = context.tag().read_lock::<CallTag>();
@@ -233,9 +239,8 @@ fn resolve_variables(engine: &mut Engine, clock: Clock) {
                 let slots = state.slots.iter().zip(state.facts.changes);
                 slots.filter_map(|(slot, changes)| changes.then(|| slot.get()).flatten())
             });
-            meter::look(context.call_level(), context.scope(), changed, &*clock).map_err(
-                |stop| EvalAltResult::ErrorTerminated(stop.token(), Position::NONE),
-            )?;
+            meter::look(context.call_level(), context.scope(), changed, &*clock)
+                .map_err(|stop| EvalAltResult::ErrorTerminated(stop.token(), Position::NONE))?;
         }
         if local > 0 {
             return Ok(None);

@@ -22,9 +22,10 @@ pub(crate) fn sign(text: &str) -> Option<Word<'_>> {
         .windows(2)
         .find(|pair| pair[0].text == ")" && pair[1].text == "=>")
         .map(|pair| pair[1]);
-    let word = words.iter().copied().find(|word| {
-        WORDS.contains(&word.text) || word.text == "!==" || is_quoted_text(word.text)
-    });
+    let word = words
+        .iter()
+        .copied()
+        .find(|word| WORDS.contains(&word.text) || word.text == "!==" || is_quoted_text(word.text));
     match (word, arrow) {
         (Some(word), Some(arrow)) if (arrow.line, arrow.column) < (word.line, word.column) => {
             Some(arrow)
@@ -60,11 +61,17 @@ mod tests {
         let check = |text: &str, wanted: Option<&str>| {
             assert_eq!(sign(text).map(|word| word.text), wanted, "{text}");
         };
-        check("function after_webhook() { return true; }", Some("function"));
+        check(
+            "function after_webhook() { return true; }",
+            Some("function"),
+        );
         check("fn a() { if x === 1 { } }", Some("==="));
         check("fn a() { if x !== 1 { } }", Some("!=="));
         check("fn a() { items.map((x) => x.id) }", Some("=>"));
-        check("fn a() { cyclr_storage_get('pageNumber') }", Some("'pageNumber'"));
+        check(
+            "fn a() { cyclr_storage_get('pageNumber') }",
+            Some("'pageNumber'"),
+        );
         check("fn a() { switch x { 1 => 2 } 'c' '\\n' \"null\" }", None);
         check("// function\nfn a() { 1 + }", None);
     }

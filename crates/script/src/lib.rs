@@ -25,6 +25,7 @@ mod script;
 mod storage;
 mod storage_fns;
 mod vars;
+mod walk;
 mod words;
 
 pub use errors::ScriptError;

@@ -22,9 +22,12 @@ pub struct ScriptLimits {
     pub memory: usize,
     /// How deep functions may call each other.
     pub depth: usize,
-    /// Bytes of text in one value, all texts inside it together.
+    /// Bytes of text in one value, all texts inside it together: of a script, and of what it makes. What
+    /// arrives larger can be read.
     pub text: usize,
-    /// Items of lists, and fields of objects, in one value, all levels together.
+    /// Items of lists, and fields of objects, in one value, all levels together. As with text, held
+    /// against a value where it is made, changed by one of its functions or given a field, not against
+    /// all that it stands in.
     pub list: usize,
 }
 

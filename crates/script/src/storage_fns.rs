@@ -54,8 +54,13 @@ pub(crate) fn of_name(name: &str) -> Option<(Family, Access)> {
     Some((family, access))
 }
 
-/// Registers them all.
+/// Registers them all, and what a script reads of a fault that it catches.
 pub(crate) fn register(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<Raised>("error")
+        .register_get("code", |raised: &mut Raised| raised.0.code)
+        .register_get("message", |raised: &mut Raised| raised.0.message.clone())
+        .register_fn("to_string", |raised: &mut Raised| raised.to_string());
     for family in Family::ALL {
         register_values(engine, family);
         register_numbers(engine, family);
@@ -192,12 +197,13 @@ fn key_text(key: &Dynamic) -> Outcome<String> {
 }
 
 fn value_json(value: &Dynamic) -> Outcome<Json> {
-    to_json(value)
-        .map_err(|error| Raised::error(FAILED, format!("this cannot be stored: {error}")))
+    to_json(value).map_err(|error| Raised::error(FAILED, format!("this cannot be stored: {error}")))
 }
 
 fn amount(by: &Dynamic) -> Outcome<f64> {
-    let number = by.as_float().or_else(|_| by.as_int().map(|whole| whole as f64));
+    let number = by
+        .as_float()
+        .or_else(|_| by.as_int().map(|whole| whole as f64));
     match number {
         Ok(number) if number.is_finite() => Ok(number),
         _ => Err(Raised::error(

@@ -264,8 +264,8 @@ impl Var {
         let text = value
             .as_immutable_string_ref()
             .map_err(|_| self.wrong("must be a date as text, such as `now()` gives"))?;
-        let parsed =
-            Timestamp::parse(&text).map_err(|error| self.wrong(format_args!("is wrong: {error}")))?;
+        let parsed = Timestamp::parse(&text)
+            .map_err(|error| self.wrong(format_args!("is wrong: {error}")))?;
         *date = Some(parsed);
         Ok(())
     }

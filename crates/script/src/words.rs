@@ -65,8 +65,8 @@ fn length_at(rest: &str, first: char) -> usize {
     if rest.starts_with("//") {
         return rest.find('\n').unwrap_or(rest.len());
     }
-    if rest.starts_with("/*") {
-        return rest[2..].find("*/").map_or(rest.len(), |at| at + 4);
+    if let Some(comment) = rest.strip_prefix("/*") {
+        return comment.find("*/").map_or(rest.len(), |at| at + 4);
     }
     if matches!(first, '"' | '\'' | '`') {
         return quoted_length(rest, first);

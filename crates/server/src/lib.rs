@@ -1,1 +1,32 @@
-//! placeholder
+//! What the engine shows to the network: webhooks, the HTTP API and the pages of a sign-in.
+//!
+//! ```text
+//!  TcpListener ─ serve ─▶ router ─┬─ hooks ──────▶ Engine::receive
+//!                                 ├─ api (token) ─▶ Engine, its store's read side
+//!                                 ├─ sign_in ────▶ Engine::sign_in_*
+//!                                 └─ health
+//! ```
+//!
+//! It looks at sizes, types, hosts, origins and tokens, and turns problems into answers. It decides
+//! nothing about runs, and does not know which store the engine has.
+
+mod access;
+mod answer;
+mod api;
+mod app;
+mod blocking;
+mod body;
+mod health;
+mod hooks;
+mod origin;
+mod page;
+mod problem;
+mod router;
+mod serve;
+mod sign_in;
+mod token;
+
+pub use app::{DEFAULT_BODY_LIMIT, Now, ServerOptions};
+pub use router::router;
+pub use serve::serve;
+pub use token::{ADMIN_TOKEN_FILE, TokenHash, load_or_create_admin_token};

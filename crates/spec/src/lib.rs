@@ -1,13 +1,27 @@
-//! Cycle files and connector definitions: from YAML text to a checked, immutable [`Plan`].
+//! Cycle files, connector definitions and `velodrome.yaml`: from text to something checked.
 //!
-//! Nothing here runs anything. Scripts are asked about through [`ScriptAnalyser`].
+//! Nothing here runs anything. Scripts are asked about through [`ScriptAnalyser`], connections and
+//! other cycles through [`Lookup`]. Every fault of a file is told at once, with a code, a place and a
+//! hint; a plan exists only where there is none.
 
 mod analyse;
+mod config;
 pub mod connector;
+mod connector_file;
+mod cycle;
 mod diagnostic;
 pub mod expr;
+mod keys;
 pub mod plan;
+mod reference;
+mod render;
+mod values;
+mod yaml;
 
 pub use analyse::{ScriptAnalyser, ScriptFault};
+pub use config::{Config, ConnectionConfig, EgressConfig, LogFormat, check_config};
+pub use connector_file::check_connector;
+pub use cycle::{Checked, ConnectionLookup, CycleInput, Lookup, check_cycle};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use plan::Plan;
+pub use render::render;

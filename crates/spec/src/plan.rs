@@ -38,6 +38,8 @@ pub struct Plan {
     pub limits: LoopLimits,
     /// Values of `${var:x}`.
     pub variables: Vec<(String, Json)>,
+    /// Whether the cycle runs as soon as its file is there.
+    pub autostart: bool,
     /// What is kept of payloads in the log.
     pub log: LogPolicy,
     /// What it takes to build this plan again.
@@ -53,7 +55,7 @@ pub struct Sources {
     pub cycle: String,
     /// `{file: …}` scripts: path and text.
     pub scripts: Vec<(String, String)>,
-    /// Each connection the file uses, the connector's name and its definition text.
+    /// Each connection the file uses, its connector's name and the hash of its definition.
     pub connectors: Vec<(String, String, String)>,
 }
 

@@ -130,19 +130,22 @@ impl Connect {
         if let Some(signer) = signer {
             signer.sign(&mut url, &mut headers);
         }
-        let shown = shown(url.as_str());
         let client = self.client_for(&url)?;
-        let mut request = client
-            .request(wire.verb.clone(), url)
-            .headers(headers)
-            .timeout(deadline.saturating_duration_since(Instant::now()));
-        if let Some(body) = &wire.body {
-            request = request.body(body.clone());
-        }
-        request
-            .send()
-            .await
-            .map_err(|error| classify(error, wire.is_safe(), &shown))
+        dispatch(client, wire, url, headers, deadline).await
+    }
+
+    /// One request to this process's own server; a redirect is its answer.
+    pub(super) async fn leave_for_home(
+        &self,
+        wire: Wire,
+        deadline: Instant,
+    ) -> Result<Answer, RequestError> {
+        let started = Instant::now();
+        let client = self.client_for_home(&wire.url)?;
+        let shown = shown(wire.url.as_str());
+        let (url, headers) = (wire.url.clone(), wire.headers.clone());
+        let answer = dispatch(client, &wire, url, headers, deadline).await?;
+        self.read(&wire, answer, shown, started).await
     }
 
     /// Reads the body: all of a good answer, the beginning of any other.
@@ -198,6 +201,27 @@ impl Connect {
             millis: started.elapsed().as_millis() as u64,
         })
     }
+}
+
+async fn dispatch(
+    client: &reqwest::Client,
+    wire: &Wire,
+    url: Url,
+    headers: HeaderMap,
+    deadline: Instant,
+) -> Result<reqwest::Response, RequestError> {
+    let shown = shown(url.as_str());
+    let mut request = client
+        .request(wire.verb.clone(), url)
+        .headers(headers)
+        .timeout(deadline.saturating_duration_since(Instant::now()));
+    if let Some(body) = &wire.body {
+        request = request.body(body.clone());
+    }
+    request
+        .send()
+        .await
+        .map_err(|error| classify(error, wire.is_safe(), &shown))
 }
 
 /// Where a redirect leads, if it is one to follow: for GET and HEAD every kind, for other verbs only

@@ -133,6 +133,31 @@ impl Connect {
         Ok(answer.into_response(Verdict::Ok))
     }
 
+    /// The connection's tokens, refreshed if they are about to end; `None` where it signs in otherwise.
+    pub async fn current_tokens(
+        &self,
+        connection: &Connection,
+    ) -> Result<Option<TokenSet>, RequestError> {
+        self.tokens_for(connection, None).await
+    }
+
+    /// Sends a request to this process's own `service_url`, which the guard otherwise counts as
+    /// private: the hand-off of a step whose file names its own webhook. Without credentials.
+    pub async fn send_home(
+        &self,
+        connection: &Connection,
+        method: &MethodDef,
+        request: &HttpRequest,
+        timeout: Duration,
+    ) -> Result<Response, RequestError> {
+        let deadline = Instant::now() + timeout;
+        let answer = self
+            .leave_for_home(wire::write(request, None)?, deadline)
+            .await?;
+        let action = rules::judge(answer.status, &answer.body, method, &connection.def, false);
+        rules::outcome(answer, action, connection, request, self.now())
+    }
+
     async fn tokens_for(
         &self,
         connection: &Connection,

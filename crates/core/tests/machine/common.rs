@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use velodrome_core::{Acceptance, Delivery, Facts, Input, ListAnswer, Loop, Run, Transition, accept_first_lap, advance};
+use velodrome_core::{
+    Acceptance, Delivery, Facts, Input, ListAnswer, Loop, Run, Transition, accept_first_lap,
+    advance,
+};
 use velodrome_spec::Plan;
 use velodrome_spec::connector::{
-    Advance, AuthDef, ConnectorDef, DateFormat, IncrementalDef, MethodDef, MethodKind, PagingDef, RequestDefaults,
-    ResponseDef, SendAs,
+    Advance, AuthDef, ConnectorDef, DateFormat, IncrementalDef, MethodDef, MethodKind, PagingDef,
+    RequestDefaults, ResponseDef, SendAs,
 };
 use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
 use velodrome_spec::plan::{
-    Comparison, Condition, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy, LoopLimits, MethodUse, SendStep, Sources,
-    Step, StepIx, StepKind, WebhookAuth, WebhookStep,
+    Comparison, Condition, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy, LoopLimits,
+    MethodUse, SendStep, Sources, Step, StepIx, StepKind, WebhookAuth, WebhookStep,
 };
 use velodrome_types::{
     ConnectionId, CycleId, CycleState, Json, LoopId, OnError, RetryPolicy, RunId, StepId, Timestamp,
@@ -36,8 +39,15 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
         body: None,
         inputs: BTreeMap::new(),
         open_body: true,
-        response: ResponseDef { open: true, ..ResponseDef::default() },
-        paging: if list { PagingDef::ByHand { handoff: None } } else { PagingDef::None },
+        response: ResponseDef {
+            open: true,
+            ..ResponseDef::default()
+        },
+        paging: if list {
+            PagingDef::ByHand { handoff: None }
+        } else {
+            PagingDef::None
+        },
         incremental: list.then(|| IncrementalDef {
             field: "Modified_Time".into(),
             send_as: SendAs::Header("If-Modified-Since".into()),
@@ -70,7 +80,11 @@ fn connector() -> Arc<ConnectorDef> {
 }
 
 fn uses(name: &str) -> MethodUse {
-    MethodUse { connection: ConnectionId::from("any"), connector: connector(), method: name.into() }
+    MethodUse {
+        connection: ConnectionId::from("any"),
+        connector: connector(),
+        method: name.into(),
+    }
 }
 
 fn step(id: &str, kind: StepKind) -> Step {
@@ -117,7 +131,10 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         method: uses("post"),
         map: Vec::new(),
         url: None,
-        target: Some(HookTarget { cycle: CycleId::from("pages"), step: None }),
+        target: Some(HookTarget {
+            cycle: CycleId::from("pages"),
+            step: None,
+        }),
         query: Vec::new(),
         headers: Vec::new(),
         handoff: Handoff::Direct,
@@ -127,14 +144,20 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         is: Comparison::Equals,
         right: Some(Expr::Literal(Json::from("true"))),
     };
-    let live = |names: &[&str]| Live { names: names.iter().map(|name| (*name).to_owned()).collect() };
+    let live = |names: &[&str]| Live {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
     Plan {
         cycle: CycleId::from("pages"),
         name: "Pages".into(),
         hash: "0123456789abcdef".into(),
         trigger: WEBHOOK,
         steps: vec![
-            Step { then: Some(CONTACTS), live: live(&["page"]), ..step("webhook", StepKind::Webhook(webhook)) },
+            Step {
+                then: Some(CONTACTS),
+                live: live(&["page"]),
+                ..step("webhook", StepKind::Webhook(webhook))
+            },
             Step {
                 then: Some(MORE),
                 otherwise: Some(REMEMBER),
@@ -146,7 +169,10 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
                 otherwise: Some(REMEMBER),
                 ..step("more_records", StepKind::Decision(decision))
             },
-            Step { then: Some(NEXT), ..step("pause", StepKind::Delay(delay)) },
+            Step {
+                then: Some(NEXT),
+                ..step("pause", StepKind::Delay(delay))
+            },
             step("next_page", StepKind::Send(post)),
             step("remember", StepKind::Watermark { of: CONTACTS }),
         ],
@@ -154,6 +180,7 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         queue_limit: 10,
         limits: LoopLimits::default(),
         variables: Vec::new(),
+        autostart: true,
         log: LogPolicy::default(),
         sources: Sources::default(),
     }
@@ -187,8 +214,21 @@ pub(crate) fn run_id(number: u8) -> RunId {
     RunId::new(NOW, [number; 10])
 }
 
-pub(crate) fn moved_at(plan: &Plan, run: Run, looped: Loop, input: Input, now: Timestamp, stored: &Stored) -> Option<Transition> {
-    let facts = Facts { now, jitter: 0.0, cycle: CycleState::Running, watermarks: stored, statics: &Nothing };
+pub(crate) fn moved_at(
+    plan: &Plan,
+    run: Run,
+    looped: Loop,
+    input: Input,
+    now: Timestamp,
+    stored: &Stored,
+) -> Option<Transition> {
+    let facts = Facts {
+        now,
+        jitter: 0.0,
+        cycle: CycleState::Running,
+        watermarks: stored,
+        statics: &Nothing,
+    };
     advance(plan, run, looped, input, &facts)
 }
 
@@ -197,14 +237,33 @@ pub(crate) fn moved(plan: &Plan, run: Run, looped: Loop, input: Input) -> Option
 }
 
 pub(crate) fn accepted(plan: &Plan) -> Acceptance {
-    let delivery = Delivery { body: serde_json::json!({"page": 1}), ..Delivery::default() };
-    accept_first_lap(plan, (run_id(1), LoopId::new(NOW, [9; 10])), delivery, None, true, NOW)
+    let delivery = Delivery {
+        body: serde_json::json!({"page": 1}),
+        ..Delivery::default()
+    };
+    accept_first_lap(
+        plan,
+        (run_id(1), LoopId::new(NOW, [9; 10])),
+        delivery,
+        None,
+        true,
+        NOW,
+    )
 }
 
 /// A run that is asking its list.
 pub(crate) fn asking(plan: &Plan) -> Transition {
     let Acceptance { run, looped, .. } = accepted(plan);
-    moved(plan, run, looped, Input::Begin { body: serde_json::json!({"page": 1}), logs: vec![] }).unwrap()
+    moved(
+        plan,
+        run,
+        looped,
+        Input::Begin {
+            body: serde_json::json!({"page": 1}),
+            logs: vec![],
+        },
+    )
+    .unwrap()
 }
 
 pub(crate) fn page(more: bool) -> ListAnswer {
@@ -216,7 +275,10 @@ pub(crate) fn page(more: bool) -> ListAnswer {
         url: "http://api/Contacts".into(),
         asked: serde_json::json!({"page": 1}),
         page_hash: 1,
-        fields: serde_json::json!({"more_records": more}).as_object().unwrap().clone(),
+        fields: serde_json::json!({"more_records": more})
+            .as_object()
+            .unwrap()
+            .clone(),
         date: Some(NOW),
         ..ListAnswer::default()
     }

@@ -1,6 +1,5 @@
 //! Every state with every input: each pair is decided, none panics, and each transition is taken.
 
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,14 +16,21 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
     let listing = asking(&plan);
     states.push(("listing", listing.run.clone(), listing.looped.clone()));
     let fence = listing.run.fence;
-    let listed = Input::Listed { fence, answer: page(true) };
+    let listed = Input::Listed {
+        fence,
+        answer: page(true),
+    };
     let waits = moved(&plan, listing.run.clone(), listing.looped.clone(), listed).unwrap();
     states.push(("delayed", waits.run.clone(), waits.looped.clone()));
     let fence = waits.run.fence;
     let sending = moved(&plan, waits.run, waits.looped, Input::Due { fence }).unwrap();
     states.push(("sending", sending.run.clone(), sending.looped.clone()));
     let fence = sending.run.fence;
-    let built = Input::Built { fence, request: json!({}), logs: vec![] };
+    let built = Input::Built {
+        fence,
+        request: json!({}),
+        logs: vec![],
+    };
     let built = moved(&plan, sending.run, sending.looped, built).unwrap();
     states.push(("built", built.run, built.looped));
     let failure = StepFailure {
@@ -32,7 +38,13 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
         ..StepFailure::permanent(Code::new("request.status"), "503")
     };
     let fence = listing.run.fence;
-    let retry = moved(&plan, listing.run.clone(), listing.looped.clone(), Input::Failed { fence, failure }).unwrap();
+    let retry = moved(
+        &plan,
+        listing.run.clone(),
+        listing.looped.clone(),
+        Input::Failed { fence, failure },
+    )
+    .unwrap();
     states.push(("retrying", retry.run, retry.looped));
     let over = moved(&plan, listing.run, listing.looped, Input::Stop).unwrap();
     states.push(("finished", over.run, over.looped));
@@ -42,11 +54,39 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
 fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
     let failure = StepFailure::permanent(Code::new("request.status"), "400");
     vec![
-        ("begin", Input::Begin { body: json!({"page": 1}), logs: vec![] }),
+        (
+            "begin",
+            Input::Begin {
+                body: json!({"page": 1}),
+                logs: vec![],
+            },
+        ),
         ("ignore", Input::Ignore { logs: vec![] }),
-        ("built", Input::Built { fence, request: json!({}), logs: vec![] }),
-        ("listed", Input::Listed { fence, answer: page(false) }),
-        ("sent", Input::Sent { fence, answer: SendAnswer { status: 200, ..SendAnswer::default() } }),
+        (
+            "built",
+            Input::Built {
+                fence,
+                request: json!({}),
+                logs: vec![],
+            },
+        ),
+        (
+            "listed",
+            Input::Listed {
+                fence,
+                answer: page(false),
+            },
+        ),
+        (
+            "sent",
+            Input::Sent {
+                fence,
+                answer: SendAnswer {
+                    status: 200,
+                    ..SendAnswer::default()
+                },
+            },
+        ),
         ("failed", Input::Failed { fence, failure }),
         ("due", Input::Due { fence }),
         ("recover", Input::Recover),
@@ -70,7 +110,9 @@ fn outcome(run: Run, looped: Loop, input: Input) -> String {
 
 #[test]
 fn every_pair_is_decided_as_the_table_says() {
-    let columns = ["begin", "ignore", "built", "listed", "sent", "failed", "due", "recover", "stop"];
+    let columns = [
+        "begin", "ignore", "built", "listed", "sent", "failed", "due", "recover", "stop",
+    ];
     #[rustfmt::skip]
     let table = [
         ("queued",   ["running", "ignored", "fault",   "fault",     "fault",     "failed", "fault",   "fault",   "stopped"]),
@@ -86,14 +128,24 @@ fn every_pair_is_decided_as_the_table_says() {
     for (state, row) in table {
         let (_, run, looped) = states.iter().find(|(name, ..)| *name == state).unwrap();
         for (column, expected) in columns.iter().zip(row) {
-            let input = inputs(run.fence).into_iter().find(|(name, _)| name == column).unwrap().1;
+            let input = inputs(run.fence)
+                .into_iter()
+                .find(|(name, _)| name == column)
+                .unwrap()
+                .1;
             let got = outcome(run.clone(), looped.clone(), input);
             assert_eq!(got, expected, "{state} with {column}");
             seen.insert(got);
         }
     }
     // Every status but `waiting` and `queued` is an outcome of the table; those two are its rows.
-    for status in [RunStatus::Running, RunStatus::Succeeded, RunStatus::Failed, RunStatus::Stopped, RunStatus::Ignored] {
+    for status in [
+        RunStatus::Running,
+        RunStatus::Succeeded,
+        RunStatus::Failed,
+        RunStatus::Stopped,
+        RunStatus::Ignored,
+    ] {
         assert!(seen.contains(status.as_str()), "no pair led to {status}");
     }
 }

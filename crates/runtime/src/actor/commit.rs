@@ -44,10 +44,14 @@ impl Actor {
             }
             action => (run, looped, action),
         };
-        self.commit(plan, run, looped, action, making, begins, before).await
+        self.commit(plan, run, looped, action, making, begins, before)
+            .await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one commit, named where they are used")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one commit, named where they are used"
+    )]
     async fn commit(
         &mut self,
         plan: Arc<Plan>,
@@ -60,8 +64,11 @@ impl Actor {
     ) -> Result<(), Left> {
         let stop_cycle = making.stop_cycle;
         // Registered before the commit is visible, so that a message finds the one task.
-        let seats: Vec<_> =
-            begins.others.iter().map(|(other, ..)| self.shared.registry.reach(other.id)).collect();
+        let seats: Vec<_> = begins
+            .others
+            .iter()
+            .map(|(other, ..)| self.shared.registry.reach(other.id))
+            .collect();
         match self.shared.commit(making, Some(REFUSED_PAUSE)).await {
             Ok(()) => {}
             Err(CommitError::Storage { code, message }) => {
@@ -69,13 +76,22 @@ impl Actor {
                 // What a script wrote cannot be applied: its step fails, and nothing of it is kept.
                 let failure = StepFailure::permanent(Code::new(code), message);
                 let fence = before.0.fence;
-                let transition =
-                    self.advance(&plan, before.0.clone(), before.1, Input::Failed { fence, failure });
-                let Some(transition) = transition else { return Err(Left::Conflict) };
+                let transition = self.advance(
+                    &plan,
+                    before.0.clone(),
+                    before.1,
+                    Input::Failed { fence, failure },
+                );
+                let Some(transition) = transition else {
+                    return Err(Left::Conflict);
+                };
                 let mut making = Making::default();
                 making.expect_fence(before.0.id, before.0.fence);
                 let (run, looped, action) = making.moved(transition);
-                self.shared.commit(making, Some(REFUSED_PAUSE)).await.map_err(|_| Left::StoreGone)?;
+                self.shared
+                    .commit(making, Some(REFUSED_PAUSE))
+                    .await
+                    .map_err(|_| Left::StoreGone)?;
                 self.committed(plan, run, looped, action);
                 return Ok(());
             }

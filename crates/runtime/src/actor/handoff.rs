@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use velodrome_core::{
-    Acceptance, Action, Admission, Delivery, FailureKind, Finish, Input, Loop, Origin, Run, Scope, SendAnswer, State,
-    StepFailure, accept_first_lap, accept_next_lap, evaluate_map, may_begin_lap, may_hop, preview,
+    Acceptance, Action, Admission, Delivery, FailureKind, Finish, Input, Loop, Origin, Run, Scope,
+    SendAnswer, State, StepFailure, accept_first_lap, accept_next_lap, evaluate_map, may_begin_lap,
+    may_hop, preview,
 };
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
@@ -37,13 +38,16 @@ impl Actor {
 
     /// A hand-off whose commit is its own.
     pub(super) async fn hand_off_alone(&mut self, id: RunId, action: Action) -> Result<(), Left> {
-        let Some(active) = self.runs.get(&id) else { return Ok(()) };
+        let Some(active) = self.runs.get(&id) else {
+            return Ok(());
+        };
         let plan = Arc::clone(&active.plan);
         let before = (active.run.clone(), self.looped.clone());
         let mut making = Making::default();
         making.expect_fence(id, active.committed);
         let (run, looped) = before.clone();
-        self.follow(plan, run, looped, Some(action), making, before).await
+        self.follow(plan, run, looped, Some(action), making, before)
+            .await
     }
 
     /// Performs a hand-off into the commit that is being made.
@@ -61,22 +65,40 @@ impl Actor {
         let Some(step) = plan.find(step.as_str()).map(|ix| plan.step(ix)) else {
             return (run, looped, Some(action));
         };
-        let StepKind::Send(send) = &step.kind else { return (run, looped, Some(action)) };
-        let posting = Posting { plan, run: &run, step, send };
+        let StepKind::Send(send) = &step.kind else {
+            return (run, looped, Some(action));
+        };
+        let posting = Posting {
+            plan,
+            run: &run,
+            step,
+            send,
+        };
         // A failed hand-off leaves nothing behind: neither its handlers' writes nor a place.
         let saved = making.overlay.clone();
-        let mut next = Making { overlay: making.take_overlay(), ..Making::default() };
+        let mut next = Making {
+            overlay: making.take_overlay(),
+            ..Making::default()
+        };
         let mut next_looped = looped.clone();
         let input = match self.post(&posting, fence, &mut next, &mut next_looped, begins) {
             Ok(input) => input,
             Err(failure) => {
-                next = Making { overlay: saved, ..Making::default() };
+                next = Making {
+                    overlay: saved,
+                    ..Making::default()
+                };
                 next_looped = looped;
-                Input::Failed { fence, failure: *failure }
+                Input::Failed {
+                    fence,
+                    failure: *failure,
+                }
             }
         };
         making.overlay = std::mem::take(&mut next.overlay);
-        let moved = self.advance(plan, run, next_looped, input).expect("the fence is the action's own");
+        let moved = self
+            .advance(plan, run, next_looped, input)
+            .expect("the fence is the action's own");
         let moved = making.moved(moved);
         making.append(next);
         moved
@@ -90,15 +112,29 @@ impl Actor {
         looped: &mut Loop,
         begins: &mut Begins,
     ) -> Result<Input, Box<StepFailure>> {
-        let target = posting.send.target.as_ref().expect("only a hand-off comes here");
+        let target = posting
+            .send
+            .target
+            .as_ref()
+            .expect("only a hand-off comes here");
         let now = self.shared.clock.now();
         let mut logs = Vec::new();
         let delivery = self.deliver(posting, next, &mut logs)?;
         let own = target.cycle == posting.plan.cycle;
-        let to = self.shared.target_plan(&target.cycle, own).map_err(refused)?;
-        let own_trigger = target.step.as_ref().is_none_or(|step| *step == to.step(to.trigger).id);
+        let to = self
+            .shared
+            .target_plan(&target.cycle, own)
+            .map_err(refused)?;
+        let own_trigger = target
+            .step
+            .as_ref()
+            .is_none_or(|step| *step == to.step(to.trigger).id);
         if !own_trigger {
-            return Err(refused(Problem::new(404, "webhook.unknown", format!("`{}` has no such webhook", target.cycle))));
+            return Err(refused(Problem::new(
+                404,
+                "webhook.unknown",
+                format!("`{}` has no such webhook", target.cycle),
+            )));
         }
         if own {
             may_begin_lap(posting.plan, looped, posting.run).map_err(Box::new)?;
@@ -107,18 +143,35 @@ impl Actor {
         }
         let ids = Ids {
             run: crate::random::run_id(now),
-            loop_id: if own { looped.id } else { crate::random::loop_id(now) },
+            loop_id: if own {
+                looped.id
+            } else {
+                crate::random::loop_id(now)
+            },
         };
         let overlay = next.take_overlay();
         let (delivery, overlay) =
-            match webhook::receive(&self.shared, &to, ids, delivery, overlay, now).map_err(refused)? {
+            match webhook::receive(&self.shared, &to, ids, delivery, overlay, now)
+                .map_err(refused)?
+            {
                 Received::Passed(delivery, overlay) => (delivery, overlay),
                 Received::Answered { status, body, .. } if status < 400 => {
-                    let answer = SendAnswer { status, body, own, url: target.cycle.to_string(), logs, ..Default::default() };
+                    let answer = SendAnswer {
+                        status,
+                        body,
+                        own,
+                        url: target.cycle.to_string(),
+                        logs,
+                        ..Default::default()
+                    };
                     return Ok(Input::Sent { fence, answer });
                 }
                 Received::Answered { status, body, .. } => {
-                    let mut problem = Problem::new(status, "handoff.refused", "before_webhook refused the request");
+                    let mut problem = Problem::new(
+                        status,
+                        "handoff.refused",
+                        "before_webhook refused the request",
+                    );
                     problem.more.insert("body".to_owned(), body);
                     return Err(refused(problem));
                 }
@@ -127,7 +180,8 @@ impl Actor {
         let shown = preview(&delivery.body, &posting.plan.log);
         let origin = Origin::of(posting.run);
         let (status, accepted) = if own {
-            let acceptance = accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
+            let acceptance =
+                accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
             let entered = self.enter(&to, acceptance, &delivery, next)?;
             *looped = entered.1.clone();
             let status = status_of(&entered.0);
@@ -138,9 +192,20 @@ impl Actor {
             let admission = self.shared.cycles.admit(&to.cycle, to.concurrency, None);
             begins.admitted.push((to.cycle.clone(), admission));
             let placed = admission == Admission::Start;
-            let acceptance =
-                accept_first_lap(&to, (ids.run, ids.loop_id), delivery.clone(), Some(origin), placed, now);
-            let told = (acceptance.run.id, acceptance.run.loop_id, acceptance.run.lap, shown);
+            let acceptance = accept_first_lap(
+                &to,
+                (ids.run, ids.loop_id),
+                delivery.clone(),
+                Some(origin),
+                placed,
+                now,
+            );
+            let told = (
+                acceptance.run.id,
+                acceptance.run.loop_id,
+                acceptance.run.lap,
+                shown,
+            );
             let mut status = 202;
             if placed {
                 match self.enter(&to, acceptance, &delivery, next) {
@@ -199,8 +264,17 @@ impl Actor {
         next: &mut Making,
         logs: &mut Vec<String>,
     ) -> Result<Delivery, Box<StepFailure>> {
-        let Posting { plan, run, step, send } = posting;
-        let scope = Scope { plan, run, statics: &*self.shared };
+        let Posting {
+            plan,
+            run,
+            step,
+            send,
+        } = posting;
+        let scope = Scope {
+            plan,
+            run,
+            statics: &*self.shared,
+        };
         let failed = |error: velodrome_core::EvalError| {
             Box::new(StepFailure::permanent(error.code(), error.to_string()))
         };
@@ -214,12 +288,25 @@ impl Actor {
                 method_request: delivery.body,
                 method_request_headers: delivery.headers,
                 method_request_parameters: delivery.query,
-                method_endpoint: send.target.as_ref().map(|target| self.shared.hook_url_for(target)).unwrap_or_default(),
+                method_endpoint: send
+                    .target
+                    .as_ref()
+                    .map(|target| self.shared.hook_url_for(target))
+                    .unwrap_or_default(),
                 ..Vars::default()
             };
             let now = self.shared.clock.now();
-            let caller = Caller { plan, step, run: run.id, loop_id: run.loop_id, now };
-            let called = self.shared.handlers.call(caller, "before_action", vars, next.take_overlay())?;
+            let caller = Caller {
+                plan,
+                step,
+                run: run.id,
+                loop_id: run.loop_id,
+                now,
+            };
+            let called =
+                self.shared
+                    .handlers
+                    .call(caller, "before_action", vars, next.take_overlay())?;
             next.overlay = called.overlay;
             next.foreign_reads(plan, run, &step.id, called.foreign, now);
             logs.extend(called.logs);
@@ -248,16 +335,35 @@ impl Actor {
 }
 
 fn status_of(run: &Run) -> u16 {
-    if matches!(run.state, State::Finished { how: Finish::Ignored }) { 200 } else { 202 }
+    if matches!(
+        run.state,
+        State::Finished {
+            how: Finish::Ignored
+        }
+    ) {
+        200
+    } else {
+        202
+    }
 }
 
 /// A refusal as the posting step sees it: what an HTTP caller would be answered.
 pub(super) fn refused(problem: Problem) -> Box<StepFailure> {
     let transient = matches!(problem.status, 429 | 500..=599);
     Box::new(StepFailure {
-        kind: if transient { FailureKind::Transient } else { FailureKind::Permanent },
+        kind: if transient {
+            FailureKind::Transient
+        } else {
+            FailureKind::Permanent
+        },
         status: Some(problem.status),
         body: serde_json::to_value(&problem).ok(),
-        ..StepFailure::permanent(problem.code.clone(), format!("the webhook answered {}: {}", problem.status, problem.detail))
+        ..StepFailure::permanent(
+            problem.code.clone(),
+            format!(
+                "the webhook answered {}: {}",
+                problem.status, problem.detail
+            ),
+        )
     })
 }

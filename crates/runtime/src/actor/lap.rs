@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use velodrome_core::{Acceptance, Action, Delivery, Input, Loop, Run, State, accept_next_lap, may_begin_lap};
+use velodrome_core::{
+    Acceptance, Action, Delivery, Input, Loop, Run, State, accept_next_lap, may_begin_lap,
+};
 use velodrome_spec::Plan;
 use velodrome_store::IdempotencyRow;
 use velodrome_types::{Event, Level, LoopStatus, RunId};
@@ -21,7 +23,10 @@ type Lap = (Run, Loop, Arc<Plan>, Option<Action>);
 impl Actor {
     /// The loop has its place: `after_webhook` runs now.
     pub(super) async fn begin_first_lap(&mut self, mut beginning: Beginning) -> Result<(), Left> {
-        let queued = self.runs.iter().find(|(_, active)| matches!(active.run.state, State::Queued { .. }));
+        let queued = self
+            .runs
+            .iter()
+            .find(|(_, active)| matches!(active.run.state, State::Queued { .. }));
         let Some((id, plan)) = queued.map(|(id, active)| (*id, Arc::clone(&active.plan))) else {
             // It was stopped or purged meanwhile: the place goes to the next.
             return Ok(());
@@ -33,7 +38,9 @@ impl Actor {
 
     async fn begin_run(&mut self, id: RunId, plan: Arc<Plan>) -> Result<(), Left> {
         let run = self.runs[&id].run.clone();
-        let State::Queued { delivery } = run.state.clone() else { return Ok(()) };
+        let State::Queued { delivery } = run.state.clone() else {
+            return Ok(());
+        };
         let before = (run.clone(), self.looped.clone());
         let now = self.shared.clock.now();
         let mut looped = self.looped.clone();
@@ -41,9 +48,31 @@ impl Actor {
         looped.status = LoopStatus::Running;
         let mut making = Making::default();
         making.expect_fence(id, run.fence);
-        making.note(&plan, &run, now, Level::Debug, Event::LoopStarted, "loop started: it has its place");
-        making.note(&plan, &run, now, Level::Debug, Event::RunStarted, "run started");
-        let entered = webhook::enter(&self.shared, &plan, run.clone(), looped.clone(), &delivery, &mut making, now);
+        making.note(
+            &plan,
+            &run,
+            now,
+            Level::Debug,
+            Event::LoopStarted,
+            "loop started: it has its place",
+        );
+        making.note(
+            &plan,
+            &run,
+            now,
+            Level::Debug,
+            Event::RunStarted,
+            "run started",
+        );
+        let entered = webhook::enter(
+            &self.shared,
+            &plan,
+            run.clone(),
+            looped.clone(),
+            &delivery,
+            &mut making,
+            now,
+        );
         let transition = match entered {
             Ok(transition) => transition,
             Err(failure) => {
@@ -64,7 +93,11 @@ impl Actor {
 
     /// `handoff: http`: the next lap came as a request. The answer follows the commit.
     pub(super) async fn lap_by_request(&mut self, request: LapRequest) -> Result<(), Left> {
-        let LapRequest { origin, delivery, answer } = request;
+        let LapRequest {
+            origin,
+            delivery,
+            answer,
+        } = request;
         let mut outcome = Ok(());
         let told = match self.lap_known(&origin) {
             Some(known) => Ok(known),
@@ -75,7 +108,11 @@ impl Actor {
                         outcome = self.commit_lap(lap.0, making, &origin, &lap.1).await;
                         match &outcome {
                             Ok(()) => Ok(lap.1),
-                            Err(_) => Err(Problem::new(503, "store.unavailable", "the lap could not be stored")),
+                            Err(_) => Err(Problem::new(
+                                503,
+                                "store.unavailable",
+                                "the lap could not be stored",
+                            )),
                         }
                     }
                     Err(problem) => Err(problem),
@@ -90,7 +127,11 @@ impl Actor {
     /// The answer that this hand-off was given before, by another attempt or before a crash.
     fn lap_known(&self, origin: &SignedOrigin) -> Option<HookAnswer> {
         let now = self.shared.clock.now();
-        let row = self.shared.store.answer(self.looped.cycle.as_str(), &origin.key(), now).ok()??;
+        let row = self
+            .shared
+            .store
+            .answer(self.looped.cycle.as_str(), &origin.key(), now)
+            .ok()??;
         Some(replayed(&row))
     }
 
@@ -140,21 +181,39 @@ impl Actor {
             code: failure.code,
             ..Problem::new(409, "handoff.refused", failure.message)
         })?;
-        let ids = Ids { run: crate::random::run_id(now), loop_id: self.looped.id };
-        let received = webhook::receive(&self.shared, &plan, ids, delivery, making.take_overlay(), now)?;
+        let ids = Ids {
+            run: crate::random::run_id(now),
+            loop_id: self.looped.id,
+        };
+        let received = webhook::receive(
+            &self.shared,
+            &plan,
+            ids,
+            delivery,
+            making.take_overlay(),
+            now,
+        )?;
         let delivery = match received {
             Received::Passed(delivery, overlay) => {
                 making.overlay = overlay;
                 delivery
             }
             Received::Answered { status, body, .. } => {
-                let mut problem = Problem::new(status, "handoff.refused", "before_webhook answered itself");
+                let mut problem =
+                    Problem::new(status, "handoff.refused", "before_webhook answered itself");
                 problem.more.insert("body".to_owned(), body);
                 return Err(problem);
             }
         };
         let looped = self.looped.clone();
-        let acceptance = accept_next_lap(&plan, ids.run, looped, delivery.clone(), origin.origin(), now);
+        let acceptance = accept_next_lap(
+            &plan,
+            ids.run,
+            looped,
+            delivery.clone(),
+            origin.origin(),
+            now,
+        );
         making.accepted(&acceptance, &plan);
         let Acceptance { run, looped, .. } = acceptance;
         let moved = webhook::enter(&self.shared, &plan, run, looped, &delivery, making, now)

@@ -14,7 +14,9 @@ use crate::unit::Making;
 impl Actor {
     /// Reads a loop and its open runs; `None` if it is not stored or has ended.
     pub(crate) fn load(shared: Arc<Shared>, id: LoopId) -> Result<Option<Self>, StoreError> {
-        let Some(row) = shared.store.loop_row(id)? else { return Ok(None) };
+        let Some(row) = shared.store.loop_row(id)? else {
+            return Ok(None);
+        };
         if row.status.is_final() {
             return Ok(None);
         }
@@ -22,11 +24,21 @@ impl Actor {
         let mut actor = Self::empty(Arc::clone(&shared), looped);
         for run in actor.looped.open.keys().copied().collect::<Vec<_>>() {
             let Some(row) = shared.store.run(run)? else {
-                return Err(StoreError::Damaged { what: format!("loop {id}"), why: format!("its run {run} is missing") });
+                return Err(StoreError::Damaged {
+                    what: format!("loop {id}"),
+                    why: format!("its run {run} is missing"),
+                });
             };
             let run = run_of(&row)?;
             let plan = shared.plans.of_run(&*shared.store, &run.plan)?;
-            actor.runs.insert(run.id, Active { committed: run.fence, run, plan });
+            actor.runs.insert(
+                run.id,
+                Active {
+                    committed: run.fence,
+                    run,
+                    plan,
+                },
+            );
         }
         Ok(Some(actor))
     }
@@ -41,7 +53,8 @@ impl Actor {
             .map(|active| active.run.id)
             .collect();
         for id in interrupted {
-            let outcome: Result<(), Left> = self.move_on(id, Input::Recover, Making::default()).await;
+            let outcome: Result<(), Left> =
+                self.move_on(id, Input::Recover, Making::default()).await;
             if let Err(left) = outcome {
                 tracing::error!(loop_id = %self.id, ?left, "the loop could not be taken up again");
                 return;

@@ -101,14 +101,23 @@ impl Actor {
             return;
         }
         let committed = run.fence;
-        self.runs.insert(id, Active { run, plan, committed });
+        self.runs.insert(
+            id,
+            Active {
+                run,
+                plan,
+                committed,
+            },
+        );
         if let Some(action) = action {
             self.begin(id, action);
         }
     }
 
     fn begin(&mut self, id: RunId, action: Action) {
-        let Some(active) = self.runs.get(&id) else { return };
+        let Some(active) = self.runs.get(&id) else {
+            return;
+        };
         if self.shared.draining.is_cancelled() {
             // The action stands in the committed state: the next start issues it again.
             return;
@@ -118,10 +127,21 @@ impl Actor {
             return;
         }
         let (step, attempt, fence, built) = match action {
-            Action::List { step, attempt, fence } => (step, attempt, fence, None),
-            Action::Send { step, attempt, fence, built } => (step, attempt, fence, built),
+            Action::List {
+                step,
+                attempt,
+                fence,
+            } => (step, attempt, fence, None),
+            Action::Send {
+                step,
+                attempt,
+                fence,
+                built,
+            } => (step, attempt, fence, built),
         };
-        let Some(ix) = active.plan.find(step.as_str()) else { return };
+        let Some(ix) = active.plan.find(step.as_str()) else {
+            return;
+        };
         let job = Job {
             shared: Arc::clone(&self.shared),
             plan: Arc::clone(&active.plan),
@@ -178,10 +198,14 @@ impl Actor {
             ToLoop::Begin(beginning) => self.begin_first_lap(beginning).await,
             ToLoop::Due(run) => {
                 let now = self.shared.clock.now();
-                let due = self.runs.get(&run).filter(|active| active.run.due().is_some_and(|due| due <= now));
+                let due = self
+                    .runs
+                    .get(&run)
+                    .filter(|active| active.run.due().is_some_and(|due| due <= now));
                 match due.map(|active| active.run.fence) {
                     Some(fence) if !self.shared.draining.is_cancelled() => {
-                        self.move_on(run, Input::Due { fence }, Making::default()).await
+                        self.move_on(run, Input::Due { fence }, Making::default())
+                            .await
                     }
                     _ => Ok(()),
                 }
@@ -201,8 +225,13 @@ impl Actor {
     }
 
     async fn reported(&mut self, report: Report) -> Result<(), Left> {
-        let Some(active) = self.runs.get(&report.run) else { return Ok(()) };
-        let mut making = Making { overlay: report.overlay, ..Making::default() };
+        let Some(active) = self.runs.get(&report.run) else {
+            return Ok(());
+        };
+        let mut making = Making {
+            overlay: report.overlay,
+            ..Making::default()
+        };
         let now = self.shared.clock.now();
         making.foreign_reads(&active.plan, &active.run, &report.step, report.foreign, now);
         self.move_on(report.run, report.input, making).await
@@ -210,17 +239,29 @@ impl Actor {
 
     /// Moves a run, follows it through what stays inside, and commits.
     async fn move_on(&mut self, id: RunId, input: Input, mut making: Making) -> Result<(), Left> {
-        let Some(active) = self.runs.get(&id) else { return Ok(()) };
-        let (plan, before) = (Arc::clone(&active.plan), (active.run.clone(), self.looped.clone()));
+        let Some(active) = self.runs.get(&id) else {
+            return Ok(());
+        };
+        let (plan, before) = (
+            Arc::clone(&active.plan),
+            (active.run.clone(), self.looped.clone()),
+        );
         making.expect_fence(id, active.committed);
-        let Some(transition) = self.advance(&plan, active.run.clone(), self.looped.clone(), input) else {
+        let Some(transition) = self.advance(&plan, active.run.clone(), self.looped.clone(), input)
+        else {
             return Ok(());
         };
         let (run, looped, action) = making.moved(transition);
         self.follow(plan, run, looped, action, making, before).await
     }
 
-    fn advance(&self, plan: &Plan, run: Run, looped: Loop, input: Input) -> Option<velodrome_core::Transition> {
+    fn advance(
+        &self,
+        plan: &Plan,
+        run: Run,
+        looped: Loop,
+        input: Input,
+    ) -> Option<velodrome_core::Transition> {
         let watermarks = self.shared.watermarks(&plan.cycle);
         let facts = Facts {
             now: self.shared.clock.now(),
@@ -255,9 +296,12 @@ impl Actor {
 
 /// A hand-off in process: no socket, no commit before it.
 fn is_inside(plan: &Plan, action: &Action) -> bool {
-    let Action::Send { step, .. } = action else { return false };
-    plan.find(step.as_str()).is_some_and(|ix| match &plan.step(ix).kind {
-        StepKind::Send(send) => send.target.is_some() && send.handoff == Handoff::Direct,
-        _ => false,
-    })
+    let Action::Send { step, .. } = action else {
+        return false;
+    };
+    plan.find(step.as_str())
+        .is_some_and(|ix| match &plan.step(ix).kind {
+            StepKind::Send(send) => send.target.is_some() && send.handoff == Handoff::Direct,
+            _ => false,
+        })
 }

@@ -61,8 +61,12 @@ impl Job {
         let (run, id, fence) = (self.run.id, step.id.clone(), self.fence);
         let mut gathered = Gathered::default();
         let outcome = match &step.kind {
-            velodrome_spec::plan::StepKind::List(list) => list::ask(&self, step, list, &mut gathered).await,
-            velodrome_spec::plan::StepKind::Send(send) => send::send(&self, step, send, &mut gathered).await,
+            velodrome_spec::plan::StepKind::List(list) => {
+                list::ask(&self, step, list, &mut gathered).await
+            }
+            velodrome_spec::plan::StepKind::Send(send) => {
+                send::send(&self, step, send, &mut gathered).await
+            }
             _ => Err(Box::new(StepFailure::permanent(
                 Code::new("engine.fault"),
                 format!("`{id}` has nothing to perform"),
@@ -72,9 +76,18 @@ impl Job {
             let mut logs = std::mem::take(&mut gathered.logs);
             logs.append(&mut failure.logs);
             failure.logs = logs;
-            Input::Failed { fence, failure: *failure }
+            Input::Failed {
+                fence,
+                failure: *failure,
+            }
         });
-        Report { run, input, overlay: gathered.overlay, foreign: gathered.foreign, step: id }
+        Report {
+            run,
+            input,
+            overlay: gathered.overlay,
+            foreign: gathered.foreign,
+            step: id,
+        }
     }
 
     fn step(&self) -> &Step {
@@ -82,16 +95,26 @@ impl Job {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope { plan: &self.plan, run: &self.run, statics: &*self.shared }
+        Scope {
+            plan: &self.plan,
+            run: &self.run,
+            statics: &*self.shared,
+        }
     }
 
     fn connection(&self, method: &MethodUse) -> Result<Arc<Connection>, Box<StepFailure>> {
-        self.shared.connections.get(&method.connection, &method.connector).ok_or_else(|| {
-            Box::new(StepFailure::permanent(
-                Code::new("connection.unknown"),
-                format!("connection `{}` is not declared any more: put it back into velodrome.yaml", method.connection),
-            ))
-        })
+        self.shared
+            .connections
+            .get(&method.connection, &method.connector)
+            .ok_or_else(|| {
+                Box::new(StepFailure::permanent(
+                    Code::new("connection.unknown"),
+                    format!(
+                        "connection `{}` is not declared any more: put it back into velodrome.yaml",
+                        method.connection
+                    ),
+                ))
+            })
     }
 }
 
@@ -100,7 +123,10 @@ fn eval_failure(error: &velodrome_core::EvalError) -> Box<StepFailure> {
 }
 
 fn headers_of(headers: &[(String, String)]) -> JsonMap {
-    headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), Json::String(value.clone()))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), Json::String(value.clone())))
+        .collect()
 }
 
 /// How much of an error's body is kept for the log and `${step.error}`.
@@ -122,7 +148,11 @@ fn request_failure(error: RequestError) -> Box<StepFailure> {
         },
         status: error.status,
         headers: headers_of(&error.headers),
-        body: error.body.as_deref().filter(|body| !body.is_empty()).map(body_of),
+        body: error
+            .body
+            .as_deref()
+            .filter(|body| !body.is_empty())
+            .map(body_of),
         retry_after: error.retry_after,
         gaps: error.gaps.clone(),
         ..StepFailure::permanent(error.code.clone(), error.message.clone())

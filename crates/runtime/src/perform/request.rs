@@ -27,7 +27,12 @@ impl Job {
         vars: Vars,
         gathered: &mut Gathered,
     ) -> Result<(bool, Vars), Box<StepFailure>> {
-        let called = self.shared.handlers.call(self.caller(), name, vars, std::mem::take(&mut gathered.overlay))?;
+        let called = self.shared.handlers.call(
+            self.caller(),
+            name,
+            vars,
+            std::mem::take(&mut gathered.overlay),
+        )?;
         gathered.overlay = called.overlay;
         gathered.logs.extend(called.logs);
         gathered.foreign.extend(called.foreign);
@@ -45,7 +50,10 @@ impl Job {
             return Ok(());
         }
         let vars = Vars {
-            method_request: request.body.take().unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request: request
+                .body
+                .take()
+                .unwrap_or_else(|| Json::Object(JsonMap::new())),
             method_request_headers: request.headers.clone(),
             method_request_parameters: request.query.clone(),
             method_endpoint: request.url.clone(),
@@ -59,7 +67,10 @@ impl Job {
                 "before_action returned false: the request was not sent",
             )));
         }
-        let empty = vars.method_request.as_object().is_some_and(JsonMap::is_empty);
+        let empty = vars
+            .method_request
+            .as_object()
+            .is_some_and(JsonMap::is_empty);
         let bodyless = matches!(request.verb.as_str(), "GET" | "HEAD");
         request.body = (!(empty && bodyless)).then_some(vars.method_request);
         request.headers = vars.method_request_headers;
@@ -81,9 +92,12 @@ impl Job {
         let how = SendOptions {
             timeout: self.step().timeout,
             idempotency_key: (!read_only).then(|| format!("{}/{}", self.run.id, self.step().id)),
-            ..SendOptions::default()
         };
-        let sent = self.shared.connect.send(connection, method, request, how).await;
+        let sent = self
+            .shared
+            .connect
+            .send(connection, method, request, how)
+            .await;
         drop(permit);
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
@@ -102,7 +116,10 @@ impl Job {
         };
         let content = error.body.as_deref().map_or(Json::Null, body_of);
         let vars = Vars {
-            method_request: request.body.clone().unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request: request
+                .body
+                .clone()
+                .unwrap_or_else(|| Json::Object(JsonMap::new())),
             method_request_headers: request.headers.clone(),
             method_request_parameters: request.query.clone(),
             method_endpoint: request.url.clone(),
@@ -115,12 +132,18 @@ impl Job {
             ..Vars::default()
         };
         let (_, vars) = self.handler("after_error", vars, gathered)?;
-        let is_error = vars.method_error.get("isError").and_then(Json::as_bool).unwrap_or(true);
+        let is_error = vars
+            .method_error
+            .get("isError")
+            .and_then(Json::as_bool)
+            .unwrap_or(true);
         if is_error {
             return Err(request_failure(error));
         }
         let body = match vars.method_error.get("content") {
-            Some(Json::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.clone())),
+            Some(Json::String(text)) => {
+                serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.clone()))
+            }
             Some(value) => value.clone(),
             None => Json::Object(JsonMap::new()),
         };
@@ -140,7 +163,10 @@ impl Job {
         gathered: &mut Gathered,
     ) -> Result<Json, Box<StepFailure>> {
         let vars = Vars {
-            method_request: request.body.clone().unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request: request
+                .body
+                .clone()
+                .unwrap_or_else(|| Json::Object(JsonMap::new())),
             method_request_headers: request.headers.clone(),
             method_request_parameters: request.query.clone(),
             method_response: body,
@@ -151,7 +177,10 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        Ok(self.handler("after_action", vars, gathered)?.1.method_response)
+        Ok(self
+            .handler("after_action", vars, gathered)?
+            .1
+            .method_response)
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) async fn send(
         Some(built) => serde_json::from_value(built.clone()).map_err(|error| {
             Box::new(StepFailure::permanent(
                 Code::new("engine.fault"),
-                format!("the stored request of `{}` cannot be read: {error}", step.id),
+                format!(
+                    "the stored request of `{}` cannot be read: {error}",
+                    step.id
+                ),
             ))
         })?,
         None => {
@@ -29,7 +32,11 @@ pub(super) async fn send(
             if must_commit_first(step, &request) {
                 let logs = std::mem::take(&mut gathered.logs);
                 let request = serde_json::to_value(&request).unwrap_or(Json::Null);
-                return Ok(Input::Built { fence: job.fence, request, logs });
+                return Ok(Input::Built {
+                    fence: job.fence,
+                    request,
+                    logs,
+                });
             }
             request
         }
@@ -38,12 +45,16 @@ pub(super) async fn send(
     if send.target.is_some() && send.handoff == Handoff::Http {
         return over_http(job, step, send, &request, gathered).await;
     }
-    let answer = match job.exchange(&connection, method, &request, gathered).await? {
+    let answer = match job
+        .exchange(&connection, method, &request, gathered)
+        .await?
+    {
         Exchange::Answered(response) => {
             let needs_body = step.handles("after_action") || reads_body(step);
             let mut body = if needs_body && !response.body.is_empty() {
-                serde_json::from_slice(&response.body)
-                    .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&response.body).into_owned()))
+                serde_json::from_slice(&response.body).unwrap_or_else(|_| {
+                    Json::String(String::from_utf8_lossy(&response.body).into_owned())
+                })
             } else {
                 Json::Null
             };
@@ -54,18 +65,28 @@ pub(super) async fn send(
                 status: response.status,
                 bytes: response.body.len() as u64,
                 ms: response.millis,
-                headers: if step.live.has("http") { headers_of(&response.headers) } else { Default::default() },
+                headers: if step.live.has("http") {
+                    headers_of(&response.headers)
+                } else {
+                    Default::default()
+                },
                 url: response.url_shown,
                 body,
                 ..SendAnswer::default()
             }
         }
-        Exchange::Forgiven { status, body } => {
-            SendAnswer { status, body, url: request.url.clone(), ..SendAnswer::default() }
-        }
+        Exchange::Forgiven { status, body } => SendAnswer {
+            status,
+            body,
+            url: request.url.clone(),
+            ..SendAnswer::default()
+        },
     };
     let logs = std::mem::take(&mut gathered.logs);
-    Ok(Input::Sent { fence: job.fence, answer: SendAnswer { logs, ..answer } })
+    Ok(Input::Sent {
+        fence: job.fence,
+        answer: SendAnswer { logs, ..answer },
+    })
 }
 
 /// I6: a request that changes something is committed as built where building it again could give
@@ -76,24 +97,45 @@ fn must_commit_first(step: &Step, request: &HttpRequest) -> bool {
 }
 
 fn reads_body(step: &Step) -> bool {
-    step.live.names.iter().any(|name| !matches!(name.as_str(), "http" | "error"))
+    step.live
+        .names
+        .iter()
+        .any(|name| !matches!(name.as_str(), "http" | "error"))
 }
 
-async fn build(job: &Job, send: &SendStep, gathered: &mut Gathered) -> Result<HttpRequest, Box<StepFailure>> {
+async fn build(
+    job: &Job,
+    send: &SendStep,
+    gathered: &mut Gathered,
+) -> Result<HttpRequest, Box<StepFailure>> {
     let failed = |error: EvalError| eval_failure(&error);
     let connection = job.connection(&send.method)?;
     let url = match &send.url {
-        Some(url) => evaluate(url, job.scope()).map_err(failed)?.as_ref().and_then(text_of),
+        Some(url) => evaluate(url, job.scope())
+            .map_err(failed)?
+            .as_ref()
+            .and_then(text_of),
         None => None,
     };
     let call = MethodCall {
         inputs: evaluate_map(&send.map, job.scope()).map_err(failed)?,
         url,
-        query: evaluate_map(&send.query, job.scope()).map_err(failed)?.into_iter().collect(),
-        headers: evaluate_map(&send.headers, job.scope()).map_err(failed)?.into_iter().collect(),
+        query: evaluate_map(&send.query, job.scope())
+            .map_err(failed)?
+            .into_iter()
+            .collect(),
+        headers: evaluate_map(&send.headers, job.scope())
+            .map_err(failed)?
+            .into_iter()
+            .collect(),
         ..MethodCall::default()
     };
-    let tokens = job.shared.connect.tokens(&connection).await.map_err(request_failure)?;
+    let tokens = job
+        .shared
+        .connect
+        .current_tokens(&connection)
+        .await
+        .map_err(request_failure)?;
     let mut request = job
         .shared
         .connect
@@ -120,15 +162,16 @@ async fn over_http(
     };
     let mut request = request.clone();
     let key = job.shared.handoff_key();
-    request.headers.insert(HANDOFF_HEADER.to_owned(), Json::String(origin.sign(key)));
+    request
+        .headers
+        .insert(HANDOFF_HEADER.to_owned(), Json::String(origin.sign(key)));
     let connection = job.connection(&send.method)?;
     let permit = job.shared.workers.acquire().await;
-    let how = velodrome_connect::SendOptions {
-        timeout: step.timeout,
-        to_own_server: true,
-        ..velodrome_connect::SendOptions::default()
-    };
-    let sent = job.shared.connect.send(&connection, send.method.def(), &request, how).await;
+    let sent = job
+        .shared
+        .connect
+        .send_home(&connection, send.method.def(), &request, step.timeout)
+        .await;
     drop(permit);
     let response = sent.map_err(|error| {
         let mut failure = request_failure(error);
@@ -155,12 +198,19 @@ async fn over_http(
         status: response.status,
         bytes: response.body.len() as u64,
         ms: response.millis,
-        url: send.target.as_ref().map(|target| target.cycle.to_string()).unwrap_or_default(),
+        url: send
+            .target
+            .as_ref()
+            .map(|target| target.cycle.to_string())
+            .unwrap_or_default(),
         handoff: accepted.map(|(run, loop_id, lap)| (run, loop_id, lap, preview)),
         own,
         body: if reads_body(step) { body } else { Json::Null },
         logs: std::mem::take(&mut gathered.logs),
         ..SendAnswer::default()
     };
-    Ok(Input::Sent { fence: job.fence, answer })
+    Ok(Input::Sent {
+        fence: job.fence,
+        answer,
+    })
 }

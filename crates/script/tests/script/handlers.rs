@@ -3,9 +3,7 @@ use velodrome_script::{Call, Family, Returned, StorageView, Vars};
 use velodrome_spec::plan::Language;
 use velodrome_types::{Json, Timestamp};
 
-use crate::support::{
-    HOST, Memory, NOW, SEED, call, call_with, check_value, error_of, responding,
-};
+use crate::support::{HOST, Memory, NOW, SEED, call, call_with, check_value, error_of, responding};
 
 const SEED_SCRIPT: &str = r#"
 fn after_webhook() { cyclr_storage_set("pageNumber", method_response.page); return true; }
@@ -34,7 +32,12 @@ fn the_paging_loop_turns() {
         let webhook = call_with(SEED_SCRIPT, "after_webhook", vars.clone(), storage);
         assert_eq!(webhook.result, Ok(Returned::True));
         assert_eq!(webhook.vars, vars);
-        let action = call_with(SEED_SCRIPT, "before_action", Vars::default(), webhook.storage);
+        let action = call_with(
+            SEED_SCRIPT,
+            "before_action",
+            Vars::default(),
+            webhook.storage,
+        );
         assert_eq!(action.result, Ok(Returned::True));
         assert_eq!(action.vars.method_request, json!({"page": page + 1}));
         storage = action.storage;
@@ -49,8 +52,11 @@ fn a_missing_page_says_which_key_is_missing() {
     assert_eq!(error.code.as_str(), "script.failed");
     assert_eq!(error.message, "`+` cannot take `()` and `integer`");
     let hint = error.hint.unwrap();
-    assert!(hint.contains("`pageNumber` is not in cyclr_storage"), "{hint}");
-    assert_eq!((error.line, error.column), (Some(3), Some(78)));
+    assert!(
+        hint.contains("`pageNumber` is not in cyclr_storage"),
+        "{hint}"
+    );
+    assert_eq!((error.line, error.column), (Some(3), Some(76)));
 }
 
 #[test]
@@ -100,7 +106,8 @@ fn variables_are_changed_inside_functions() {
 
 #[test]
 fn what_is_left_alone_comes_back_to_the_letter() {
-    let text = r#"{"b":1.0,"a":18446744073709551615,"c":{"z":null,"y":[{"k":1e2,"j":-0.0}]},"é":""}"#;
+    let text =
+        r#"{"b":1.0,"a":18446744073709551615,"c":{"z":null,"y":[{"k":1e2,"j":-0.0}]},"é":""}"#;
     let body: Json = serde_json::from_str(text).unwrap();
     for code in [
         "fn run() { let all = method_response; }",
@@ -110,8 +117,54 @@ fn what_is_left_alone_comes_back_to_the_letter() {
     ] {
         let finished = call(code, "run", responding(body.clone()));
         assert!(finished.result.is_ok(), "{code} {:?}", finished.result);
-        assert_eq!(finished.vars.method_response.to_string(), body.to_string(), "{code}");
+        assert_eq!(
+            finished.vars.method_response.to_string(),
+            body.to_string(),
+            "{code}"
+        );
     }
+}
+
+#[test]
+fn a_variable_put_into_another_is_a_copy() {
+    let check = |body: &str, expect: Json| check_value(body, Vars::default(), expect);
+    check(
+        "method_request.me = method_request; method_request.x = 1; method_request.me.x = 2; method_request",
+        json!({"me": {"x": 2}, "x": 1}),
+    );
+    check(
+        "let l = [method_request]; l[0].x = 1; [l, method_request]",
+        json!([[{"x": 1}], {}]),
+    );
+    check(
+        "let l = []; l.push(method_request); method_request.l = l; method_request.x = 1; l",
+        json!([{}]),
+    );
+    check(
+        "action_data.r = method_request; method_request.a = action_data; action_data.r.x = 1; method_request",
+        json!({"a": {"r": {}}}),
+    );
+    check(
+        "let x = #{}; [1, 2].map(|n| { x.me = x; x.n = n; }); x",
+        json!({"me": {"me": {}, "n": 1}, "n": 2}),
+    );
+    check(
+        "let x = []; [1].map(|n| { x.push(x); x += [x]; }); x.len()",
+        json!(2),
+    );
+    check(
+        "let x = #{}; [1].map(|n| { method_request.x = x; x.r = method_request; }); \
+           method_request.x.y = 1; [x, method_request]",
+        json!([{"r": {"x": {}}}, {"x": {"y": 1}}]),
+    );
+    check(
+        "let x = #{}; let l = [1].map(|n| x); x.y = 1; l",
+        json!([{}]),
+    );
+    check(
+        "[3, 1].filter(|n| { method_request.last = n; true }); method_request",
+        json!({"last": 1}),
+    );
 }
 
 #[test]
@@ -130,13 +183,25 @@ fn values_are_those_of_json() {
     check("7 / 2.0", json!(3.5));
     check("0.0 / 0.0", json!(null));
     check("()", json!(null));
-    check("[1, [2.5, \"x\"], #{a: ()}]", json!([1, [2.5, "x"], {"a": null}]));
+    check(
+        "[1, [2.5, \"x\"], #{a: ()}]",
+        json!([1, [2.5, "x"], {"a": null}]),
+    );
     check("'c'", json!("c"));
     check("method_response ?? 5", json!(5));
     check("type_of(method_request)", json!("map"));
-    check("[3, 1, 2].filter(|n| n > 1).map(|n| n * 10)", json!([30, 20]));
-    check("let least = 1; [3, 1, 2].filter(|n| n > least)", json!([3, 2]));
-    check("let l = [3, 1, 2]; l.sort(|a, b| b - a); l", json!([3, 2, 1]));
+    check(
+        "[3, 1, 2].filter(|n| n > 1).map(|n| n * 10)",
+        json!([30, 20]),
+    );
+    check(
+        "let least = 1; [3, 1, 2].filter(|n| n > least)",
+        json!([3, 2]),
+    );
+    check(
+        "let l = [3, 1, 2]; l.sort(|a, b| b - a); l",
+        json!([3, 2, 1]),
+    );
     check("[\"b\", \"a\"].order_by(|a, b| a < b)", json!(["a", "b"]));
     check("[1, #{a: [2.0]}] == [1.0, #{a: [2]}]", json!(true));
     check("#{a: 1} != #{a: 2}", json!(true));
@@ -146,10 +211,47 @@ fn values_are_those_of_json() {
     check("parse_json(`[1, {\"a\": null}]`)", json!([1, {"a": null}]));
     check("let t = \"a-b\"; t.replace(\"-\", \"+\"); t", json!("a+b"));
     check("btoa(\"Grüße\")", json!("R3LDvMOfZQ=="));
-    check("atob(\"R3LDvMOfZQ\") + atob(\"R3LD\\nvMOfZQ==\")", json!("GrüßeGrüße"));
+    check(
+        "atob(\"R3LDvMOfZQ\") + atob(\"R3LD\\nvMOfZQ==\")",
+        json!("GrüßeGrüße"),
+    );
     check("now()", json!("2026-11-23T12:00:00.000Z"));
-    check("method_response = 1; let x = method_response; x += 1; method_response", json!(1));
-    check("(loop { break LIMIT; }) + 1", json!(1));
+    check(
+        "method_response = 1; let x = method_response; x += 1; method_response",
+        json!(1),
+    );
+    check(
+        "(loop { break method_request; }) + #{b: 1}",
+        json!({"b": 1}),
+    );
+    check("[1, 2, 3].reduce(|sum, n| sum + n, 10)", json!(16));
+    check("[1, 2].zip([3, 4], |a, b| a * b)", json!([3, 8]));
+    check("map([1, 2], |n| n + 1)", json!([2, 3]));
+    check("Fn(\"double\").call(4)", json!(8));
+}
+
+#[test]
+fn an_answer_larger_than_any_value_of_a_script_can_be_read() {
+    let records: Vec<Json> = (0..30_000)
+        .map(|id| json!({"id": id, "name": "x".repeat(100)}))
+        .collect();
+    let vars = responding(json!({"data": records}));
+    let code = r#"
+        fn run() {
+            let sum = 0;
+            for record in method_response.data { sum += record.id; }
+            method_response.data[1].name = method_response.data[29999].id;
+            if method_response.data[1].name != 29999 { throw "not changed"; }
+            method_response = sum;
+        }
+    "#;
+    let finished = call(code, "run", vars.clone());
+    assert_eq!(finished.result, Ok(Returned::True));
+    assert_eq!(finished.vars.method_response, json!(449_985_000));
+    let refused = call("fn run() { method_response.data.push(1); }", "run", vars);
+    let error = refused.result.unwrap_err();
+    assert_eq!(error.code.as_str(), "script.memory");
+    assert!(error.hint.unwrap().contains("script_limits"));
 }
 
 #[test]
@@ -165,7 +267,11 @@ fn constants_at_the_top_are_seen_in_functions() {
 fn only_false_is_false() {
     let check = |body: &str, expect: Returned| {
         let code = format!("fn run() {{ {body} }}");
-        assert_eq!(call(&code, "run", Vars::default()).result, Ok(expect), "{body}");
+        assert_eq!(
+            call(&code, "run", Vars::default()).result,
+            Ok(expect),
+            "{body}"
+        );
     };
     check("return false;", Returned::False);
     check("1 > 2", Returned::False);
@@ -182,40 +288,63 @@ fn only_false_is_false() {
 fn storage_keeps_types_and_families_apart() {
     let check = |body: &str, expect: Json| check_value(body, Vars::default(), expect);
     check("cyclr_storage_get(\"none\")", json!(null));
-    check("cyclr_storage_set(\"k\", #{a: [1.5]}); cyclr_storage_get(\"k\")", json!({"a": [1.5]}));
-    check("cyclr_storage_set(\"k\", 1); cycle_storage_get(\"k\")", json!(null));
-    check("loop_storage_set(5, \"v\"); loop_storage_get(\"5\")", json!("v"));
-    check("cycle_storage_append(\"l\", 1); cycle_storage_append(\"l\", \"b\"); \
-           cycle_storage_get(\"l\")", json!([1, "b"]));
-    check("cyclr_storage_increment(\"n\"); cyclr_storage_increment(\"n\", 4); \
-           cyclr_storage_decrement(\"n\", 0.5)", json!(4.5));
+    check(
+        "cyclr_storage_set(\"k\", #{a: [1.5]}); cyclr_storage_get(\"k\")",
+        json!({"a": [1.5]}),
+    );
+    check(
+        "cyclr_storage_set(\"k\", 1); cycle_storage_get(\"k\")",
+        json!(null),
+    );
+    check(
+        "loop_storage_set(5, \"v\"); loop_storage_get(\"5\")",
+        json!("v"),
+    );
+    check(
+        "cycle_storage_append(\"l\", 1); cycle_storage_append(\"l\", \"b\"); \
+           cycle_storage_get(\"l\")",
+        json!([1, "b"]),
+    );
+    check(
+        "cyclr_storage_increment(\"n\"); cyclr_storage_increment(\"n\", 4); \
+           cyclr_storage_decrement(\"n\", 0.5)",
+        json!(4.5),
+    );
     check("loop_storage_decrement(\"n\")", json!(-1));
-    check("loop_storage_set(\"b\", 2); loop_storage_set(\"a\", 1); cyclr_storage_set(\"c\", 3); \
+    check(
+        "loop_storage_set(\"b\", 2); loop_storage_set(\"a\", 1); cyclr_storage_set(\"c\", 3); \
            [loop_storage_list_keys(), loop_storage_list_values()]",
-          json!([["a", "b"], [1, 2]]));
-    check("loop_storage_set(\"b\", 2); loop_storage_set(\"a\", 1); loop_storage_delete(\"a\"); \
-           loop_storage_list_keys()", json!(["b"]));
-    check("loop_storage_set(\"b\", 2); loop_storage_delete_all(); loop_storage_list_keys()", json!([]));
-    check("cyclr_storage_set(\"t\", \"3\"); cyclr_storage_get(\"t\") + 1", json!("31"));
+        json!([["a", "b"], [1, 2]]),
+    );
+    check(
+        "loop_storage_set(\"b\", 2); loop_storage_set(\"a\", 1); loop_storage_delete(\"a\"); \
+           loop_storage_list_keys()",
+        json!(["b"]),
+    );
+    check(
+        "loop_storage_set(\"b\", 2); loop_storage_delete_all(); loop_storage_list_keys()",
+        json!([]),
+    );
+    check(
+        "cyclr_storage_set(\"t\", \"3\"); cyclr_storage_get(\"t\") + 1",
+        json!("31"),
+    );
 }
 
 #[test]
 fn storage_comes_back_after_an_error_and_with_its_own_code() {
-    let code = "fn run() { cyclr_storage_set(\"a\", 1); cyclr_storage_set(\"k\".pad_to(), 1); }\n\
-                fn pad_to() { \"x\" }";
-    let code = code.replace("\"k\".pad_to()", "long()").replace(
-        "fn pad_to() { \"x\" }",
-        "fn long() { let k = \"x\"; k.pad(129, 'x'); k }",
-    );
-    let mut finished = call(&code, "run", Vars::default());
+    let code = "fn run() { cyclr_storage_set(\"a\", 1); cyclr_storage_set(long(), 1); }\n\
+                fn long() { let k = \"x\"; k.pad(129, 'x'); k }";
+    let mut finished = call(code, "run", Vars::default());
     let error = finished.result.unwrap_err();
     assert_eq!(error.code.as_str(), "storage.key_too_long");
     assert_eq!(error.message, "a key of 129 characters is too long");
     assert_eq!(error.line, Some(1));
     assert_eq!(finished.storage.get(Family::Cyclr, "a"), Ok(Some(json!(1))));
     check_value(
-        "try { cyclr_storage_set(\"t\", \"x\"); cyclr_storage_increment(\"t\") } \
-         catch (e) { `${e.code}: ${e.message}` }",
+        "let told = (); \
+         try { cyclr_storage_set(\"t\", \"x\"); cyclr_storage_increment(\"t\") } \
+         catch (e) { told = `${e.code}: ${e.message}`; } told",
         Vars::default(),
         json!("storage.not_a_number: `t` is no number"),
     );
@@ -227,19 +356,85 @@ fn a_throw_is_told_as_it_was_thrown() {
         let error = error_of(&format!("fn run() {{\n{body}\n}}"));
         assert_eq!(error.code.as_str(), code, "{body}");
         assert_eq!(error.message, message, "{body}");
-        assert_eq!((error.line, error.column), (Some(place.0), Some(place.1)), "{body}");
+        assert_eq!(
+            (error.line, error.column),
+            (Some(place.0), Some(place.1)),
+            "{body}"
+        );
     };
     check("  throw \"No page.\";", "script.threw", "No page.", (2, 3));
-    check("throw #{b: 1, a: [true]};", "script.threw", r#"{"a":[true],"b":1}"#, (2, 1));
+    check(
+        "throw #{b: 1, a: [true]};",
+        "script.threw",
+        r#"{"a":[true],"b":1}"#,
+        (2, 1),
+    );
     check("throw;", "script.threw", "null", (2, 1));
-    check("deep(3);\n}\nfn deep(n) {\nif n == 0 { throw `at ${n}` } else { deep(n - 1) }",
-          "script.threw", "at 0", (5, 13));
-    check("let x = 1;\n  x.push(2);", "script.failed",
-          "there is no function `push` that takes `integer`, `integer`", (3, 5));
-    check("let l = [1]; l[3]", "script.failed",
-          "array index 3 out of bounds: only 1 element in array", (2, 16));
+    check(
+        "deep(3);\n}\nfn deep(n) {\nif n == 0 { throw `at ${n}` } else { deep(n - 1) }",
+        "script.threw",
+        "at 0",
+        (5, 13),
+    );
+    check(
+        "let x = 1;\n  x.push(2);",
+        "script.failed",
+        "there is no function `push` that takes `integer`, `integer`",
+        (3, 5),
+    );
+    check(
+        "let l = [1]; l[3]",
+        "script.failed",
+        "array index 3 out of bounds: only 1 element in array",
+        (2, 16),
+    );
     check("1 / 0", "script.failed", "division by zero: 1 / 0", (2, 3));
-    check("statusCode = 99;\n", "script.failed", "", (1, 1));
+}
+
+#[test]
+fn a_missing_value_gets_a_hint_whatever_is_done_with_it() {
+    let check = |body: &str, message: &str, hint: &str| {
+        let error = error_of(&format!("fn run() {{ {body} }}"));
+        assert_eq!(error.message, message, "{body}");
+        let given = error.hint.unwrap_or_default();
+        assert!(given.contains(hint), "{body}: {given}");
+    };
+    check(
+        "loop_storage_get(\"a\") * 2",
+        "`*` cannot take `()` and `integer`",
+        "`a` is not in loop_storage",
+    );
+    check(
+        "-cycle_storage_get(7)",
+        "`-` cannot take `()`",
+        "`7` is not in cycle_storage",
+    );
+    check(
+        "cyclr_storage_get(\"a\"); cyclr_storage_get(\"b\") > 1.5; let c = cyclr_storage_get(\"b\"); c.d",
+        "`()` has no field `d`",
+        "`b` is not in cyclr_storage",
+    );
+    check(
+        "method_request.none + 1",
+        "`+` cannot take `()` and `integer`",
+        "a value that is not there",
+    );
+    check(
+        "method_request.none.deeper",
+        "`()` has no field `deeper`",
+        "`x ?? 0`",
+    );
+    check(
+        "method_request.none[0]",
+        "`()` has no places to take one from",
+        "`x ?? 0`",
+    );
+    check(
+        "if method_request.none { }",
+        "`bool` is wanted here, not `()`",
+        "`x ?? 0`",
+    );
+    check("let n = 5; n.x", "`integer` has no field `x`", "");
 }
 
 #[test]
@@ -249,15 +444,24 @@ fn variables_must_end_as_what_they_are() {
         assert_eq!(error.code.as_str(), "script.failed", "{body}");
         assert_eq!(error.message, message, "{body}");
     };
-    check("statusCode = 20;", "`statusCode` must be a whole number from 100 to 999");
-    check("method_request_headers = 1;",
-          "`method_request_headers` must be an object: write `#{name: value}`");
+    check(
+        "statusCode = 20;",
+        "`statusCode` must be a whole number from 100 to 999",
+    );
+    check(
+        "method_request_headers = 1;",
+        "`method_request_headers` must be an object: write `#{name: value}`",
+    );
     check("method_endpoint = 5;", "`method_endpoint` must be text");
-    check("next_last_successful_run_date = \"soon\";",
-          "`next_last_successful_run_date` is wrong: `soon` is no date: write RFC 3339 such as \
-           `2026-11-23T12:00:00Z`");
-    check("method_response = Fn(\"run\");",
-          "`method_response` cannot be taken over: a value of type `Fn` is no JSON");
+    check(
+        "next_last_successful_run_date = \"soon\";",
+        "`next_last_successful_run_date` is wrong: `soon` is no date: write RFC 3339 such as \
+           `2026-11-23T12:00:00Z`",
+    );
+    check(
+        "method_response = Fn(\"run\");",
+        "`method_response` cannot be taken over: a value of type `Fn` is no JSON",
+    );
 }
 
 #[test]
@@ -278,17 +482,28 @@ fn what_the_engine_owns_can_be_read() {
          method_response_fields_in_use, cycle_variables.v, statusCode]",
         vars,
         json!([
-            "zoho", "pause", "run_1", "1970-01-01T00:00:00.000Z", null, "RUNNING_TRANSACTION",
-            ["page"], 1, null
+            "zoho",
+            "pause",
+            "run_1",
+            "1970-01-01T00:00:00.000Z",
+            null,
+            "RUNNING_TRANSACTION",
+            ["page"],
+            1,
+            null
         ]),
     );
 }
 
 #[test]
 fn logs_are_kept_in_order_also_before_an_error() {
-    let code = "fn run() { log(\"a\"); print(1.5); log(2.5); log(#{x: [()]}); debug(\"d\"); throw 1; }";
+    let code =
+        "fn run() { log(\"a\"); print(1.5); log(2.5); log(#{x: [()]}); debug(\"d\"); throw 1; }";
     let finished = call(code, "run", Vars::default());
-    assert_eq!(finished.logs, ["a", "1.5", "2.5", r#"{"x":[null]}"#, "\"d\""]);
+    assert_eq!(
+        finished.logs,
+        ["a", "1.5", "2.5", r#"{"x":[null]}"#, "\"d\""]
+    );
     assert!(finished.result.is_err());
     let next = call("fn run() { log(\"next\"); }", "run", Vars::default());
     assert_eq!(next.logs, ["next"]);
@@ -326,7 +541,9 @@ fn handlers_run_side_by_side() {
                 for turn in 0..200 {
                     let page = thread * 1_000 + turn;
                     let mut storage = Memory::default();
-                    storage.set(Family::Cyclr, "pageNumber", json!(page)).unwrap();
+                    storage
+                        .set(Family::Cyclr, "pageNumber", json!(page))
+                        .unwrap();
                     let call = Call {
                         vars: Vars::default(),
                         storage: Box::new(storage),

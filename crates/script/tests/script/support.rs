@@ -120,14 +120,26 @@ pub(crate) fn call_with(
     )
 }
 
-/// The error that a call of `run` or the compiler before it ends with.
+/// The error that a call of `run`, or the compiler before it, ends with.
 pub(crate) fn error_of(code: &str) -> ScriptError {
-    match HOST.compile(Language::Rhai, code) {
+    error_on(&HOST, code)
+}
+
+/// As [`error_of`], on another host.
+pub(crate) fn error_on(host: &ScriptHost, code: &str) -> ScriptError {
+    let script = match host.compile(Language::Rhai, code) {
+        Err(error) => return error,
+        Ok(script) => script,
+    };
+    let call = Call {
+        vars: Vars::default(),
+        storage: Box::new(Memory::default()),
+        now: NOW,
+        seed: SEED,
+    };
+    match host.call(&script, "run", call).result {
         Err(error) => error,
-        Ok(_) => match call(code, "run", Vars::default()).result {
-            Err(error) => error,
-            Ok(returned) => panic!("{code}\nended well: {returned:?}"),
-        },
+        Ok(returned) => panic!("{code:.200}\nended well: {returned:?}"),
     }
 }
 
@@ -141,7 +153,7 @@ pub(crate) fn responding(response: Json) -> Vars {
 
 /// Runs `body` in a handler and expects this JSON of the value it ends with.
 pub(crate) fn check_value(body: &str, vars: Vars, expect: Json) {
-    let code = format!("fn run() {{ method_response = {{ {body} }}; }}");
+    let code = format!("fn run() {{ method_response = {{ {body} }}; }} fn double(n) {{ n * 2 }}");
     let finished = call(&code, "run", vars);
     assert!(finished.result.is_ok(), "{body}\n{:?}", finished.result);
     assert_eq!(finished.vars.method_response, expect, "{body}");

@@ -1,0 +1,83 @@
+//! Cycles: what there is, and what a person does to one.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::routing::{get, post};
+use velodrome_runtime::api::{CycleCommand, CycleView, Listing, Problem};
+use velodrome_types::{CycleId, CycleState};
+
+use super::listing::part;
+use super::parameters::Parameters;
+use super::segments::Segments;
+use crate::answer::JsonAnswer;
+use crate::app::App;
+use crate::blocking::blocking;
+use crate::problem::Refusal;
+
+const PARAMETERS: &[&str] = &["cycle", "status", "limit", "cursor"];
+
+/// `/cycles`, `/cycles/{id}`, `/cycles/{id}/{command}`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/cycles", get(list))
+        .route("/cycles/{id}", get(show))
+        .route("/cycles/{id}/{command}", post(command))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<JsonAnswer<Listing<CycleView>>, Refusal> {
+    let parameters = Parameters::read(query.as_deref(), PARAMETERS)?;
+    let cycle: Option<CycleId> = parameters.name("cycle")?;
+    let states: Vec<CycleState> = parameters.each("status")?;
+    let mut cycles = blocking(&app, |engine| Ok(engine.cycles())).await?;
+    cycles.retain(|view| {
+        cycle.as_ref().is_none_or(|cycle| view.id == *cycle)
+            && (states.is_empty() || states.contains(&view.state))
+    });
+    Ok(JsonAnswer(part(cycles, &parameters, |view| {
+        view.id.to_string()
+    })?))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+) -> Result<JsonAnswer<CycleView>, Refusal> {
+    let view = blocking(&app, move |engine| {
+        engine.cycle(&CycleId::from(id.as_str())).ok_or_else(|| {
+            let what = format!("there is no cycle `{id}`: `velodrome cycle list` shows them");
+            Problem::new(404, "cycle.unknown", what)
+        })
+    });
+    Ok(JsonAnswer(view.await?))
+}
+
+async fn command(
+    State(app): State<Arc<App>>,
+    Segments((id, command)): Segments<(String, String)>,
+) -> Result<JsonAnswer<CycleView>, Refusal> {
+    let command = command_of(&command).ok_or_else(|| {
+        let what = format!("`{command}` is none of start, pause, stop, finish, purge");
+        Problem::new(404, "api.unknown_path", what)
+    })?;
+    Ok(JsonAnswer(
+        app.engine
+            .command(&CycleId::from(id.as_str()), command)
+            .await?,
+    ))
+}
+
+fn command_of(name: &str) -> Option<CycleCommand> {
+    Some(match name {
+        "start" => CycleCommand::Start,
+        "pause" => CycleCommand::Pause,
+        "stop" => CycleCommand::Stop,
+        "finish" => CycleCommand::Finish,
+        "purge" => CycleCommand::Purge,
+        _ => return None,
+    })
+}

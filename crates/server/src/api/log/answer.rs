@@ -1,0 +1,220 @@
+//! `GET /log`: the part that is asked for, and what follows it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use velodrome_runtime::Engine;
+use velodrome_runtime::api::Problem;
+use velodrome_store::{LogFilter, LogRead, StoreError};
+use velodrome_types::LogLine;
+
+use super::follow::Follower;
+use super::framing::Framing;
+use super::query::{LogQuery, Start};
+use crate::app::App;
+use crate::blocking::{blocking, unreadable};
+use crate::problem::Refusal;
+
+/// `/log`.
+pub(in crate::api) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/log", get(show))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let query = LogQuery::read(query.as_deref(), &headers, app.options.now.read())?;
+    let (framing, follow) = (query.framing, query.follow);
+    let Beginning {
+        filter,
+        bytes,
+        place,
+    } = blocking(&app, move |engine| beginning(engine, &query)).await?;
+    let body = if follow {
+        let follower = Follower {
+            source: Arc::clone(app.engine.store()),
+            changed: app.engine.log_changed(),
+            shutdown: app.options.shutdown.clone(),
+            filter,
+            framing,
+            place,
+        };
+        follower.into_body(bytes)
+    } else {
+        Body::from(bytes)
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, framing.media_type());
+    // nginx would hold lines back to fill its buffer.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// What is sent at once, and where the log goes on behind it.
+struct Beginning {
+    filter: LogFilter,
+    bytes: Bytes,
+    place: u64,
+}
+
+fn beginning(engine: &Engine, query: &LogQuery) -> Result<Beginning, Problem> {
+    let filter = query.filter(engine)?;
+    let log = engine.store();
+    let (lines, place) = match query.start {
+        Start::Tail(count) => tail(log.as_ref(), count, &filter),
+        // A follower reads from there by itself, in chunks.
+        Start::After(after) if query.follow => Ok((Vec::new(), after)),
+        Start::After(after) => behind(log.as_ref(), after, &filter, query.limit),
+    }
+    .map_err(unreadable)?;
+    let bytes = written(query.framing, &lines)?;
+    Ok(Beginning {
+        filter,
+        bytes,
+        place,
+    })
+}
+
+fn written(framing: Framing, lines: &[LogLine]) -> Result<Bytes, Problem> {
+    framing
+        .write(lines)
+        .map_err(|error| Problem::new(500, "engine.fault", error.to_string()))
+}
+
+/// The last `count` lines, and the place behind which others may come: what was committed before the
+/// look is in it, whatever it matched.
+fn tail<L: LogRead + ?Sized>(
+    log: &L,
+    count: usize,
+    filter: &LogFilter,
+) -> Result<(Vec<LogLine>, u64), StoreError> {
+    let known = log.last_seq();
+    let lines = log.log_tail(count, filter)?;
+    let place = lines.last().map_or(known, |line| line.seq.max(known));
+    Ok((lines, place))
+}
+
+/// Up to `limit` lines behind `after`; a store looks through a bounded part of the log at a time.
+fn behind<L: LogRead + ?Sized>(
+    log: &L,
+    after: u64,
+    filter: &LogFilter,
+    limit: usize,
+) -> Result<(Vec<LogLine>, u64), StoreError> {
+    let newest = log.last_seq();
+    let mut found = Vec::new();
+    let mut place = after;
+    while found.len() < limit && place < newest {
+        let (lines, searched) = log.log_after(place, filter, limit - found.len())?;
+        found.extend(lines);
+        if searched <= place {
+            break;
+        }
+        place = searched;
+    }
+    Ok((found, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use velodrome_types::{Event, Level, Timestamp};
+
+    use super::*;
+
+    /// A log of lines 1 to 100, every tenth a warning, that is looked through seven lines at a time.
+    #[derive(Debug)]
+    struct Hundred;
+
+    fn line(seq: u64) -> LogLine {
+        let level = if seq.is_multiple_of(10) {
+            Level::Warn
+        } else {
+            Level::Info
+        };
+        let at = Timestamp::from_millis(0);
+        LogLine {
+            seq,
+            ..LogLine::new(at, level, Event::ScriptLogged, "")
+        }
+    }
+
+    impl LogRead for Hundred {
+        fn log_after(
+            &self,
+            after: u64,
+            filter: &LogFilter,
+            limit: usize,
+        ) -> Result<(Vec<LogLine>, u64), StoreError> {
+            let last = 100.min(after + 7);
+            let all = (after + 1..=last).map(line);
+            let lines: Vec<_> = all
+                .filter(|line| filter.matches(line))
+                .take(limit)
+                .collect();
+            let searched = if lines.len() == limit {
+                lines[limit - 1].seq
+            } else {
+                last
+            };
+            Ok((lines, searched))
+        }
+
+        fn log_tail(&self, count: usize, filter: &LogFilter) -> Result<Vec<LogLine>, StoreError> {
+            let fits = (1..=100)
+                .rev()
+                .map(line)
+                .filter(|line| filter.matches(line));
+            let mut lines: Vec<_> = fits.take(count).collect();
+            lines.reverse();
+            Ok(lines)
+        }
+
+        fn last_seq(&self) -> u64 {
+            100
+        }
+    }
+
+    fn seqs(found: (Vec<LogLine>, u64)) -> (Vec<u64>, u64) {
+        (found.0.iter().map(|line| line.seq).collect(), found.1)
+    }
+
+    #[test]
+    fn a_filter_does_not_cut_an_answer_short() {
+        let warnings = LogFilter {
+            level: Some(Level::Warn),
+            ..LogFilter::default()
+        };
+        let ask = |after, limit| seqs(behind(&Hundred, after, &warnings, limit).unwrap());
+        assert_eq!(ask(0, 3), (vec![10, 20, 30], 30));
+        assert_eq!(ask(30, 3), (vec![40, 50, 60], 60));
+        assert_eq!(ask(75, 50), (vec![80, 90, 100], 100));
+        assert_eq!(ask(100, 50), (vec![], 100));
+        assert_eq!(ask(500, 50), (vec![], 500));
+    }
+
+    #[test]
+    fn a_tail_goes_on_behind_all_that_was_there() {
+        let warnings = LogFilter {
+            level: Some(Level::Warn),
+            ..LogFilter::default()
+        };
+        let errors = LogFilter {
+            level: Some(Level::Error),
+            ..LogFilter::default()
+        };
+        let ask = |count, filter| seqs(tail(&Hundred, count, filter).unwrap());
+        assert_eq!(ask(2, &warnings), (vec![90, 100], 100));
+        assert_eq!(ask(2, &errors), (vec![], 100));
+        assert_eq!(ask(0, &warnings), (vec![], 100));
+    }
+}

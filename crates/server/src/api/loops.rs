@@ -1,0 +1,77 @@
+//! Loops.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::routing::{get, post};
+use velodrome_runtime::Engine;
+use velodrome_runtime::api::{Listing, LoopView, Problem};
+use velodrome_store::LoopFilter;
+
+use super::parameters::Parameters;
+use super::segments::Segments;
+use crate::answer::JsonAnswer;
+use crate::app::App;
+use crate::blocking::blocking;
+use crate::problem::Refusal;
+
+const PARAMETERS: &[&str] = &["cycle", "loop", "status", "since", "limit", "cursor"];
+
+/// `/loops`, `/loops/{id}`, `/loops/{id}/stop`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/loops", get(list))
+        .route("/loops/{id}", get(show))
+        .route("/loops/{id}/stop", post(stop))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<JsonAnswer<Listing<LoopView>>, Refusal> {
+    let parameters = Parameters::read(query.as_deref(), PARAMETERS)?;
+    let page = parameters.page()?;
+    let only = parameters.text("loop")?.map(str::to_owned);
+    let filter = LoopFilter {
+        cycle: parameters.name("cycle")?,
+        status: parameters.each("status")?,
+        since: parameters.since(app.options.now.read())?,
+    };
+    let listing = blocking(&app, move |engine| match only {
+        Some(id) => one(engine, &id, &filter),
+        None => engine.loops(&filter, page),
+    });
+    Ok(JsonAnswer(listing.await?))
+}
+
+/// The one loop, if the rest of the filter fits it too.
+fn one(engine: &Engine, id: &str, filter: &LoopFilter) -> Result<Listing<LoopView>, Problem> {
+    let view = engine.loop_view(engine.find_loop(id)?)?;
+    let fits = filter
+        .cycle
+        .as_ref()
+        .is_none_or(|cycle| view.cycle == *cycle)
+        && (filter.status.is_empty() || filter.status.contains(&view.status))
+        && filter.since.is_none_or(|since| view.started >= since);
+    Ok(Listing {
+        items: fits.then_some(view).into_iter().collect(),
+        next: None,
+    })
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+) -> Result<JsonAnswer<LoopView>, Refusal> {
+    let view = blocking(&app, move |engine| engine.loop_view(engine.find_loop(&id)?));
+    Ok(JsonAnswer(view.await?))
+}
+
+async fn stop(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+) -> Result<JsonAnswer<LoopView>, Refusal> {
+    let id = blocking(&app, move |engine| engine.find_loop(&id)).await?;
+    Ok(JsonAnswer(app.engine.stop_loop(id).await?))
+}

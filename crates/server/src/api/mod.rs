@@ -1,0 +1,16 @@
+//! `/api/v1`, one file a resource.
+
+mod connections;
+mod cycles;
+mod listing;
+mod log;
+mod loops;
+mod parameters;
+mod routes;
+mod runs;
+mod segments;
+mod server;
+mod storage;
+mod watermarks;
+
+pub(crate) use routes::routes;

@@ -1,0 +1,228 @@
+//! Script storage: what scripts keep, as a person sees and changes it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde::Serialize;
+use velodrome_runtime::Engine;
+use velodrome_runtime::api::{Listing, Problem};
+use velodrome_store::{Namespace, StoredValue};
+use velodrome_types::{ConnectionId, Json, LoopId};
+
+use super::parameters::{Parameters, bad_parameter};
+use super::segments::Segments;
+use crate::answer::JsonAnswer;
+use crate::app::App;
+use crate::blocking::{blocking, unreadable};
+use crate::body::{BodyFault, read_body};
+use crate::problem::Refusal;
+
+const PARAMETERS: &[&str] = &["cycle", "loop"];
+const LIST_PARAMETERS: &[&str] = &["cycle", "loop", "after", "cursor", "limit"];
+
+/// `/storage/{connection}`, `/storage/{connection}/{key}`; a slash in a key is written `%2F`.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/storage/{connection}", get(list))
+        .route(
+            "/storage/{connection}/{key}",
+            get(show).put(set).delete(delete),
+        )
+}
+
+/// A value as the API shows it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Item {
+    key: String,
+    value: Json,
+    written_by: Option<LoopId>,
+}
+
+impl Item {
+    fn new(key: String, stored: StoredValue) -> Self {
+        Self {
+            key,
+            value: stored.value,
+            written_by: stored.written_by,
+        }
+    }
+}
+
+/// Which storage is meant, before its loop is looked up.
+#[derive(Debug, PartialEq)]
+enum Scope {
+    Connection,
+    Cycle(String),
+    Loop(String),
+}
+
+impl Scope {
+    fn of(parameters: &Parameters) -> Result<Self, Problem> {
+        match (parameters.text("cycle")?, parameters.text("loop")?) {
+            (None, None) => Ok(Self::Connection),
+            (Some(cycle), None) => Ok(Self::Cycle(cycle.to_owned())),
+            (None, Some(id)) => Ok(Self::Loop(id.to_owned())),
+            (Some(_), Some(_)) => {
+                let why = "a loop has its own storage: give either `cycle` or `loop`";
+                Err(bad_parameter("loop", why))
+            }
+        }
+    }
+
+    fn namespace(self, engine: &Engine, connection: &str) -> Result<Namespace, Problem> {
+        let connection = ConnectionId::from(connection);
+        Ok(match self {
+            Self::Connection => Namespace::Connection(connection),
+            Self::Cycle(cycle) => Namespace::Cycle(connection, cycle.as_str().into()),
+            Self::Loop(id) => Namespace::Loop(connection, engine.find_loop(&id)?),
+        })
+    }
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Segments(connection): Segments<String>,
+    RawQuery(query): RawQuery,
+) -> Result<JsonAnswer<Listing<Item>>, Refusal> {
+    let parameters = Parameters::read(query.as_deref(), LIST_PARAMETERS)?;
+    let scope = Scope::of(&parameters)?;
+    let limit = parameters.limit()?;
+    let after = match (parameters.text("after")?, parameters.text("cursor")?) {
+        (Some(_), Some(_)) => {
+            return Err(bad_parameter("after", "give either `after` or `cursor`").into());
+        }
+        (after, cursor) => after.or(cursor).map(str::to_owned),
+    };
+    let listing = blocking(&app, move |engine| {
+        let namespace = scope.namespace(engine, &connection)?;
+        // One more than asked for tells whether there is a next part.
+        let found = engine.store().list(&namespace, after.as_deref(), limit + 1);
+        Ok(listing(found.map_err(unreadable)?, limit))
+    });
+    Ok(JsonAnswer(listing.await?))
+}
+
+fn listing(mut found: Vec<(String, StoredValue)>, limit: usize) -> Listing<Item> {
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(key, _)| key.clone());
+    let items = found
+        .into_iter()
+        .map(|(key, stored)| Item::new(key, stored))
+        .collect();
+    Listing { items, next }
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Segments((connection, key)): Segments<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<JsonAnswer<Item>, Refusal> {
+    let scope = Scope::of(&Parameters::read(query.as_deref(), PARAMETERS)?)?;
+    let item = blocking(&app, move |engine| {
+        let namespace = scope.namespace(engine, &connection)?;
+        let stored = stored(engine, &namespace, &key)?;
+        Ok(Item::new(key, stored))
+    });
+    Ok(JsonAnswer(item.await?))
+}
+
+fn stored(engine: &Engine, namespace: &Namespace, key: &str) -> Result<StoredValue, Problem> {
+    engine
+        .store()
+        .get(namespace, key)
+        .map_err(unreadable)?
+        .ok_or_else(|| {
+            let what = format!("there is no key `{key}` in this storage: list it to see the keys");
+            Problem::new(404, "storage.no_key", what)
+        })
+}
+
+async fn set(
+    State(app): State<Arc<App>>,
+    Segments((connection, key)): Segments<(String, String)>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let scope = Scope::of(&Parameters::read(query.as_deref(), PARAMETERS)?)?;
+    let (head, body) = request.into_parts();
+    let limit = app.options.body_limit;
+    let body = read_body(&head.headers, body, limit)
+        .await
+        .map_err(|why| match why {
+            BodyFault::TooLarge => Problem::new(
+                413,
+                "api.too_large",
+                format!("the body is over {limit} bytes"),
+            ),
+            BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
+            BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
+        })?;
+    let value: Json = serde_json::from_slice(&body).map_err(|error| {
+        let what = format!("the body must be the value as JSON, a text in quotes: {error}");
+        Problem::new(400, "api.bad_body", what)
+    })?;
+    let namespace = blocking(&app, move |engine| scope.namespace(engine, &connection)).await?;
+    app.engine.storage_set(namespace, key, value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    Segments((connection, key)): Segments<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Refusal> {
+    let scope = Scope::of(&Parameters::read(query.as_deref(), PARAMETERS)?)?;
+    let (namespace, key) = blocking(&app, move |engine| {
+        let namespace = scope.namespace(engine, &connection)?;
+        stored(engine, &namespace, &key)?;
+        Ok((namespace, key))
+    })
+    .await?;
+    app.engine.storage_delete(namespace, key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_one_storage() {
+        let scope = |query| {
+            Scope::of(&Parameters::read(Some(query), PARAMETERS).unwrap())
+                .map_err(|problem| problem.code.to_string())
+        };
+        assert_eq!(scope(""), Ok(Scope::Connection));
+        assert_eq!(scope("cycle=zoho"), Ok(Scope::Cycle("zoho".to_owned())));
+        assert_eq!(scope("loop=last"), Ok(Scope::Loop("last".to_owned())));
+        assert_eq!(
+            scope("cycle=zoho&loop=last"),
+            Err("api.bad_parameter".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_listing_goes_on_behind_its_last_key() {
+        let found = |keys: &[&str]| {
+            let stored = StoredValue {
+                value: Json::Null,
+                written_by: None,
+            };
+            keys.iter()
+                .map(|key| ((*key).to_owned(), stored.clone()))
+                .collect::<Vec<_>>()
+        };
+        let part = listing(found(&["a", "b", "c"]), 2);
+        assert_eq!((part.items.len(), part.next.as_deref()), (2, Some("b")));
+        let part = listing(found(&["a", "b"]), 2);
+        assert_eq!((part.items.len(), part.next), (2, None));
+        assert_eq!(
+            serde_json::to_string(&part.items[0]).unwrap(),
+            r#"{"key":"a","value":null,"written_by":null}"#
+        );
+    }
+}

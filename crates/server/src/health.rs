@@ -1,0 +1,36 @@
+//! Whether the process lives, and whether it takes webhooks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use serde::Serialize;
+use velodrome_runtime::api::Problem;
+
+use crate::answer::JsonAnswer;
+use crate::app::App;
+use crate::problem::Refusal;
+
+#[derive(Debug, Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// `/healthz` and `/readyz`, open to all.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+}
+
+async fn healthy() -> JsonAnswer<Health> {
+    JsonAnswer(Health { status: "ok" })
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Result<JsonAnswer<Health>, Refusal> {
+    if app.engine.is_ready() {
+        return Ok(JsonAnswer(Health { status: "ready" }));
+    }
+    Err(Problem::new(503, "server.shutting_down", "the server is shutting down").into())
+}

@@ -1,0 +1,395 @@
+//! `velodrome.yaml`: the settings of a server, all optional (SPEC §10).
+
+use std::collections::BTreeMap;
+
+use velodrome_types::Json;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::expr::{Expr, Root, Segment};
+use crate::keys::{Faults, Keys, choice, text, whole};
+use crate::values::{Names, unknown, value};
+use crate::yaml::{self, Node, Value};
+
+/// A server's settings. Paths are as they are written: relative to the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What the server's URLs begin with; `None` follows `listen`.
+    pub service_url: Option<String>,
+    /// Where it listens.
+    pub listen: String,
+    /// The data folder.
+    pub data: String,
+    /// The cycles folder.
+    pub cycles: String,
+    /// The folder of a user's own connectors.
+    pub connectors: Option<String>,
+    /// Connections by name.
+    pub connections: BTreeMap<String, ConnectionConfig>,
+    /// Where requests may go.
+    pub egress: EgressConfig,
+    /// Bytes of a webhook's body.
+    pub body_limit: u64,
+    /// Bytes of an API's answer.
+    pub response_limit: u64,
+    /// Requests in flight at once.
+    pub workers: u64,
+    /// How `serve` writes its own log.
+    pub log_format: LogFormat,
+}
+
+/// A declared connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionConfig {
+    /// Its connector.
+    pub connector: String,
+    /// Its settings: literals, or `${env:X}` alone or in a text.
+    pub settings: Vec<(String, Expr)>,
+    /// OAuth's client id.
+    pub client_id: Option<Expr>,
+    /// OAuth's client secret.
+    pub client_secret: Option<Expr>,
+    /// Where it stands, for messages.
+    pub span: Span,
+}
+
+/// `egress:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EgressConfig {
+    /// Hosts, `host:port`s and ranges that may be reached though they are private.
+    pub allow: Vec<String>,
+    /// If not empty, nothing else may be reached.
+    pub only: Vec<String>,
+}
+
+/// `log_format:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            service_url: None,
+            listen: "127.0.0.1:7300".to_owned(),
+            data: "./data".to_owned(),
+            cycles: "./cycles".to_owned(),
+            connectors: None,
+            connections: BTreeMap::new(),
+            egress: EgressConfig::default(),
+            body_limit: 1024 * 1024,
+            response_limit: 32 * 1024 * 1024,
+            workers: 256,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+const NOT_YET: &[&str] = &[
+    "webhooks",
+    "env_for_cycles",
+    "retention",
+    "script_limits",
+    "error_webhook",
+    "secret_key",
+];
+
+/// Checks a `velodrome.yaml`. An empty file is all defaults.
+pub fn check_config(source: &str) -> (Option<Config>, Vec<Diagnostic>) {
+    let blank = source
+        .lines()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    if blank {
+        return (Some(Config::default()), Vec::new());
+    }
+    let root = match yaml::parse(source) {
+        Ok(root) => root,
+        Err(diagnostics) => return (None, diagnostics),
+    };
+    let mut faults = Faults::default();
+    let config = read(&root, &mut faults);
+    let fatal = faults.is_fatal();
+    let mut diagnostics = faults.0;
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+    (config.filter(|_| !fatal), diagnostics)
+}
+
+fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
+    let mut keys = Keys::of(root, "velodrome.yaml", faults)?;
+    let mut config = Config::default();
+    config.service_url = keys
+        .get("service_url")
+        .and_then(|node| text(node, "`service_url`", faults))
+        .map(|url| url.trim_end_matches('/').to_owned());
+    let put = |key: &'static str, place: &mut String, keys: &mut Keys<'_>, faults: &mut Faults| {
+        if let Some(found) = keys
+            .get(key)
+            .and_then(|node| text(node, &format!("`{key}`"), faults))
+        {
+            *place = found;
+        }
+    };
+    put("listen", &mut config.listen, &mut keys, faults);
+    put("data", &mut config.data, &mut keys, faults);
+    put("cycles", &mut config.cycles, &mut keys, faults);
+    config.connectors = keys
+        .get("connectors")
+        .and_then(|node| text(node, "`connectors`", faults));
+    if let Some(node) = keys.get("store")
+        && text(node, "`store`", faults).is_some_and(|store| store != "embedded")
+    {
+        faults.not_yet(node.span, "a `store` other than `embedded`");
+    }
+    if let Some(node) = keys.get("connections") {
+        config.connections = connections(node, faults);
+    }
+    if let Some(node) = keys.get("egress") {
+        config.egress = egress(node, faults);
+    }
+    if let Some(found) = keys
+        .get("body_limit")
+        .and_then(|node| size(node, "`body_limit`", faults))
+    {
+        config.body_limit = found;
+    }
+    if let Some(found) = keys
+        .get("response_limit")
+        .and_then(|node| size(node, "`response_limit`", faults))
+    {
+        config.response_limit = found;
+    }
+    if let Some(found) = keys
+        .get("workers")
+        .and_then(|node| whole(node, "`workers`", 1, faults))
+    {
+        config.workers = found;
+    }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(found) = keys
+        .get("log_format")
+        .and_then(|node| choice(node, "`log_format`", &formats, faults))
+    {
+        config.log_format = found;
+    }
+    keys.not_yet(NOT_YET, faults);
+    keys.finish("velodrome.yaml", faults);
+    Some(config)
+}
+
+fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionConfig> {
+    let Value::Map(entries) = &node.value else {
+        faults.error(
+            "value.type",
+            node.span,
+            format!("`connections` must be a map, not {}", node.kind()),
+        );
+        return BTreeMap::new();
+    };
+    let mut connections = BTreeMap::new();
+    for entry in entries {
+        let what = format!("connection `{}`", entry.key);
+        if let Err(error) = velodrome_types::check_name(&entry.key) {
+            let message = format!("`{}` cannot name a connection: {error}", entry.key);
+            faults.error("name.invalid", entry.key_span, message);
+        }
+        let Some(mut keys) = Keys::of(&entry.value, &what, faults) else {
+            continue;
+        };
+        let connector = keys
+            .need("connector", &what, faults)
+            .and_then(|node| text(node, "`connector`", faults));
+        let settings = match keys.get("settings").map(|node| (&node.value, node)) {
+            Some((Value::Map(entries), _)) => entries
+                .iter()
+                .filter_map(|entry| {
+                    Some((
+                        entry.key.clone(),
+                        value(&entry.value, &mut ConfigNames, faults)?,
+                    ))
+                })
+                .collect(),
+            Some((_, node)) => {
+                faults.error(
+                    "value.type",
+                    node.span,
+                    format!("`settings` must be a map, not {}", node.kind()),
+                );
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        let (mut client_id, mut client_secret) = (None, None);
+        if let Some(node) = keys.get("auth")
+            && let Some(mut keys) = Keys::of(node, "`auth`", faults)
+        {
+            client_id = keys
+                .get("client_id")
+                .and_then(|node| value(node, &mut ConfigNames, faults));
+            client_secret = keys
+                .get("client_secret")
+                .and_then(|node| value(node, &mut ConfigNames, faults));
+            keys.finish("`auth`", faults);
+        }
+        keys.finish(&what, faults);
+        if let Some(connector) = connector {
+            let span = entry.key_span;
+            let connection = ConnectionConfig {
+                connector,
+                settings,
+                client_id,
+                client_secret,
+                span,
+            };
+            connections.insert(entry.key.clone(), connection);
+        }
+    }
+    connections
+}
+
+fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
+    let Some(mut keys) = Keys::of(node, "`egress`", faults) else {
+        return EgressConfig::default();
+    };
+    let list = |key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults| match keys
+        .get(key)
+        .map(|node| (&node.value, node))
+    {
+        Some((Value::List(items), _)) => items
+            .iter()
+            .filter_map(|item| text(item, "a host", faults))
+            .collect(),
+        Some((_, node)) => {
+            faults.error(
+                "value.type",
+                node.span,
+                format!("`{key}` must be a list of hosts, not {}", node.kind()),
+            );
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let allow = list("allow", &mut keys, faults);
+    let only = list("only", &mut keys, faults);
+    keys.not_yet(&["proxy"], faults);
+    keys.finish("`egress`", faults);
+    EgressConfig { allow, only }
+}
+
+/// `1 MiB`, `500 kB`, `4096`.
+fn size(node: &Node, what: &str, faults: &mut Faults) -> Option<u64> {
+    if let Some(bytes) = node.to_json().as_u64() {
+        return Some(bytes);
+    }
+    let written = text(node, what, faults)?;
+    let digits = written.len()
+        - written
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .len();
+    let unit = match written[digits..].trim() {
+        "B" => Some(1),
+        "kB" => Some(1_000),
+        "KiB" => Some(1 << 10),
+        "MB" => Some(1_000_000),
+        "MiB" => Some(1 << 20),
+        "GB" => Some(1_000_000_000),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = written[..digits]
+        .parse::<u64>()
+        .ok()
+        .zip(unit)
+        .and_then(|(number, unit)| number.checked_mul(unit));
+    if bytes.is_none() {
+        let message = format!("{what} must be a size such as `1 MiB`, not `{written}`");
+        faults.error("value.size", node.span, message);
+    }
+    bytes
+}
+
+/// What a reference in `velodrome.yaml` may begin with.
+struct ConfigNames;
+
+impl Names for ConfigNames {
+    fn name(&mut self, name: &str, _: &[Segment], span: Span, faults: &mut Faults) -> Option<Root> {
+        unknown(
+            name,
+            span,
+            std::iter::empty(),
+            "name velodrome.yaml knows",
+            faults,
+        );
+        None
+    }
+
+    fn kind(
+        &mut self,
+        kind: &str,
+        argument: &str,
+        span: Span,
+        faults: &mut Faults,
+    ) -> Option<Root> {
+        match kind {
+            "env" => Some(Root::Env(argument.to_owned())),
+            "secret" | "file" => {
+                faults.not_yet(span, &format!("`${{{kind}:…}}` in velodrome.yaml"));
+                None
+            }
+            other => {
+                unknown(
+                    other,
+                    span,
+                    ["env", "secret", "file"].into_iter(),
+                    "kind of reference",
+                    faults,
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Config {
+    /// A value with its environment references replaced.
+    ///
+    /// # Errors
+    ///
+    /// The name of a variable that is not set.
+    pub fn resolve(expr: &Expr, env: &dyn Fn(&str) -> Option<String>) -> Result<Json, String> {
+        let one = |reference: &crate::expr::Reference| match &reference.root {
+            Root::Env(name) => match (env(name), &reference.default) {
+                (Some(text), _) => Ok(Json::String(text)),
+                (None, Some(default)) => Ok(default.clone()),
+                (None, None) => Err(name.clone()),
+            },
+            _ => Ok(Json::Null),
+        };
+        match expr {
+            Expr::Literal(value) => Ok(value.clone()),
+            Expr::Ref(reference) => one(reference),
+            Expr::Text(pieces) => {
+                let mut text = String::new();
+                for piece in pieces {
+                    match piece {
+                        crate::expr::Piece::Text(part) => text.push_str(part),
+                        crate::expr::Piece::Ref(reference) => {
+                            text.push_str(one(reference)?.as_str().unwrap_or_default());
+                        }
+                    }
+                }
+                Ok(Json::String(text))
+            }
+            Expr::List(items) => Ok(Json::Array(
+                items
+                    .iter()
+                    .map(|item| Self::resolve(item, env))
+                    .collect::<Result<_, _>>()?,
+            )),
+            Expr::Object(_) | Expr::Ignore => Ok(Json::Null),
+        }
+    }
+}

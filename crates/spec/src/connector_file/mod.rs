@@ -1,0 +1,342 @@
+//! A connector definition file, checked.
+//!
+//! ```yaml
+//! connector: name            title, settings, auth, base_url, request, errors, concurrent, methods
+//! settings:
+//!   domain: {title: Domain, default: "https://…", values: […], secret: true}
+//! methods:
+//!   list_things:
+//!     kind: list             # webhook | list | request | update_watermark
+//!     verb: GET
+//!     path: /things          # appended to base_url; without it the step gives a whole `url`
+//!     query: {per_page: 200}
+//!     inputs: {page: {type: integer, required: true, query: page}}
+//!     response: {records: data, fields: {more: {path: info.more, when_empty: false}}}
+//! ```
+//!
+//! References are `${settings.x}`, `${auth.x}`, `${input.x}`.
+
+mod auth;
+mod method;
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use velodrome_types::{Json, parse_duration};
+
+use crate::connector::{
+    AuthDef, ConnectorDef, ErrorAction, ErrorRule, RequestDefaults, SettingDef, StatusMatch,
+};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::expr::{Expr, Root, Segment};
+use crate::keys::{Faults, Keys, choice, text, truth, whole};
+use crate::values::{Names, unknown, value};
+use crate::yaml::{self, Node, Value};
+
+/// Checks a connector definition. `name` is what the file is called, for messages.
+pub fn check_connector(name: &str, text: &str) -> (Option<ConnectorDef>, Vec<Diagnostic>) {
+    let root = match yaml::parse(text) {
+        Ok(root) => root,
+        Err(diagnostics) => return (None, diagnostics),
+    };
+    let mut faults = Faults::default();
+    let def = read(name, text, &root, &mut faults);
+    let mut diagnostics = faults.0;
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+    let fatal = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == crate::Severity::Error);
+    (def.filter(|_| !fatal), diagnostics)
+}
+
+fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<ConnectorDef> {
+    let mut keys = Keys::of(root, "a connector file", faults)?;
+    let connector = keys
+        .need("connector", name, faults)
+        .and_then(|node| text(node, "`connector`", faults));
+    let title = keys
+        .get("title")
+        .and_then(|node| text(node, "`title`", faults));
+    keys.get("docs");
+    let settings = keys
+        .get("settings")
+        .map_or_else(BTreeMap::new, |node| settings(node, faults));
+    let mut names = ConnectorNames {
+        settings: settings.keys().cloned().collect(),
+        inputs: Vec::new(),
+    };
+    let auth = keys
+        .get("auth")
+        .map_or(AuthDef::None, |node| auth::read(node, &mut names, faults));
+    let base_url = keys
+        .get("base_url")
+        .and_then(|node| value(node, &mut names, faults));
+    let request = keys
+        .get("request")
+        .map_or_else(RequestDefaults::default, |node| {
+            request(node, &mut names, faults)
+        });
+    let errors = keys
+        .get("errors")
+        .map_or_else(Vec::new, |node| errors(node, faults));
+    let concurrent = keys
+        .get("concurrent")
+        .and_then(|node| whole(node, "`concurrent`", 1, faults));
+    let mut methods = BTreeMap::new();
+    match keys
+        .need("methods", name, faults)
+        .map(|node| (&node.value, node))
+    {
+        Some((Value::Map(entries), _)) => {
+            for entry in entries {
+                if let Some(method) = method::read(&entry.key, &entry.value, &mut names, faults) {
+                    methods.insert(entry.key.clone(), method);
+                }
+            }
+        }
+        Some((_, node)) => drop(faults.error("value.type", node.span, "`methods` must be a map")),
+        None => {}
+    }
+    keys.finish("a connector", faults);
+    let connector = connector?;
+    Some(ConnectorDef {
+        title: title.unwrap_or_else(|| connector.clone()),
+        name: connector,
+        settings,
+        auth,
+        base_url,
+        request,
+        errors,
+        concurrent: concurrent.map(|number| u32::try_from(number).unwrap_or(u32::MAX)),
+        methods,
+        hash: Sha256::digest(source.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    })
+}
+
+fn settings(node: &Node, faults: &mut Faults) -> BTreeMap<String, SettingDef> {
+    let Value::Map(entries) = &node.value else {
+        faults.error(
+            "value.type",
+            node.span,
+            format!("`settings` must be a map, not {}", node.kind()),
+        );
+        return BTreeMap::new();
+    };
+    let mut settings = BTreeMap::new();
+    for entry in entries {
+        let what = format!("setting `{}`", entry.key);
+        let Some(mut keys) = Keys::of(&entry.value, &what, faults) else {
+            continue;
+        };
+        let values = match keys.get("values").map(Node::to_json) {
+            Some(Json::Array(values)) => values,
+            _ => Vec::new(),
+        };
+        let setting = SettingDef {
+            title: keys
+                .get("title")
+                .and_then(|node| text(node, "`title`", faults))
+                .unwrap_or_else(|| entry.key.clone()),
+            default: keys.get("default").map(Node::to_json),
+            values,
+            secret: keys
+                .get("secret")
+                .and_then(|node| truth(node, "`secret`", faults))
+                .unwrap_or(false),
+        };
+        keys.finish(&what, faults);
+        settings.insert(entry.key.clone(), setting);
+    }
+    settings
+}
+
+fn request(node: &Node, names: &mut ConnectorNames, faults: &mut Faults) -> RequestDefaults {
+    let Some(mut keys) = Keys::of(node, "`request`", faults) else {
+        return RequestDefaults::default();
+    };
+    let headers = keys
+        .get("headers")
+        .map_or_else(Vec::new, |node| pairs(node, names, faults));
+    let query = keys
+        .get("query")
+        .map_or_else(Vec::new, |node| pairs(node, names, faults));
+    keys.finish("`request`", faults);
+    RequestDefaults { headers, query }
+}
+
+/// A map of names to values, in the order of the file.
+fn pairs(node: &Node, names: &mut ConnectorNames, faults: &mut Faults) -> Vec<(String, Expr)> {
+    match &node.value {
+        Value::Map(entries) => entries
+            .iter()
+            .filter_map(|entry| Some((entry.key.clone(), value(&entry.value, names, faults)?)))
+            .collect(),
+        _ => {
+            faults.error(
+                "value.type",
+                node.span,
+                format!("this must be a map, not {}", node.kind()),
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn errors(node: &Node, faults: &mut Faults) -> Vec<ErrorRule> {
+    let Value::List(items) = &node.value else {
+        faults.error(
+            "value.type",
+            node.span,
+            format!("`errors` must be a list, not {}", node.kind()),
+        );
+        return Vec::new();
+    };
+    items
+        .iter()
+        .filter_map(|item| error_rule(item, faults))
+        .collect()
+}
+
+fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
+    let mut keys = Keys::of(node, "an error rule", faults)?;
+    let mut status = Vec::new();
+    for node in keys.get("status").into_iter().flat_map(one_or_more) {
+        let shown = node
+            .scalar()
+            .map(|scalar| scalar.text.clone())
+            .unwrap_or_default();
+        match (
+            shown.parse::<u16>(),
+            shown
+                .strip_suffix("xx")
+                .and_then(|class| class.parse().ok()),
+        ) {
+            (Ok(code), _) => status.push(StatusMatch::Is(code)),
+            (_, Some(class)) => status.push(StatusMatch::Class(class)),
+            _ => drop(faults.error(
+                "value.type",
+                node.span,
+                format!("`{shown}` is no status: write 429 or 4xx"),
+            )),
+        }
+    }
+    let code: Vec<String> = keys
+        .get("code")
+        .into_iter()
+        .flat_map(one_or_more)
+        .filter_map(|node| text(node, "`code`", faults))
+        .collect();
+    let words = [
+        ("empty", ErrorAction::Empty),
+        ("fail", ErrorAction::Fail),
+        ("retry", ErrorAction::Retry),
+        ("refresh_then_retry", ErrorAction::RefreshThenRetry),
+        ("reconnect", ErrorAction::Reconnect),
+        ("wait", ErrorAction::Wait(Vec::new())),
+        ("restart_paging", ErrorAction::RestartPaging),
+    ];
+    let plain: Vec<(&str, usize)> = words
+        .iter()
+        .enumerate()
+        .map(|(at, (word, _))| (*word, at))
+        .collect();
+    let action = keys
+        .need("do", "an error rule", faults)
+        .and_then(|node| choice(node, "`do`", &plain, faults));
+    let mut action = words[action?].1.clone();
+    if let ErrorAction::Wait(gaps) = &mut action {
+        for node in keys.get("gaps").into_iter().flat_map(one_or_more) {
+            if let Some(text) = text(node, "a gap", faults) {
+                match parse_duration(&text) {
+                    Ok(gap) => gaps.push(gap),
+                    Err(error) => {
+                        drop(faults.error("value.duration", node.span, error.to_string()))
+                    }
+                }
+            }
+        }
+    }
+    keys.finish("an error rule", faults);
+    Some(ErrorRule {
+        status,
+        code,
+        action,
+    })
+}
+
+fn one_or_more(node: &Node) -> Vec<&Node> {
+    match &node.value {
+        Value::List(items) => items.iter().collect(),
+        _ => vec![node],
+    }
+}
+
+/// What a reference in a connector may begin with.
+struct ConnectorNames {
+    settings: Vec<String>,
+    inputs: Vec<String>,
+}
+
+impl Names for ConnectorNames {
+    fn name(
+        &mut self,
+        name: &str,
+        path: &[Segment],
+        span: Span,
+        faults: &mut Faults,
+    ) -> Option<Root> {
+        let first = match path.first() {
+            Some(Segment::Key(key)) => key.as_str(),
+            _ => "",
+        };
+        match name {
+            "settings" if self.settings.iter().any(|known| known == first) => Some(Root::Settings),
+            "settings" => {
+                unknown(
+                    first,
+                    span,
+                    self.settings.iter().map(String::as_str),
+                    "setting of this connector",
+                    faults,
+                );
+                None
+            }
+            "auth" => Some(Root::Auth),
+            "input" if self.inputs.iter().any(|known| known == first) => Some(Root::Input),
+            "input" => {
+                unknown(
+                    first,
+                    span,
+                    self.inputs.iter().map(String::as_str),
+                    "input of this method",
+                    faults,
+                );
+                None
+            }
+            other => {
+                unknown(
+                    other,
+                    span,
+                    ["settings", "auth", "input"].into_iter(),
+                    "name a connector knows",
+                    faults,
+                );
+                None
+            }
+        }
+    }
+
+    fn kind(&mut self, kind: &str, _: &str, span: Span, faults: &mut Faults) -> Option<Root> {
+        unknown(
+            kind,
+            span,
+            std::iter::empty(),
+            "kind of reference in a connector",
+            faults,
+        );
+        None
+    }
+}

@@ -1,0 +1,205 @@
+//! The graph: exits that lead somewhere, one trigger, no way back, nothing out of reach.
+
+use std::collections::BTreeSet;
+
+use super::step::{Draft, ExitDraft};
+use crate::diagnostic::Span;
+use crate::keys::{Faults, closest};
+use crate::plan::StepIx;
+
+/// What the graph tells about which steps a run has passed.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    pub(super) trigger: Option<StepIx>,
+    /// For each step: steps that some way to it passes.
+    pub(super) some: Vec<BTreeSet<StepIx>>,
+    /// For each step: steps that every way to it passes.
+    pub(super) every: Vec<BTreeSet<StepIx>>,
+}
+
+pub(super) fn check(drafts: &[Draft], steps: Span, faults: &mut Faults) -> Ways {
+    let mut ways = Ways {
+        trigger: None,
+        some: vec![BTreeSet::new(); drafts.len()],
+        every: vec![BTreeSet::new(); drafts.len()],
+    };
+    let edges = edges(drafts, faults);
+    if drafts.is_empty() {
+        faults.error("graph.no_steps", steps, "a cycle needs steps");
+        return ways;
+    }
+    let mut incoming = vec![0_usize; drafts.len()];
+    for to in edges.iter().flatten() {
+        incoming[to.0 as usize] += 1;
+    }
+    let Some(order) = order(&edges, incoming.clone()) else {
+        way_back(drafts, &edges, faults);
+        return ways;
+    };
+    let starts: Vec<usize> = (0..drafts.len()).filter(|at| incoming[*at] == 0).collect();
+    ways.trigger = trigger(drafts, &starts, faults);
+    let Some(trigger) = ways.trigger else {
+        return ways;
+    };
+    for at in &order {
+        let passed: BTreeSet<StepIx> = ways.some[*at]
+            .iter()
+            .copied()
+            .chain([StepIx(*at as u16)])
+            .collect();
+        let always: BTreeSet<StepIx> = ways.every[*at]
+            .iter()
+            .copied()
+            .chain([StepIx(*at as u16)])
+            .collect();
+        for to in &edges[*at] {
+            let to = to.0 as usize;
+            let first = ways.some[to].is_empty();
+            ways.some[to].extend(passed.iter().copied());
+            ways.every[to] = if first {
+                always.clone()
+            } else {
+                ways.every[to].intersection(&always).copied().collect()
+            };
+        }
+    }
+    for (at, draft) in drafts.iter().enumerate() {
+        if StepIx(at as u16) == trigger {
+            if !draft.is_webhook() && draft.kind.is_some() {
+                faults.not_yet(draft.span, "a trigger that is no webhook");
+            }
+        } else if draft.is_webhook() {
+            faults.not_yet(draft.span, "a webhook in the middle of a cycle");
+        }
+    }
+    ways
+}
+
+fn edges(drafts: &[Draft], faults: &mut Faults) -> Vec<Vec<StepIx>> {
+    drafts
+        .iter()
+        .map(|draft| {
+            if let Some(exit) = draft.otherwise.as_ref().filter(|_| !draft.has_else()) {
+                let message = format!("step `{}` has no false exit", draft.id);
+                faults
+                    .error("graph.no_else", exit.span, message)
+                    .hint("`else` is for decisions and lists; `catch` is the error exit");
+            }
+            [&draft.then, &draft.otherwise, &draft.catch]
+                .into_iter()
+                .flatten()
+                .filter_map(|exit| find(drafts, exit, faults))
+                .collect()
+        })
+        .collect()
+}
+
+fn find(drafts: &[Draft], exit: &ExitDraft, faults: &mut Faults) -> Option<StepIx> {
+    if let Some(at) = drafts.iter().position(|draft| draft.id.as_str() == exit.to) {
+        return Some(StepIx(at as u16));
+    }
+    let fault = faults.error(
+        "graph.unknown_step",
+        exit.span,
+        format!("there is no step `{}`", exit.to),
+    );
+    if let Some(meant) = closest(&exit.to, drafts.iter().map(|draft| draft.id.as_str())) {
+        fault.hint(format!("did you mean `{meant}`?"));
+    }
+    None
+}
+
+/// Steps in an order in which each stands behind those that lead to it; `None` if there is a way back.
+fn order(edges: &[Vec<StepIx>], mut incoming: Vec<usize>) -> Option<Vec<usize>> {
+    let mut ready: Vec<usize> = (0..edges.len()).filter(|at| incoming[*at] == 0).collect();
+    let mut order = Vec::new();
+    while let Some(at) = ready.pop() {
+        order.push(at);
+        for to in &edges[at] {
+            let to = to.0 as usize;
+            incoming[to] -= 1;
+            if incoming[to] == 0 {
+                ready.push(to);
+            }
+        }
+    }
+    (order.len() == edges.len()).then_some(order)
+}
+
+/// Points at an exit that leads back.
+fn way_back(drafts: &[Draft], edges: &[Vec<StepIx>], faults: &mut Faults) {
+    // 0 not seen, 1 on the present way, 2 done.
+    let mut state = vec![0_u8; drafts.len()];
+    for start in 0..drafts.len() {
+        let mut stack = vec![(start, 0)];
+        if state[start] == 0 {
+            state[start] = 1;
+        } else {
+            continue;
+        }
+        while let Some((at, next)) = stack.pop() {
+            let Some(to) = edges[at].get(next).map(|to| to.0 as usize) else {
+                state[at] = 2;
+                continue;
+            };
+            stack.push((at, next + 1));
+            match state[to] {
+                0 => {
+                    state[to] = 1;
+                    stack.push((to, 0));
+                }
+                1 => {
+                    let draft = &drafts[at];
+                    let exit = [&draft.then, &draft.otherwise, &draft.catch]
+                        .into_iter()
+                        .flatten()
+                        .find(|exit| exit.to == drafts[to].id.as_str());
+                    let span = exit.map_or(draft.span, |exit| exit.span);
+                    let message = format!("this exit leads back to `{}`", drafts[to].id);
+                    faults
+                        .error("graph.back_edge", span, message)
+                        .hint("to loop, post to the cycle's own webhook: `use: generic_webhook.post` with `url: ${webhook.url}`");
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn trigger(drafts: &[Draft], starts: &[usize], faults: &mut Faults) -> Option<StepIx> {
+    match starts {
+        [only] => Some(StepIx(*only as u16)),
+        many => {
+            // One that no exit leads to is meant where it is the only webhook: the others are out of reach.
+            let webhooks: Vec<usize> = many
+                .iter()
+                .copied()
+                .filter(|at| drafts[*at].is_webhook())
+                .collect();
+            if let [trigger] = webhooks.as_slice() {
+                for at in many.iter().filter(|at| *at != trigger) {
+                    let draft = &drafts[*at];
+                    let message = format!("no exit leads to step `{}`", draft.id);
+                    faults
+                        .error("graph.unreachable", draft.span, message)
+                        .hint(format!(
+                            "the trigger is `{}`: lead an exit here, or remove the step",
+                            drafts[*trigger].id
+                        ));
+                }
+                return Some(StepIx(*trigger as u16));
+            }
+            let names: Vec<&str> = many.iter().map(|at| drafts[*at].id.as_str()).collect();
+            let span = many.first().map(|at| drafts[*at].span).unwrap_or_default();
+            let message = format!(
+                "a cycle has one trigger, and no exit leads to any of {}",
+                crate::keys::list(&names)
+            );
+            faults
+                .error("graph.triggers", span, message)
+                .hint("lead exits to all steps but one");
+            None
+        }
+    }
+}

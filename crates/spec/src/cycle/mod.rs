@@ -1,0 +1,179 @@
+//! A cycle file, checked: every fault at once, a plan only if there is none.
+//!
+//! ```text
+//! nodes ─▶ top level ─▶ steps (kinds, values) ─▶ graph (trigger, ways) ─▶ references ─▶ liveness ─▶ Plan
+//! ```
+
+mod condition;
+pub(crate) use fields::KINDS as FIELD_KINDS;
+mod fields;
+mod graph;
+mod header;
+mod names;
+mod references;
+mod script;
+mod step;
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use velodrome_types::CycleId;
+
+use crate::analyse::ScriptAnalyser;
+use crate::connector::ConnectorDef;
+use crate::diagnostic::Diagnostic;
+use crate::keys::{Faults, Keys};
+use crate::plan::{Plan, Sources, Step};
+use crate::yaml::{self, Node, Value};
+
+/// What is known of a connection that a file names.
+#[derive(Clone, Debug)]
+pub enum ConnectionLookup {
+    /// It is declared; its connector.
+    Found(Arc<ConnectorDef>),
+    /// It is not declared, but a connector has this name.
+    Undeclared(Arc<ConnectorDef>),
+    /// Neither.
+    Unknown,
+}
+
+/// What the checker asks about the world around a file.
+pub trait Lookup {
+    /// A connection by its name.
+    fn connection(&self, name: &str) -> ConnectionLookup;
+    /// Whether a cycle has such a webhook.
+    fn hook_exists(&self, cycle: &str, step: Option<&str>) -> bool;
+}
+
+/// A cycle file to be checked.
+#[derive(Clone, Copy)]
+pub struct CycleInput<'a> {
+    /// Its path, relative to the cycles folder, for messages.
+    pub path: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Reads scripts.
+    pub analyser: &'a dyn ScriptAnalyser,
+    /// Knows connections and other cycles.
+    pub lookup: &'a dyn Lookup,
+    /// Reads a script file, relative to the cycles folder.
+    pub script_file: &'a dyn Fn(&str) -> std::io::Result<String>,
+}
+
+impl fmt::Debug for CycleInput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CycleInput")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of checking.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The plan, if there is no error.
+    pub plan: Option<Arc<Plan>>,
+    /// Errors and warnings, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The cycle's id, if it could be read.
+    pub cycle: Option<CycleId>,
+}
+
+/// Checks a cycle file.
+pub fn check_cycle(input: CycleInput<'_>) -> Checked {
+    let root = match yaml::parse(input.text) {
+        Ok(root) => root,
+        Err(diagnostics) => {
+            return Checked {
+                plan: None,
+                diagnostics,
+                cycle: None,
+            };
+        }
+    };
+    let mut checker = Checker {
+        input,
+        faults: Faults::default(),
+        sources: Sources::default(),
+    };
+    let (cycle, plan) = checker.check(&root);
+    let mut diagnostics = checker.faults.0;
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+    Checked {
+        plan: plan.map(Arc::new),
+        diagnostics,
+        cycle,
+    }
+}
+
+/// A check under way.
+struct Checker<'a> {
+    input: CycleInput<'a>,
+    faults: Faults,
+    sources: Sources,
+}
+
+impl Checker<'_> {
+    fn check(&mut self, root: &Node) -> (Option<CycleId>, Option<Plan>) {
+        let Some(mut keys) = Keys::of(root, "a cycle file", &mut self.faults) else {
+            return (None, None);
+        };
+        let header = header::read(&mut keys, &mut self.faults);
+        let cycle = header.cycle.clone();
+        let Some(steps_node) = keys.need("steps", "the cycle", &mut self.faults) else {
+            keys.finish("a cycle", &mut self.faults);
+            return (cycle, None);
+        };
+        keys.finish("a cycle", &mut self.faults);
+        let Value::Map(entries) = &steps_node.value else {
+            let message = format!("`steps` must be a map of steps, not {}", steps_node.kind());
+            self.faults.error("value.type", steps_node.span, message);
+            return (cycle, None);
+        };
+        let drafts = self.drafts(entries, &header);
+        let ways = graph::check(&drafts, steps_node.span, &mut self.faults);
+        let live = references::check(&drafts, &ways, &mut self.faults);
+        if self.faults.is_fatal() {
+            return (cycle, None);
+        }
+        let Some(trigger) = ways.trigger else {
+            return (cycle, None);
+        };
+        let steps: Vec<Step> = drafts
+            .into_iter()
+            .zip(live)
+            .filter_map(|(draft, live)| draft.finish(live))
+            .collect();
+        self.sources.path = self.input.path.to_owned();
+        self.sources.cycle = self.input.text.to_owned();
+        let hash = hash(&self.sources);
+        let plan = header.plan(hash, trigger, steps, std::mem::take(&mut self.sources));
+        script::warn_shared_keys(&plan, self.input.text, &mut self.faults);
+        (cycle, Some(plan))
+    }
+}
+
+/// Everything a plan was made from, each part behind its length so that no two lists of parts collide.
+fn hash(sources: &Sources) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |text: &str| {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    };
+    part(&sources.cycle);
+    for (path, text) in &sources.scripts {
+        part(path);
+        part(text);
+    }
+    for (connection, connector, text) in &sources.connectors {
+        part(connection);
+        part(connector);
+        part(text);
+    }
+    hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,170 @@
+//! What a reference in a cycle file may begin with.
+
+use velodrome_types::{CycleId, StepId};
+
+use super::Lookup;
+use super::header::Header;
+use super::step::hook_of;
+use crate::diagnostic::Span;
+use crate::expr::{Expr, HookTarget, Root, Segment};
+use crate::keys::{Faults, closest};
+use crate::plan::StepIx;
+use crate::values::{Names, hook, unknown};
+
+/// The names of one cycle; collects which steps are read.
+#[derive(Clone)]
+pub(super) struct CycleNames<'a> {
+    ids: &'a [StepId],
+    cycle: Option<CycleId>,
+    variables: Vec<String>,
+    lookup: &'a dyn Lookup,
+    pub(super) taken: Vec<(StepIx, Vec<Segment>, String, Span)>,
+}
+
+/// What `run` and `cycle` have.
+const RUN: &[&str] = &["id", "loop", "lap", "created"];
+const CYCLE: &[&str] = &["id", "name", "version"];
+
+impl<'a> CycleNames<'a> {
+    pub(super) fn new(ids: &'a [StepId], header: &Header, lookup: &'a dyn Lookup) -> Self {
+        Self {
+            ids,
+            cycle: header.cycle.clone(),
+            variables: header
+                .variables
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect(),
+            lookup,
+            taken: Vec::new(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<StepIx> {
+        self.ids
+            .iter()
+            .position(|id| id.as_str() == name)
+            .map(|at| StepIx(at as u16))
+    }
+
+    /// A step by its id, outside a reference.
+    pub(super) fn step(&self, name: &str, span: Span, faults: &mut Faults) -> Option<StepIx> {
+        let found = self.find(name);
+        if found.is_none() {
+            let fault = faults.error(
+                "graph.unknown_step",
+                span,
+                format!("there is no step `{name}`"),
+            );
+            if let Some(meant) = closest(name, self.ids.iter().map(StepId::as_str)) {
+                fault.hint(format!("did you mean `{meant}`?"));
+            }
+        }
+        found
+    }
+
+    /// The webhook of this server that a URL names by itself.
+    pub(super) fn target(&self, url: &Expr) -> Option<HookTarget> {
+        let cycle = self.cycle.clone()?;
+        hook_of(url, |ix| HookTarget {
+            cycle: cycle.clone(),
+            step: Some(self.ids[ix.0 as usize].clone()),
+        })
+    }
+
+    fn one_of(known: &[&str], what: &str, path: &[Segment], span: Span, faults: &mut Faults) {
+        let ok = matches!(path, [Segment::Key(key)] if known.contains(&key.as_str()));
+        if !ok {
+            let message = format!("`{what}` has {}", crate::keys::list(known));
+            faults.error("reference.unknown_field", span, message);
+        }
+    }
+}
+
+impl Names for CycleNames<'_> {
+    fn name(
+        &mut self,
+        name: &str,
+        path: &[Segment],
+        span: Span,
+        faults: &mut Faults,
+    ) -> Option<Root> {
+        match name {
+            "run" => {
+                Self::one_of(RUN, "run", path, span, faults);
+                return Some(Root::Run);
+            }
+            "cycle" => {
+                Self::one_of(CYCLE, "cycle", path, span, faults);
+                return Some(Root::Cycle);
+            }
+            "item" | "index" => {
+                faults.not_yet(span, "`for_each` with `item` and `index`");
+                return None;
+            }
+            _ => {}
+        }
+        let Some(ix) = self.find(name) else {
+            let known = self.ids.iter().map(StepId::as_str).chain(["run", "cycle"]);
+            unknown(name, span, known, "step", faults);
+            return None;
+        };
+        let source = match path.first() {
+            Some(Segment::Key(key)) => key.clone(),
+            _ => String::new(),
+        };
+        self.taken.push((ix, path.to_vec(), source, span));
+        Some(Root::Step(ix))
+    }
+
+    fn kind(
+        &mut self,
+        kind: &str,
+        argument: &str,
+        span: Span,
+        faults: &mut Faults,
+    ) -> Option<Root> {
+        match kind {
+            "var" if self.variables.iter().any(|known| known == argument) => {
+                Some(Root::Var(argument.to_owned()))
+            }
+            "var" => {
+                let known = self.variables.iter().map(String::as_str);
+                unknown(argument, span, known, "variable of this cycle", faults);
+                None
+            }
+            "hook" => {
+                let target = hook(argument);
+                let own = self.cycle.as_ref() == Some(&target.cycle);
+                let step = target.step.as_ref().map(StepId::as_str);
+                let exists = if own {
+                    step.is_none_or(|step| self.find(step).is_some())
+                } else {
+                    self.lookup.hook_exists(target.cycle.as_str(), step)
+                };
+                if !exists {
+                    let message = format!("no cycle here has the webhook `{argument}`");
+                    faults
+                        .error("reference.unknown_hook", span, message)
+                        .hint("`${hook:CYCLE}` or `${hook:CYCLE.STEP}`");
+                    return None;
+                }
+                Some(Root::Hook(target))
+            }
+            "env" | "secret" | "file" => {
+                faults.not_yet(span, &format!("`${{{kind}:…}}` in a cycle file"));
+                None
+            }
+            other => {
+                unknown(
+                    other,
+                    span,
+                    ["var", "env", "secret", "file", "hook"].into_iter(),
+                    "kind of reference",
+                    faults,
+                );
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Values of a file as expressions: references resolved, escapes undone.
+
+use velodrome_types::{CycleId, Json, StepId};
+
+use crate::diagnostic::Span;
+use crate::expr::{Expr, HookTarget, Piece, Reference, Root, Segment};
+use crate::keys::{Faults, closest};
+use crate::reference::{Part, Written, WrittenRoot, parts};
+use crate::yaml::{Node, Style, Value};
+
+/// What names a file's references may begin with.
+pub(crate) trait Names {
+    /// Resolves `${name.…}`.
+    fn name(
+        &mut self,
+        name: &str,
+        path: &[Segment],
+        span: Span,
+        faults: &mut Faults,
+    ) -> Option<Root>;
+    /// Resolves `${kind:argument}`.
+    fn kind(&mut self, kind: &str, argument: &str, span: Span, faults: &mut Faults)
+    -> Option<Root>;
+}
+
+/// Reads a value.
+pub(crate) fn value(node: &Node, names: &mut dyn Names, faults: &mut Faults) -> Option<Expr> {
+    match &node.value {
+        Value::Scalar(scalar) => {
+            if scalar.style == Style::Plain && scalar.text == "ignore" {
+                return Some(Expr::Ignore);
+            }
+            match scalar.typed() {
+                Json::String(text) => text_value(&text, node, names, faults),
+                other => Some(Expr::Literal(other)),
+            }
+        }
+        Value::List(items) => {
+            let items: Vec<Option<Expr>> = items
+                .iter()
+                .map(|item| value(item, names, faults))
+                .collect();
+            let items: Vec<Expr> = items.into_iter().collect::<Option<_>>()?;
+            Some(literal_if_plain(Expr::List(items)))
+        }
+        Value::Map(entries) => {
+            if let [only] = entries.as_slice()
+                && only.key == "literal"
+            {
+                return Some(Expr::Literal(only.value.to_json()));
+            }
+            let mut fields = Vec::new();
+            let mut all = true;
+            for entry in entries {
+                match value(&entry.value, names, faults) {
+                    Some(expr) => fields.push((entry.key.clone(), expr)),
+                    None => all = false,
+                }
+            }
+            all.then(|| literal_if_plain(Expr::Object(fields)))
+        }
+    }
+}
+
+/// A list or an object that holds literals only is one itself.
+fn literal_if_plain(expr: Expr) -> Expr {
+    match expr {
+        Expr::List(items) if items.iter().all(|item| matches!(item, Expr::Literal(_))) => {
+            Expr::Literal(Json::Array(items.into_iter().filter_map(literal).collect()))
+        }
+        Expr::Object(fields)
+            if fields
+                .iter()
+                .all(|(_, field)| matches!(field, Expr::Literal(_))) =>
+        {
+            Expr::Literal(Json::Object(
+                fields
+                    .into_iter()
+                    .filter_map(|(name, field)| Some((name, literal(field)?)))
+                    .collect(),
+            ))
+        }
+        other => other,
+    }
+}
+
+fn literal(expr: Expr) -> Option<Json> {
+    match expr {
+        Expr::Literal(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn text_value(text: &str, node: &Node, names: &mut dyn Names, faults: &mut Faults) -> Option<Expr> {
+    if text.starts_with('=') && !text.starts_with("==") {
+        faults.not_yet(node.span, "an inline script (a value that begins with `=`)");
+        return None;
+    }
+    let parts = match parts(text) {
+        Ok(parts) => parts,
+        Err(wrong) => {
+            let span = inside(node, text, wrong.offset);
+            faults
+                .error("reference.syntax", span, wrong.message)
+                .hint("a text `${` is written `$${`");
+            return None;
+        }
+    };
+    let mut pieces = Vec::new();
+    let mut all = true;
+    for part in parts {
+        match part {
+            Part::Text(text) => pieces.push(Piece::Text(text)),
+            Part::Ref(written) => match resolve(written, text, node, names, faults) {
+                Some(reference) => pieces.push(Piece::Ref(reference)),
+                None => all = false,
+            },
+        }
+    }
+    if !all {
+        return None;
+    }
+    Some(match pieces.as_slice() {
+        [Piece::Text(text)] => Expr::Literal(Json::String(text.clone())),
+        [Piece::Ref(reference)] => Expr::Ref(reference.clone()),
+        _ => Expr::Text(pieces),
+    })
+}
+
+fn resolve(
+    written: Written,
+    text: &str,
+    node: &Node,
+    names: &mut dyn Names,
+    faults: &mut Faults,
+) -> Option<Reference> {
+    let mut span = inside(node, text, written.offset);
+    span.end = span.start + written.source.len();
+    let root = match &written.root {
+        WrittenRoot::Name(name) => names.name(name, &written.path, span, faults)?,
+        WrittenRoot::Kind(kind, argument) => names.kind(kind, argument, span, faults)?,
+    };
+    Some(Reference {
+        root,
+        path: written.path,
+        default: written.default,
+        source: written.source,
+    })
+}
+
+/// The place of a byte within a scalar's text, as far as its writing lets it be told.
+fn inside(node: &Node, text: &str, offset: usize) -> Span {
+    let scalar_is_one_line = !text.contains('\n');
+    let quoted = usize::from(
+        node.scalar()
+            .is_some_and(|scalar| scalar.style == Style::Quoted),
+    );
+    if !scalar_is_one_line {
+        return node.span;
+    }
+    let start = node.span.start + quoted + offset;
+    let column = node.span.column + quoted as u32 + text[..offset].chars().count() as u32;
+    Span {
+        start,
+        end: start + 2,
+        line: node.span.line,
+        column,
+    }
+}
+
+/// `${hook:CYCLE}` or `${hook:CYCLE.STEP}`.
+pub(crate) fn hook(argument: &str) -> HookTarget {
+    match argument.split_once('.') {
+        Some((cycle, step)) => HookTarget {
+            cycle: CycleId::from(cycle),
+            step: Some(StepId::from(step)),
+        },
+        None => HookTarget {
+            cycle: CycleId::from(argument),
+            step: None,
+        },
+    }
+}
+
+/// Refuses a name that begins no reference.
+pub(crate) fn unknown<'w>(
+    name: &str,
+    span: Span,
+    known: impl Iterator<Item = &'w str>,
+    what: &str,
+    faults: &mut Faults,
+) {
+    let fault = faults.error("reference.unknown", span, format!("`{name}` is no {what}"));
+    if let Some(meant) = closest(name, known) {
+        fault.hint(format!("did you mean `{meant}`?"));
+    }
+}

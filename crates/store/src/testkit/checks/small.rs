@@ -1,0 +1,165 @@
+//! What the small tables promise.
+
+use velodrome_types::CycleState;
+
+use crate::testkit::{Bench, at};
+use crate::{CycleRow, IdempotencyRow, PlanRow, SecretRow, Unit, WatermarkWrite};
+
+/// [`WatermarkWrite`].
+pub fn watermarks_are_raised_set_and_unset(bench: &mut Bench) {
+    use WatermarkWrite::{Raise, Set, Unset};
+    let steps = [
+        (Raise("alpha".into(), "contacts".into(), at(10)), Some(10)),
+        (Raise("alpha".into(), "contacts".into(), at(5)), Some(10)),
+        (Raise("alpha".into(), "contacts".into(), at(20)), Some(20)),
+        (Set("alpha".into(), "contacts".into(), at(3)), Some(3)),
+        (Raise("alpha".into(), "contacts".into(), at(4)), Some(4)),
+        (Unset("alpha".into(), "contacts".into()), None),
+        (Unset("alpha".into(), "contacts".into()), None),
+        (Raise("alpha".into(), "contacts".into(), at(1)), Some(1)),
+    ];
+    bench.ok(Unit {
+        watermarks: vec![
+            Set("beta".into(), "contacts".into(), at(1)),
+            Set("alpha".into(), "deals".into(), at(2)),
+        ],
+        ..Unit::default()
+    });
+    for (write, wanted) in steps {
+        bench.ok(Unit {
+            watermarks: vec![write],
+            ..Unit::default()
+        });
+        bench.holds(|store| {
+            let date = store.watermark(&"alpha".into(), &"contacts".into());
+            assert_eq!(date.expect("the store reads"), wanted.map(at));
+        });
+    }
+    bench.holds(|store| {
+        let all = store.watermarks().expect("the store reads");
+        let wanted = [
+            ("alpha".into(), "contacts".into(), at(1)),
+            ("alpha".into(), "deals".into(), at(2)),
+            ("beta".into(), "contacts".into(), at(1)),
+        ];
+        assert_eq!(all, wanted);
+    });
+}
+
+fn answer(hook: &str, key: &str, status: u16, expires: i64) -> IdempotencyRow {
+    IdempotencyRow {
+        hook: hook.to_owned(),
+        key: key.to_owned(),
+        body_hash: [status as u8; 32],
+        status,
+        answer: vec![0, 255, 1],
+        expires: at(expires),
+    }
+}
+
+/// An answer is there until the moment it expires.
+pub fn answers_expire(bench: &mut Bench) {
+    bench.ok(Unit {
+        idempotency: vec![
+            answer("alpha", "k", 202, 10),
+            answer("alpha/step", "k", 200, 20),
+        ],
+        ..Unit::default()
+    });
+    bench.holds(|store| {
+        let find = |hook, key, now| {
+            let found = store.answer(hook, key, at(now)).expect("the store reads");
+            found.map(|row| row.status)
+        };
+        assert_eq!(find("alpha", "k", 9), Some(202));
+        assert_eq!(find("alpha", "k", 10), None);
+        assert_eq!(find("alpha/step", "k", 10), Some(200));
+        assert_eq!(find("alpha", "other", 0), None);
+        assert_eq!(find("beta", "k", 0), None);
+    });
+}
+
+/// The last answer for a key is the one.
+pub fn a_remembered_answer_is_replaced(bench: &mut Bench) {
+    for (status, expires) in [(202, 10), (200, 30)] {
+        bench.ok(Unit {
+            idempotency: vec![answer("alpha", "k", status, expires)],
+            ..Unit::default()
+        });
+    }
+    bench.holds(|store| {
+        let found = store.answer("alpha", "k", at(20)).expect("the store reads");
+        assert_eq!(found, Some(answer("alpha", "k", 200, 30)));
+    });
+}
+
+/// A plan's hash is its content, so the first is as good as any.
+pub fn a_plan_that_is_there_is_left(bench: &mut Bench) {
+    let plan = |hash: &str, body: &[u8]| PlanRow {
+        hash: hash.to_owned(),
+        cycle: "alpha".into(),
+        body: body.to_vec(),
+    };
+    for body in [b"first", b"again"] {
+        bench.ok(Unit {
+            plans: vec![plan("h", body)],
+            ..Unit::default()
+        });
+    }
+    bench.holds(|store| {
+        let stored = store.plan("h").expect("the store reads");
+        assert_eq!(stored, Some(plan("h", b"first")));
+        assert_eq!(store.plan("other").expect("the store reads"), None);
+    });
+}
+
+/// The last word counts; every cycle is listed.
+pub fn the_word_on_a_cycle_is_the_last(bench: &mut Bench) {
+    let row = |cycle: &str, state| CycleRow {
+        cycle: cycle.into(),
+        state,
+    };
+    for state in CycleState::ALL {
+        bench.ok(Unit {
+            cycles: vec![row("beta", CycleState::Paused), row("alpha", *state)],
+            ..Unit::default()
+        });
+        bench.holds(|store| {
+            let rows = store.cycle_rows().expect("the store reads");
+            assert_eq!(
+                rows,
+                [row("alpha", *state), row("beta", CycleState::Paused)]
+            );
+        });
+    }
+}
+
+/// Written, replaced, deleted, and listed by how they begin.
+pub fn secrets_are_kept_by_name(bench: &mut Bench) {
+    let row = |name: &str, byte| SecretRow {
+        name: name.to_owned(),
+        sealed: vec![byte; 40],
+    };
+    bench.ok(Unit {
+        secrets: vec![
+            row("token/zoho", 1),
+            row("secret/b", 2),
+            row("secret/a", 3),
+            row("secret_x", 4),
+        ],
+        ..Unit::default()
+    });
+    bench.ok(Unit {
+        secrets: vec![row("secret/a", 5)],
+        secrets_deleted: vec!["secret/b".to_owned(), "secret/none".to_owned()],
+        ..Unit::default()
+    });
+    bench.holds(|store| {
+        let names = |prefix| store.secret_names(prefix).expect("the store reads");
+        let secret = |name| store.secret(name).expect("the store reads");
+        assert_eq!(names("secret/"), ["secret/a"]);
+        assert_eq!(names(""), ["secret/a", "secret_x", "token/zoho"]);
+        assert_eq!(secret("secret/a"), Some(vec![5; 40]));
+        assert_eq!(secret("secret/b"), None);
+    });
+}

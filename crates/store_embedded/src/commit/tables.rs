@@ -1,0 +1,220 @@
+//! Writes to the tables of runs, loops, timers and what is small.
+
+use rusqlite::params;
+use velodrome_store::{
+    CycleRow, IdempotencyRow, LoopRow, PlanRow, RunRow, SecretRow, TimerWrite, WatermarkWrite,
+};
+use velodrome_types::Timestamp;
+
+use super::unit::UnitWriter;
+use crate::journal::{cycle_state_number, loop_status_number, run_status_number};
+
+/// Answers that expired so long before the present question are deleted, some at a time: a day, so
+/// that no clock that was wrong for a while makes the store forget.
+const FORGET_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
+const FORGET_AT_ONCE: u32 = 16;
+
+impl UnitWriter<'_> {
+    /// Cycle and loop of a run do not change, and leaving their indexes alone is most of the cost of an
+    /// update; where they do, the row is written by the second statement.
+    pub(super) fn write_run(&mut self, row: &RunRow) -> rusqlite::Result<()> {
+        let cycle = self.names.intern(self.conn, row.cycle.as_str())?;
+        let plan = self.names.intern(self.conn, &row.plan)?;
+        let step = match &row.step {
+            Some(step) => Some(self.names.intern(self.conn, step.as_str())?),
+            None => None,
+        };
+        let values = params![
+            row.id.as_bytes(),
+            row.loop_id.as_bytes(),
+            cycle,
+            row.lap.cast_signed(),
+            run_status_number(row.status),
+            step,
+            row.fence.cast_signed(),
+            row.created.as_millis(),
+            row.updated.as_millis(),
+            plan,
+            row.record,
+        ];
+        let updated = self
+            .conn
+            .prepare_cached(
+                "UPDATE runs SET lap = ?4, status = ?5, step = ?6, fence = ?7, created = ?8,
+                 updated = ?9, plan = ?10, record = ?11
+                 WHERE id = ?1 AND loop = ?2 AND cycle = ?3",
+            )?
+            .execute(values)?;
+        if updated == 1 {
+            return Ok(());
+        }
+        self.counters.places += 1;
+        let place = self.counters.places.cast_signed();
+        self.conn
+            .prepare_cached(
+                "INSERT INTO runs (place, id, loop, cycle, lap, status, step, fence, created,
+                 updated, plan, record)
+                 VALUES (?12, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT (id) DO UPDATE SET loop = ?2, cycle = ?3, lap = ?4, status = ?5,
+                 step = ?6, fence = ?7, created = ?8, updated = ?9, plan = ?10, record = ?11",
+            )?
+            .execute(params![
+                row.id.as_bytes(),
+                row.loop_id.as_bytes(),
+                cycle,
+                row.lap.cast_signed(),
+                run_status_number(row.status),
+                step,
+                row.fence.cast_signed(),
+                row.created.as_millis(),
+                row.updated.as_millis(),
+                plan,
+                row.record,
+                place,
+            ])?;
+        Ok(())
+    }
+
+    pub(super) fn write_loop(&mut self, row: &LoopRow) -> rusqlite::Result<()> {
+        let cycle = self.names.intern(self.conn, row.cycle.as_str())?;
+        let updated = self
+            .conn
+            .prepare_cached(
+                "UPDATE loops SET status = ?3, laps = ?4, records = ?5, started = ?6,
+                 updated = ?7, record = ?8 WHERE id = ?1 AND cycle = ?2",
+            )?
+            .execute(params![
+                row.id.as_bytes(),
+                cycle,
+                loop_status_number(row.status),
+                row.laps.cast_signed(),
+                row.records.cast_signed(),
+                row.started.as_millis(),
+                row.updated.as_millis(),
+                row.record,
+            ])?;
+        if updated == 1 {
+            return Ok(());
+        }
+        self.counters.places += 1;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO loops (id, cycle, status, laps, records, started, updated, record,
+                 place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (id) DO UPDATE SET cycle = ?2, status = ?3, laps = ?4, records = ?5,
+                 started = ?6, updated = ?7, record = ?8",
+            )?
+            .execute(params![
+                row.id.as_bytes(),
+                cycle,
+                loop_status_number(row.status),
+                row.laps.cast_signed(),
+                row.records.cast_signed(),
+                row.started.as_millis(),
+                row.updated.as_millis(),
+                row.record,
+                self.counters.places.cast_signed(),
+            ])?;
+        Ok(())
+    }
+
+    pub(super) fn write_timer(&self, write: TimerWrite) -> rusqlite::Result<()> {
+        match write {
+            TimerWrite::Set(run, due) => self
+                .conn
+                .prepare_cached("INSERT OR REPLACE INTO timers (run, due) VALUES (?1, ?2)")?
+                .execute((run.as_bytes(), due.as_millis())),
+            TimerWrite::Clear(run) => self
+                .conn
+                .prepare_cached("DELETE FROM timers WHERE run = ?1")?
+                .execute([run.as_bytes()]),
+        }?;
+        Ok(())
+    }
+
+    pub(super) fn write_watermark(&self, write: &WatermarkWrite) -> rusqlite::Result<()> {
+        match write {
+            WatermarkWrite::Raise(cycle, step, date) => self
+                .conn
+                .prepare_cached(
+                    "INSERT INTO watermarks (cycle, step, date) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET date = max(date, excluded.date)",
+                )?
+                .execute((cycle.as_str(), step.as_str(), date.as_millis())),
+            WatermarkWrite::Set(cycle, step, date) => self
+                .conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO watermarks (cycle, step, date) VALUES (?1, ?2, ?3)",
+                )?
+                .execute((cycle.as_str(), step.as_str(), date.as_millis())),
+            WatermarkWrite::Unset(cycle, step) => self
+                .conn
+                .prepare_cached("DELETE FROM watermarks WHERE cycle = ?1 AND step = ?2")?
+                .execute((cycle.as_str(), step.as_str())),
+        }?;
+        Ok(())
+    }
+
+    /// Remembers answers, and forgets a few that expired long before `now`.
+    pub(super) fn write_answers(
+        &self,
+        rows: &[IdempotencyRow],
+        now: Option<Timestamp>,
+    ) -> rusqlite::Result<()> {
+        if let Some(now) = now {
+            self.conn
+                .prepare_cached(
+                    "DELETE FROM answers WHERE (hook, key) IN
+                     (SELECT hook, key FROM answers WHERE expires < ?1 LIMIT ?2)",
+                )?
+                .execute((
+                    now.as_millis().saturating_sub(FORGET_AFTER_MS),
+                    FORGET_AT_ONCE,
+                ))?;
+        }
+        for row in rows {
+            self.conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO answers (hook, key, body_hash, status, answer, expires)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    row.hook,
+                    row.key,
+                    row.body_hash,
+                    row.status,
+                    row.answer,
+                    row.expires.as_millis(),
+                ])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_plan(&self, row: &PlanRow) -> rusqlite::Result<()> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO plans (hash, cycle, body) VALUES (?1, ?2, ?3)")?
+            .execute((&row.hash, row.cycle.as_str(), &row.body))?;
+        Ok(())
+    }
+
+    pub(super) fn write_cycle(&self, row: &CycleRow) -> rusqlite::Result<()> {
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO cycles (cycle, state) VALUES (?1, ?2)")?
+            .execute((row.cycle.as_str(), cycle_state_number(row.state)))?;
+        Ok(())
+    }
+
+    pub(super) fn write_secret(&self, row: &SecretRow) -> rusqlite::Result<()> {
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO secrets (name, sealed) VALUES (?1, ?2)")?
+            .execute((&row.name, &row.sealed))?;
+        Ok(())
+    }
+
+    pub(super) fn delete_secret(&self, name: &str) -> rusqlite::Result<()> {
+        self.conn
+            .prepare_cached("DELETE FROM secrets WHERE name = ?1")?
+            .execute([name])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! The tables of `journal.db`, and the settings of the connections to it.
+//!
+//! Rows of runs and loops have their `place` in the order of acceptance as key, so that listings and
+//! recovery read in order and new rows go to the end. Ids are 16 bytes, times are milliseconds since
+//! 1970, states are the numbers of `numbers.rs`, names are those of the `names` table.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use velodrome_store::StoreError;
+
+use super::error::of_sqlite;
+use super::meta::Meta;
+
+pub(crate) const JOURNAL_FILE: &str = "journal.db";
+
+/// The newest format this program reads, and the one it writes. Changing the tables means raising it,
+/// a migration from each older one, and a recorded data folder of the old one in `tests/formats`.
+const FORMAT: u32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE counters (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    commits INTEGER NOT NULL, places INTEGER NOT NULL, lines INTEGER NOT NULL
+) STRICT;
+INSERT INTO counters VALUES (1, 0, 0, 0);
+CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+
+CREATE TABLE runs (
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL, loop BLOB NOT NULL, cycle INTEGER NOT NULL, lap INTEGER NOT NULL,
+    status INTEGER NOT NULL, step INTEGER, fence INTEGER NOT NULL,
+    created INTEGER NOT NULL, updated INTEGER NOT NULL, plan INTEGER NOT NULL,
+    record BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX runs_id ON runs (id);
+CREATE INDEX runs_loop ON runs (loop);
+CREATE INDEX runs_cycle ON runs (cycle);
+CREATE INDEX runs_unfinished ON runs (place) WHERE status < 3;
+CREATE INDEX runs_not_well ON runs (place) WHERE status > 3;
+
+CREATE TABLE loops (
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL, cycle INTEGER NOT NULL, status INTEGER NOT NULL,
+    laps INTEGER NOT NULL, records INTEGER NOT NULL,
+    started INTEGER NOT NULL, updated INTEGER NOT NULL,
+    record BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX loops_id ON loops (id);
+CREATE INDEX loops_cycle ON loops (cycle);
+CREATE INDEX loops_open ON loops (cycle, status) WHERE status < 3;
+CREATE INDEX loops_queued ON loops (cycle) WHERE status = 0;
+CREATE INDEX loops_unfinished ON loops (place) WHERE status < 3;
+CREATE INDEX loops_not_well ON loops (place) WHERE status > 3;
+
+CREATE TABLE timers (run BLOB PRIMARY KEY, due INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX timers_due ON timers (due);
+
+-- A deleted key stays as a row without a value until sled has passed its commit.
+CREATE TABLE storage (
+    namespace BLOB NOT NULL, key TEXT NOT NULL, value TEXT, seq INTEGER NOT NULL, loop BLOB,
+    PRIMARY KEY (namespace, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX storage_seq ON storage (seq);
+CREATE INDEX storage_deleted ON storage (seq) WHERE value IS NULL;
+CREATE TABLE namespaces (namespace BLOB PRIMARY KEY, items INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE watermarks (
+    cycle TEXT NOT NULL, step TEXT NOT NULL, date INTEGER NOT NULL,
+    PRIMARY KEY (cycle, step)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE answers (
+    hook TEXT NOT NULL, key TEXT NOT NULL, body_hash BLOB NOT NULL, status INTEGER NOT NULL,
+    answer BLOB NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (hook, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_expires ON answers (expires);
+CREATE TABLE plans (hash TEXT PRIMARY KEY, cycle TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE cycles (cycle TEXT PRIMARY KEY, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE secrets (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- One row for each stretch of lines of a commit that are about one cycle and loop.
+CREATE TABLE log (
+    last_seq INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, time INTEGER NOT NULL,
+    cycle INTEGER, loop BLOB, lines BLOB NOT NULL
+) STRICT;
+CREATE INDEX log_loop ON log (loop) WHERE loop IS NOT NULL;
+CREATE INDEX log_cycle ON log (cycle) WHERE cycle IS NOT NULL;
+";
+
+/// A statement is compiled once a connection; there are fewer shapes than this.
+const STATEMENTS: usize = 96;
+/// Pages the log may hold before they are moved into the file, by the committer, after a commit: 4 MiB.
+/// Four times as many made no more commits a second, and longer waits.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// What the log is cut back to when it has grown past it (a reader held it up).
+const LOG_BYTES: u32 = 64 << 20;
+const WRITER_CACHE_KIB: u32 = 8 << 10;
+const READER_CACHE_KIB: u32 = 1 << 10;
+/// Only the short locks of opening and of log recovery are ever waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Opens the journal for the committer, and makes its tables if there are none.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    make_private(path).map_err(|error| {
+        StoreError::Backend(format!("`{}` cannot be made: {error}", path.display()))
+    })?;
+    let conn = Connection::open(path).map_err(of_sqlite)?;
+    conn.busy_timeout(BUSY).map_err(of_sqlite)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // The format is looked at before anything is changed.
+    let format = stored_format(&conn)?;
+    if let Some(found) = format.filter(|found| *found > FORMAT) {
+        return Err(StoreError::Newer {
+            found,
+            known: FORMAT,
+        });
+    }
+    // The first has effect only before the first table is made, and the second needs it first.
+    conn.execute_batch(&format!(
+        "PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -{WRITER_CACHE_KIB};
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+         PRAGMA journal_size_limit = {LOG_BYTES};"
+    ))
+    .map_err(of_sqlite)?;
+    if format.is_none() {
+        create(&conn).map_err(of_sqlite)?;
+    }
+    Ok(conn)
+}
+
+/// Opens the journal for reading.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(of_sqlite)?;
+    conn.busy_timeout(BUSY).map_err(of_sqlite)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(&format!(
+        "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{READER_CACHE_KIB};"
+    ))
+    .map_err(of_sqlite)?;
+    Ok(conn)
+}
+
+/// Makes the file, if it is missing, for its owner only; SQLite gives the files beside it the same mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path).map(drop)
+}
+
+fn stored_format(conn: &Connection) -> Result<Option<u32>, StoreError> {
+    let tables: i64 = conn
+        .query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(of_sqlite)?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    match Meta::Format.get(conn)? {
+        Some(format) => Ok(Some(format)),
+        None => Err(super::damaged("journal", "it does not tell its format")),
+    }
+}
+
+fn create(conn: &Connection) -> rusqlite::Result<()> {
+    let transaction = conn.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    Meta::Format.set(&transaction, FORMAT)?;
+    Meta::Forgotten.set(&transaction, 0)?;
+    transaction.execute(
+        "INSERT INTO meta (key, value) VALUES ('identity', randomblob(16))",
+        [],
+    )?;
+    transaction.commit()
+}

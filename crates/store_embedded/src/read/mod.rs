@@ -1,0 +1,11 @@
+//! Reading: a few read-only connections, and the store's traits over them.
+
+mod listing;
+mod log;
+mod loops;
+mod pool;
+mod runs;
+mod small;
+mod storage;
+
+pub(crate) use pool::Readers;

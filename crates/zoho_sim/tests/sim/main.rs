@@ -1,0 +1,11 @@
+//! The simulator through its boundary: real HTTP, a frozen clock, no waiting.
+
+mod changes;
+mod client;
+mod faults;
+mod limits;
+mod listing;
+mod paging;
+mod refusals;
+mod sign_in;
+mod tokens;
