@@ -146,7 +146,7 @@ async fn a_stopped_loop_ends_at_once_and_its_place_is_free() -> Result<()> {
 async fn faults_of_the_api_are_tried_again() -> Result<()> {
     let sim = simulator(600).await?;
     let server = serve(&sim, &with_delay("0 seconds")).await?;
-    let faults = json!({"faults": [{"status": 503}, {"status": 500}]}).to_string();
+    let faults = json!([{"status": 503}, {"status": 500}]).to_string();
     let set = server.client().post(&format!("{}/_sim/faults", sim.url()), &faults).await?;
     assert!(set.status < 300, "{}", set.text);
     let told = kick_off(&server).await?;

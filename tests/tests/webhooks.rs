@@ -60,10 +60,10 @@ async fn every_refusal_has_its_status_and_code_and_changes_nothing() -> Result<(
         ("POST", "counter", json_type, r#"{"page": 1"#, 400, "webhook.bad_body"),
         ("POST", "counter", json_type, &deep, 400, "webhook.bad_body"),
         ("POST", "counter", json_type, &big, 413, "webhook.too_large"),
-        ("POST", "counter", &[("content-type", "text/xml")], "<page/>", 415, "webhook.media_type"),
+        ("POST", "counter", &[("content-type", "text/xml")], "<page/>", 415, "webhook.type_refused"),
         ("POST", "nobody", json_type, r#"{"page": 1}"#, 404, "webhook.unknown"),
         ("POST", "counter/enough", json_type, r#"{"page": 1}"#, 404, "webhook.unknown"),
-        ("GET", "counter", &[], "", 405, "webhook.method"),
+        ("GET", "counter", &[], "", 405, "webhook.method_refused"),
         ("POST", "counter", &[("origin", "https://evil.example")], r#"{"page": 1}"#, 403, "webhook.origin_refused"),
         ("POST", "counter", json_type, r#"{"page": 66}"#, 500, "webhook.script_failed"),
     ];

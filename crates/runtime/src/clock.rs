@@ -11,7 +11,7 @@ use velodrome_types::Timestamp;
 
 /// The engine's time.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     began: Timestamp,
     at: Instant,
 }
@@ -22,7 +22,7 @@ impl Clock {
         clippy::disallowed_methods,
         reason = "this is the module that time comes from"
     )]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let wall = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| {
@@ -35,12 +35,12 @@ impl Clock {
     }
 
     /// Now.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.began.plus(self.at.elapsed())
     }
 
     /// Waits until then; at once if it has passed. Never returns early.
-    pub async fn sleep_until(&self, then: Timestamp) {
+    pub(crate) async fn sleep_until(&self, then: Timestamp) {
         loop {
             let left = then.since(self.now());
             if left.is_zero() {

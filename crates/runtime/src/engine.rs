@@ -10,7 +10,7 @@ use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
     StorageWrite, Store, StoreError, Unit,
 };
-use velodrome_types::{ConnectionId, CycleId, CycleState, Json, LoopId, RunId};
+use velodrome_types::{ConnectionId, CycleId, CycleState, Json, LoopId, RunId, Timestamp};
 
 use crate::api::{
     ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,
@@ -343,6 +343,11 @@ impl Engine {
             .connections
             .finish(&shared.connect, query, cookie, &shared.clock)
             .await
+    }
+
+    /// The engine's time.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
     }
 
     /// Whether webhooks are taken; false while shutting down.

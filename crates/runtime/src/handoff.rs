@@ -15,18 +15,18 @@ pub const HANDOFF_HEADER: &str = "velodrome-handoff";
 /// What the header says: who hands off. Its `(run, step)` is the engine's key: a repeat gets the first
 /// answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SignedOrigin {
+pub(crate) struct SignedOrigin {
     /// The run that posts.
-    pub run: RunId,
+    pub(crate) run: RunId,
     /// Its loop.
     #[serde(rename = "loop")]
-    pub loop_id: LoopId,
+    pub(crate) loop_id: LoopId,
     /// The run at the very beginning.
-    pub root: RunId,
+    pub(crate) root: RunId,
     /// Hand-offs to another cycle so far.
-    pub hops: u64,
+    pub(crate) hops: u64,
     /// The step that posts.
-    pub step: StepId,
+    pub(crate) step: StepId,
 }
 
 impl SignedOrigin {

@@ -31,6 +31,13 @@ pub(crate) struct Making {
 }
 
 impl Making {
+    /// A commit that begins with these storage writes.
+    pub(crate) fn with_overlay(overlay: Overlay) -> Self {
+        let mut making = Self::default();
+        making.overlay = overlay;
+        making
+    }
+
     /// Adds a run that has just been accepted, with its loop.
     pub(crate) fn accepted(&mut self, acceptance: &Acceptance, plan: &Arc<Plan>) {
         self.expect.push(Expect::NoRun(acceptance.run.id));

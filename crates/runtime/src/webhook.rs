@@ -25,11 +25,7 @@ pub(crate) enum Received {
     /// It goes on.
     Passed(Delivery, Overlay),
     /// `before_webhook` answered itself.
-    Answered {
-        status: u16,
-        headers: JsonMap,
-        body: Json,
-    },
+    Answered { status: u16, body: Json },
 }
 
 /// Who is calling, as far as handlers see it.
@@ -83,7 +79,6 @@ pub(crate) fn receive(
         if !called.passed {
             return Ok(Received::Answered {
                 status: called.vars.status_code.unwrap_or(200),
-                headers: called.vars.method_response_headers,
                 body: called.vars.method_response,
             });
         }

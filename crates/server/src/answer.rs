@@ -64,7 +64,8 @@ pub(crate) async fn with_common_headers(request: Request, next: Next) -> Respons
     response
 }
 
-fn is_hook(path: &str) -> bool {
+/// Whether the path is a webhook's, known or not.
+pub(crate) fn is_hook(path: &str) -> bool {
     path.strip_prefix("/hooks")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -3,12 +3,15 @@
 use std::any::Any;
 
 use axum::body::Body;
+use axum::extract::OriginalUri;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use velodrome_runtime::api::Problem;
 use velodrome_types::{Json, JsonMap};
+
+use crate::answer::is_hook;
 
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -88,18 +91,18 @@ fn seconds(value: &Json) -> Option<HeaderValue> {
 }
 
 /// The answer where no route fits.
-pub(crate) async fn unknown_path(uri: Uri) -> Refusal {
+pub(crate) async fn unknown_path(OriginalUri(uri): OriginalUri) -> Refusal {
     let path = uri.path();
-    Problem::new(
-        404,
-        "api.unknown_path",
-        format!("there is nothing at `{path}`"),
-    )
-    .into()
+    let code = if is_hook(path) {
+        "webhook.unknown"
+    } else {
+        "api.unknown_path"
+    };
+    Problem::new(404, code, format!("there is nothing at `{path}`")).into()
 }
 
 /// The answer where the route knows other methods; axum adds `Allow`.
-pub(crate) async fn method_refused(uri: Uri) -> Refusal {
+pub(crate) async fn method_refused(OriginalUri(uri): OriginalUri) -> Refusal {
     let detail = format!(
         "`{}` does not take this method: `Allow` names those it takes",
         uri.path()

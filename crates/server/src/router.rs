@@ -101,15 +101,21 @@ mod tests {
             "/hooks/",
             "/hooks/a/b/c",
         ] {
-            let response = call("GET", path).await;
-            assert_eq!(response.status(), 404, "{path}");
+            let (head, body) = call("GET", path).await.into_parts();
+            let headers = head.headers;
+            assert_eq!(head.status, 404, "{path}");
             assert_eq!(
-                response.headers()["content-type"],
-                "application/problem+json",
+                headers["content-type"], "application/problem+json",
                 "{path}"
             );
-            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-            let sandboxed = response.headers().contains_key("content-security-policy");
+            assert_eq!(headers["x-content-type-options"], "nosniff");
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            let named = format!("there is nothing at `{path}`");
+            assert!(
+                String::from_utf8_lossy(&body).contains(&named),
+                "{path}: {body:?}"
+            );
+            let sandboxed = headers.contains_key("content-security-policy");
             assert_eq!(sandboxed, path.starts_with("/hooks"), "{path}");
         }
     }

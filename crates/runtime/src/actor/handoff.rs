@@ -76,18 +76,12 @@ impl Actor {
         };
         // A failed hand-off leaves nothing behind: neither its handlers' writes nor a place.
         let saved = making.overlay.clone();
-        let mut next = Making {
-            overlay: making.take_overlay(),
-            ..Making::default()
-        };
+        let mut next = Making::with_overlay(making.take_overlay());
         let mut next_looped = looped.clone();
         let input = match self.post(&posting, fence, &mut next, &mut next_looped, begins) {
             Ok(input) => input,
             Err(failure) => {
-                next = Making {
-                    overlay: saved,
-                    ..Making::default()
-                };
+                next = Making::with_overlay(saved);
                 next_looped = looped;
                 Input::Failed {
                     fence,

@@ -126,18 +126,9 @@ impl Actor {
             self.inside.push_back((id, action));
             return;
         }
-        let (step, attempt, fence, built) = match action {
-            Action::List {
-                step,
-                attempt,
-                fence,
-            } => (step, attempt, fence, None),
-            Action::Send {
-                step,
-                attempt,
-                fence,
-                built,
-            } => (step, attempt, fence, built),
+        let (step, fence, built) = match action {
+            Action::List { step, fence, .. } => (step, fence, None),
+            Action::Send { step, fence, built, .. } => (step, fence, built),
         };
         let Some(ix) = active.plan.find(step.as_str()) else {
             return;
@@ -148,7 +139,6 @@ impl Actor {
             run: active.run.clone(),
             list: self.looped.lists.get(&step).cloned().unwrap_or_default(),
             step: ix,
-            attempt,
             fence,
             built,
         };
@@ -228,10 +218,7 @@ impl Actor {
         let Some(active) = self.runs.get(&report.run) else {
             return Ok(());
         };
-        let mut making = Making {
-            overlay: report.overlay,
-            ..Making::default()
-        };
+        let mut making = Making::with_overlay(report.overlay);
         let now = self.shared.clock.now();
         making.foreign_reads(&active.plan, &active.run, &report.step, report.foreign, now);
         self.move_on(report.run, report.input, making).await

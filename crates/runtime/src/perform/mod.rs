@@ -27,7 +27,6 @@ pub(crate) struct Job {
     /// What the loop keeps for the step, where it is a list.
     pub(crate) list: ListState,
     pub(crate) step: StepIx,
-    pub(crate) attempt: u32,
     pub(crate) fence: u64,
     /// The request as it was built before.
     pub(crate) built: Option<Json>,

@@ -39,7 +39,7 @@ pub(super) fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<BodyFormat
 
 fn is_json(media_type: &[u8]) -> bool {
     let plus_json = || {
-        media_type.iter().any(|byte| *byte == b'/')
+        media_type.contains(&b'/')
             && media_type
                 .last_chunk::<5>()
                 .is_some_and(|tail| tail.eq_ignore_ascii_case(b"+json"))

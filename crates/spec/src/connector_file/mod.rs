@@ -94,7 +94,9 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
                 }
             }
         }
-        Some((_, node)) => drop(faults.error("value.type", node.span, "`methods` must be a map")),
+        Some((_, node)) => {
+            faults.error("value.type", node.span, "`methods` must be a map");
+        }
         None => {}
     }
     keys.finish("a connector", faults);
@@ -216,11 +218,10 @@ fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
         ) {
             (Ok(code), _) => status.push(StatusMatch::Is(code)),
             (_, Some(class)) => status.push(StatusMatch::Class(class)),
-            _ => drop(faults.error(
-                "value.type",
-                node.span,
-                format!("`{shown}` is no status: write 429 or 4xx"),
-            )),
+            _ => {
+                let message = format!("`{shown}` is no status: write 429 or 4xx");
+                faults.error("value.type", node.span, message);
+            }
         }
     }
     let code: Vec<String> = keys
@@ -253,7 +254,7 @@ fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
                 match parse_duration(&text) {
                     Ok(gap) => gaps.push(gap),
                     Err(error) => {
-                        drop(faults.error("value.duration", node.span, error.to_string()))
+                        faults.error("value.duration", node.span, error.to_string());
                     }
                 }
             }

@@ -240,11 +240,9 @@ fn log(node: &Node, faults: &mut Faults) -> LogPolicy {
                     .filter_map(|item| text(item, "a name in `redact`", faults))
                     .collect();
             }
-            _ => drop(faults.error(
-                "value.type",
-                node.span,
-                "`redact` must be a list of field names",
-            )),
+            _ => {
+                faults.error("value.type", node.span, "`redact` must be a list of field names");
+            }
         }
     }
     keys.finish("`log`", faults);

@@ -315,7 +315,9 @@ impl Committer {
             transaction.commit()
         };
         let marked = mark(&self.conn).map_err(backend);
-        self.rebuild = None;
+        if self.rebuild.take().is_some() {
+            self.shared.sled.discard();
+        }
         self.shared.readers.close();
         let tidied = give_back(&self.conn, None)
             .and_then(|()| self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);"));

@@ -63,6 +63,8 @@ impl Rebuild {
         if done {
             let commit = commit.to_be_bytes();
             side.write(writes, &[(&OWNER, &self.owner), (&MARKER, &commit)]);
+            // Without its owner in the file, a crash would have all of it built once more.
+            side.flush_all();
         } else {
             side.write(writes, &[]);
         }

@@ -115,20 +115,28 @@ impl SledSide {
 
     /// Hands everything to the operating system, at this commit; false when it did not work.
     pub(crate) fn flush(&self, commit: u64) -> bool {
+        self.write(SledWrites::default(), &[(&MARKER, &commit.to_be_bytes())]);
+        self.flush_all()
+    }
+
+    pub(super) fn flush_all(&self) -> bool {
         if self.is_distrusted() {
             return false;
         }
-        let flushed = self.with(|db| {
-            db.insert(MARKER, &commit.to_be_bytes())?;
-            db.flush()
-        });
-        match flushed {
+        match self.with(|db| db.flush()) {
             Some(Ok(_)) => true,
             Some(Err(why)) => {
                 self.distrust(&why);
                 false
             }
             None => false,
+        }
+    }
+
+    /// Removes what was built so far; it is of no use to the next start.
+    pub(crate) fn discard(&self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%error, "an unfinished sled could not be removed");
         }
     }
 

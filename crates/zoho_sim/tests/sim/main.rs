@@ -2,6 +2,7 @@
 
 mod changes;
 mod client;
+mod clock;
 mod faults;
 mod limits;
 mod listing;

@@ -133,6 +133,8 @@ async fn a_malformed_modified_since_is_refused() {
         "Thu, 12 Mar 2026 12:00:00 GMT",
         "2026-03-12",
         "2026-03-12T12:00:00",
+        "2026-03-12 12:00:00Z",
+        "2026-03-12T12:00:00+01:00[Europe/Oslo]",
         "now",
         "",
     ];

@@ -259,3 +259,31 @@ async fn the_accounts_location_and_any_redirect_can_be_set() {
     let script = [("redirect_uri", "javascript:alert(1)")];
     assert_eq!(decide(&zoho, "accept", &script).await.status, 400);
 }
+
+#[tokio::test]
+async fn ten_refresh_tokens_in_ten_minutes_and_then_access_denied() {
+    let zoho = Zoho::with(1).await;
+    let mut codes = Vec::new();
+    for _ in 0..10 {
+        codes.push(code(&zoho, &[]).await);
+    }
+    zoho.advance("1m").await;
+    for code in &codes {
+        assert!(exchange(&zoho, code, &[]).await["refresh_token"].is_string());
+    }
+    // The codes' own ten minutes are over; the refresh tokens' are not.
+    zoho.advance("9m").await;
+    let one_more = code(&zoho, &[]).await;
+    let pairs = [
+        ("grant_type", "authorization_code"),
+        ("code", &one_more),
+        ("redirect_uri", CALLBACK),
+    ];
+    let denied = zoho.token(&pairs).await;
+    assert_eq!(
+        (denied.status, &denied.json()["error"]),
+        (400, &json!("Access Denied"))
+    );
+    zoho.advance("1m").await;
+    assert!(exchange(&zoho, &one_more, &[]).await["refresh_token"].is_string());
+}

@@ -200,7 +200,9 @@ mod tests {
     fn events_follow_unless_told_not_to_and_lines_when_told_to() {
         let mut events = HeaderMap::new();
         events.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let follow = |query: &str, headers: &HeaderMap| LogQuery::read(Some(query), headers, NOW).unwrap().follow;
+        let follow = |query: &str, headers: &HeaderMap| {
+            LogQuery::read(Some(query), headers, NOW).unwrap().follow
+        };
         assert!(follow("", &events));
         assert!(!follow("follow=false", &events));
         assert!(!follow("", &HeaderMap::new()));

@@ -1,0 +1,255 @@
+//! The one place where a store meets the engine and the engine a server.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use velodrome_connect::{BUILT_IN, Connection, EgressRules};
+use velodrome_runtime::{Engine, StartError, StartOptions};
+use velodrome_script::ScriptLimits;
+use velodrome_server::{Now, ServerOptions, TokenHash};
+use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::{Config, check_connector, render};
+use velodrome_store::SealKey;
+use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
+use velodrome_types::{ConnectionId, Json};
+
+use crate::config::Settings;
+use crate::exit::Ended;
+
+/// What is served, once flags, environment and file are laid over each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) listen: String,
+    pub(crate) service_url: Option<String>,
+    pub(crate) data: PathBuf,
+    pub(crate) cycles: PathBuf,
+    pub(crate) strict: bool,
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) engine: Engine,
+    pub(crate) at: SocketAddr,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) token_file: PathBuf,
+    stop: CancellationToken,
+    serving: JoinSet<std::io::Result<()>>,
+}
+
+/// Opens the store, starts the engine, listens.
+pub(crate) async fn start(plan: Plan) -> Result<Running> {
+    let config = &plan.settings.config;
+    if !plan.cycles.is_dir() {
+        let message = format!(
+            "there is no cycles folder `{}`: make it, or say `--cycles`",
+            plan.cycles.display()
+        );
+        return Err(Ended::Invalid(message).into());
+    }
+    let connectors = connectors(&plan)?;
+    let connections = connections(config, &connectors)?;
+    let listener = TcpListener::bind(&plan.listen).await.with_context(|| {
+        format!(
+            "cannot listen on `{}`: is another server running there?",
+            plan.listen
+        )
+    })?;
+    let at = listener.local_addr().context("the listening address")?;
+    let url = plan
+        .service_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{at}"));
+    let store = EmbeddedStore::open(OpenOptions::new(&plan.data))?;
+    let token = velodrome_server::load_or_create_admin_token(&plan.data)
+        .with_context(|| format!("the admin token in `{}`", plan.data.display()))?;
+    let seal = SealKey::load_or_create(&plan.data.join("secret.key"))?;
+    let options = StartOptions {
+        store: Arc::new(store),
+        seal: Arc::new(seal),
+        service_url: url.clone(),
+        listen: vec![at],
+        cycles: plan.cycles.clone(),
+        connectors: connectors.into_values().collect(),
+        connections,
+        egress: EgressRules {
+            allow: config.egress.allow.clone(),
+            only: config.egress.only.clone(),
+        },
+        response_limit: config.response_limit,
+        workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
+        script_limits: ScriptLimits::default(),
+        strict: plan.strict,
+    };
+    let engine = velodrome_runtime::start(options)
+        .await
+        .map_err(|error| match error {
+            StartError::Files(rendered) => anyhow::Error::from(Ended::Invalid(rendered)),
+            StartError::Connect(error) => Ended::Invalid(error.to_string()).into(),
+            other => other.into(),
+        })?;
+    let stop = CancellationToken::new();
+    let clock = engine.clone();
+    let options = ServerOptions {
+        service_url: url.clone(),
+        listen: vec![at],
+        body_limit: config.body_limit,
+        admin_token: TokenHash::of(&token),
+        now: Now::new(move || clock.now()),
+        shutdown: stop.clone(),
+    };
+    let router = velodrome_server::router(engine.clone(), options);
+    let mut serving = JoinSet::new();
+    serving.spawn(velodrome_server::serve(listener, router, stop.clone()));
+    let token_file = plan.data.join(velodrome_server::ADMIN_TOKEN_FILE);
+    Ok(Running {
+        engine,
+        at,
+        url,
+        token,
+        token_file,
+        stop,
+        serving,
+    })
+}
+
+impl Running {
+    /// Stop taking, drain, close.
+    pub(crate) async fn shutdown(mut self) {
+        self.stop.cancel();
+        self.engine.shutdown().await;
+        while let Some(ended) = self.serving.join_next().await {
+            if let Ok(Err(error)) = ended {
+                tracing::error!(%error, "the server did not close well");
+            }
+        }
+    }
+}
+
+type Connectors = BTreeMap<String, (Arc<ConnectorDef>, String)>;
+
+/// The built-in connectors and a user's own.
+fn connectors(plan: &Plan) -> Result<Connectors> {
+    let mut all = Connectors::new();
+    for (name, text) in BUILT_IN {
+        let (def, diagnostics) = check_connector(name, text);
+        let def = def.with_context(|| render(&diagnostics, name, text))?;
+        all.insert(def.name.clone(), (Arc::new(def), (*text).to_owned()));
+    }
+    let Some(folder) = &plan.settings.config.connectors else {
+        return Ok(all);
+    };
+    let folder = plan.settings.path(folder);
+    for path in own_connectors(&folder)? {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading `{shown}`"))?;
+        let (def, diagnostics) = check_connector(&shown, &text);
+        let Some(def) = def else {
+            return Err(
+                Ended::Invalid(render(&diagnostics, &shown, &text).trim_end().to_owned()).into(),
+            );
+        };
+        all.insert(def.name.clone(), (Arc::new(def), text));
+    }
+    Ok(all)
+}
+
+fn own_connectors(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        Ended::Invalid(format!(
+            "`connectors: {}` cannot be read: {error}",
+            folder.display()
+        ))
+    })?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The declared connections, their settings filled in.
+pub(crate) fn connections(config: &Config, connectors: &Connectors) -> Result<Vec<Connection>> {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut all = Vec::new();
+    for (id, declared) in &config.connections {
+        let invalid = |message: String| {
+            Ended::Invalid(format!("connection `{id}` in velodrome.yaml: {message}"))
+        };
+        let unset = |name: String| invalid(format!("the environment has no `{name}`"));
+        let Some((def, _)) = connectors.get(&declared.connector) else {
+            let known: Vec<&str> = connectors.keys().map(String::as_str).collect();
+            let message = format!(
+                "there is no connector `{}`; there are {}",
+                declared.connector,
+                known.join(", ")
+            );
+            return Err(invalid(message).into());
+        };
+        let mut connection =
+            Connection::with_defaults(ConnectionId::from(id.as_str()), Arc::clone(def));
+        for (name, expr) in &declared.settings {
+            let Some(setting) = def.settings.get(name) else {
+                let known: Vec<&str> = def.settings.keys().map(String::as_str).collect();
+                return Err(invalid(format!(
+                    "`{}` has no setting `{name}`; it has {}",
+                    def.name,
+                    known.join(", ")
+                ))
+                .into());
+            };
+            let value = Config::resolve(expr, &env).map_err(unset)?;
+            if !setting.values.is_empty() && !setting.values.contains(&value) {
+                return Err(invalid(format!("setting `{name}` cannot be {value}")).into());
+            }
+            connection.settings.insert(name.clone(), value);
+        }
+        if let Some(missing) = def
+            .settings
+            .keys()
+            .find(|name| !connection.settings.contains_key(*name))
+        {
+            return Err(invalid(format!("the setting `{missing}` is missing")).into());
+        }
+        let text = |expr: &velodrome_spec::expr::Expr| match Config::resolve(expr, &env) {
+            Ok(Json::String(text)) => Ok(Some(text)),
+            Ok(Json::Null) => Ok(None),
+            Ok(other) => Ok(Some(other.to_string())),
+            Err(name) => Err(unset(name)),
+        };
+        connection.client_id = declared.client_id.as_ref().map(text).transpose()?.flatten();
+        let secret = declared
+            .client_secret
+            .as_ref()
+            .map(text)
+            .transpose()?
+            .flatten();
+        connection.client_secret = secret.map(SecretString::from);
+        all.push(connection);
+    }
+    Ok(all)
+}
+
+/// Every connector by name, for commands that run no server.
+pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
+    let plan = Plan {
+        settings: settings.clone(),
+        listen: String::new(),
+        service_url: None,
+        data: PathBuf::new(),
+        cycles: PathBuf::new(),
+        strict: false,
+    };
+    connectors(&plan)
+}

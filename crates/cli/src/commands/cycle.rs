@@ -1,0 +1,124 @@
+//! `cycle list|show|start|pause|stop|purge`.
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{confirm, field, print_json};
+use crate::args::{Cycle, Global};
+use crate::client::Client;
+use crate::{table, terminal};
+
+pub(super) async fn run(global: &Global, args: Cycle) -> Result<()> {
+    let client = Client::new(global)?;
+    match args {
+        Cycle::List => list(global, &client).await,
+        Cycle::Show { cycle } => {
+            let seen = client
+                .json(Method::GET, &format!("/cycles/{cycle}"), &[])
+                .await?;
+            show(global, &seen)
+        }
+        Cycle::Start { cycle } => act(global, &client, &cycle, "start").await,
+        Cycle::Pause { cycle } => act(global, &client, &cycle, "pause").await,
+        Cycle::Stop {
+            cycle,
+            finish: true,
+        } => act(global, &client, &cycle, "finish").await,
+        Cycle::Stop {
+            cycle,
+            finish: false,
+        } => {
+            confirm(
+                global,
+                &format!("Stop `{cycle}`? Runs in progress end where they are."),
+            )?;
+            act(global, &client, &cycle, "stop").await
+        }
+        Cycle::Purge { cycle } => {
+            confirm(
+                global,
+                &format!("Empty the queue of `{cycle}`? Queued loops end as stopped."),
+            )?;
+            act(global, &client, &cycle, "purge").await
+        }
+    }
+}
+
+async fn list(global: &Global, client: &Client) -> Result<()> {
+    let seen = client.json(Method::GET, "/cycles", &[]).await?;
+    if global.json {
+        return print_json(&seen);
+    }
+    let rows: Vec<Vec<String>> = seen["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|cycle| {
+            ["id", "state", "running", "queued", "version", "webhook"]
+                .map(|name| field(cycle, name))
+                .to_vec()
+        })
+        .collect();
+    table::print(
+        &["CYCLE", "STATE", "RUNNING", "QUEUED", "VERSION", "WEBHOOK"],
+        &rows,
+    );
+    Ok(())
+}
+
+async fn act(global: &Global, client: &Client, cycle: &str, action: &str) -> Result<()> {
+    let seen = client
+        .json(Method::POST, &format!("/cycles/{cycle}/{action}"), &[])
+        .await?;
+    if global.json {
+        return print_json(&seen);
+    }
+    println!("{} is {}", field(&seen, "id"), field(&seen, "state"));
+    Ok(())
+}
+
+fn show(global: &Global, cycle: &Value) -> Result<()> {
+    if global.json {
+        return print_json(cycle);
+    }
+    for (title, name) in [
+        ("cycle", "id"),
+        ("name", "name"),
+        ("state", "state"),
+        ("file", "file"),
+        ("version", "version"),
+        ("webhook", "webhook"),
+        ("running", "running"),
+        ("queued", "queued"),
+        ("places", "concurrency"),
+    ] {
+        let value = field(cycle, name);
+        if !value.is_empty() {
+            println!("{title:<9} {}", terminal::escape(&value));
+        }
+    }
+    if let Some(reason) = cycle["reason"].as_str() {
+        println!(
+            "\n{}",
+            reason
+                .lines()
+                .map(terminal::escape)
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
+    }
+    println!();
+    let rows: Vec<Vec<String>> = cycle["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|step| {
+            ["id", "kind", "then", "else", "catch"]
+                .map(|name| field(step, name))
+                .to_vec()
+        })
+        .collect();
+    table::print(&["STEP", "KIND", "THEN", "ELSE", "CATCH"], &rows);
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! One file a command.
+
+mod check;
+mod connect;
+mod cycle;
+mod demo;
+mod logs;
+mod looped;
+mod run;
+mod serve;
+mod sim;
+mod storage;
+mod trigger;
+
+use std::future::Future;
+use std::io::{IsTerminal, Write as _};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::args::{Args, Command, Global};
+use crate::exit::Ended;
+
+/// Runs a command.
+pub(crate) fn run(args: Args) -> Result<()> {
+    // One TLS stack for the whole process; a second call would only say that it is there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let global = args.global;
+    match args.command {
+        Command::Check(args) => check::run(&global, &args),
+        Command::Serve(args) => wait(serve::run(&global, args)),
+        Command::Demo(args) => wait(demo::run(&global, args)),
+        Command::Trigger(args) => wait(trigger::run(&global, args)),
+        Command::Cycle(args) => wait(cycle::run(&global, args)),
+        Command::Run(args) => wait(run::run(&global, args)),
+        Command::Loop(args) => wait(looped::run(&global, args)),
+        Command::Logs(args) => wait(logs::run(&global, args)),
+        Command::Storage(args) => wait(storage::run(&global, args)),
+        Command::Connect { connection } => wait(connect::run(&global, connection)),
+        Command::Sim(args) => wait(sim::run(args)),
+    }
+}
+
+fn wait(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let result = runtime.block_on(command);
+    // A reader that blocks on standard input must not hold the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Prints JSON for programs: one document, indented.
+fn print_json(value: &Value) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Asks before something is destroyed.
+fn confirm(global: &Global, question: &str) -> Result<()> {
+    if global.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Ended::Usage(format!(
+            "{question} Say `--yes` to do it without a terminal."
+        ))
+        .into());
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Ended::Failed.into())
+    }
+}
+
+/// A field of an answer as text; empty where it is missing.
+fn field(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An id as people are shown it.
+fn short(value: &Value, name: &str) -> String {
+    velodrome_types::short_id(&field(value, name))
+}
+
+/// A date without its milliseconds.
+fn date(value: &Value, name: &str) -> String {
+    field(value, name)
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .replace('T', " ")
+}

@@ -1,0 +1,67 @@
+//! Exit codes: 0 done · 1 it failed · 2 wrong usage · 3 a file or setting is invalid · 4 the server cannot
+//! be reached · 5 not allowed (SPEC §10). Clap itself exits with 2.
+
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+/// What ends a command with a code of its own. Anything else is 1.
+#[derive(Debug, Error)]
+pub(crate) enum Ended {
+    /// The command did its work and what it watched failed; everything has been said.
+    #[error("")]
+    Failed,
+    /// Wrong usage that clap cannot see.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or a setting is invalid.
+    #[error("{0}")]
+    Invalid(String),
+    /// The server cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server said no.
+    #[error("{0}")]
+    NotAllowed(String),
+}
+
+impl Ended {
+    fn number(&self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage(_) => 2,
+            Self::Invalid(_) => 3,
+            Self::Unreachable(_) => 4,
+            Self::NotAllowed(_) => 5,
+        }
+    }
+}
+
+/// Says what went wrong and gives the exit code.
+pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let number = error.downcast_ref::<Ended>().map_or(1, Ended::number);
+    let text = format!("{error:#}");
+    if !text.is_empty() {
+        let marked = text.starts_with("error");
+        eprintln!("{}{text}", if marked { "" } else { "error: " });
+    }
+    ExitCode::from(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_has_its_number() {
+        let number = |ended: Ended| ended.number();
+        assert_eq!(number(Ended::Failed), 1);
+        assert_eq!(number(Ended::Usage(String::new())), 2);
+        assert_eq!(number(Ended::Invalid(String::new())), 3);
+        assert_eq!(number(Ended::Unreachable(String::new())), 4);
+        assert_eq!(number(Ended::NotAllowed(String::new())), 5);
+    }
+}
