@@ -33,11 +33,6 @@ impl Client {
         Ok(Self { http, url, token })
     }
 
-    /// What the server's URLs begin with.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     /// The plain HTTP client, for requests that are none of the API's.
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http

@@ -78,14 +78,6 @@ impl Settings {
     pub(crate) fn cycles(&self) -> PathBuf {
         self.path(&self.config.cycles)
     }
-
-    /// What the server's URLs begin with.
-    pub(crate) fn url(&self) -> String {
-        self.config
-            .service_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{}", self.config.listen))
-    }
 }
 
 /// The server's URL and token, as `--server` and `--token-file` or the settings say.

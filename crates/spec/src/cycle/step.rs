@@ -120,10 +120,20 @@ impl Checker<'_> {
             return Vec::new();
         }
         let names = CycleNames::new(&ids, header, self.input.lookup);
-        entries
+        let mut drafts: Vec<Draft> = entries
             .iter()
             .map(|entry| self.draft(entry, names.clone(), header))
-            .collect()
+            .collect();
+        for draft in &mut drafts {
+            for exit in [&mut draft.then, &mut draft.otherwise, &mut draft.catch]
+                .into_iter()
+                .flatten()
+            {
+                let at = ids.iter().position(|id| id.as_str() == exit.to);
+                exit.ix = at.map(|at| StepIx(at as u16));
+            }
+        }
+        drafts
     }
 
     fn draft(&mut self, entry: &Entry, names: CycleNames<'_>, header: &header::Header) -> Draft {
