@@ -112,6 +112,10 @@ fn reference(inner: &str, offset: usize) -> Result<Written, Wrong> {
     }
     let name_end = path.find(['.', '[', ':']).unwrap_or(path.len());
     let (name, rest) = path.split_at(name_end);
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(wrong(format!("`{name}` in `{source}` is no name")));
+    }
     if let Some(argument) = rest.strip_prefix(':') {
         let (argument, path) =
             if name == "hook" || name == "file" || name == "env" || name == "secret" {

@@ -14,6 +14,7 @@ pub(crate) struct Layout {
     colour: Colour,
     zone: TimeZone,
     cycle: usize,
+    lap: usize,
     step: usize,
 }
 
@@ -26,6 +27,7 @@ impl Layout {
             colour,
             zone,
             cycle: 0,
+            lap: 5,
             step: 12,
         }
     }
@@ -45,6 +47,7 @@ impl Layout {
         self.cycle = self.cycle.max(cycle.chars().count());
         self.step = self.step.max(step.chars().count());
         let lap = line.lap.map(|lap| format!("lap {lap}")).unwrap_or_default();
+        self.lap = self.lap.max(lap.len());
         let message = escape(&line.message);
         let end = end_of(line);
         let body = if end.is_empty() {
@@ -64,7 +67,7 @@ impl Layout {
         let shown = format!(
             "{time}  {cycle:<cycle_width$}  {lap:<lap_width$}  {step:<step_width$}  {body}",
             cycle_width = self.cycle,
-            lap_width = 5.max(lap.len()),
+            lap_width = self.lap,
             step_width = self.step,
         );
         shown.trim_end().to_owned()

@@ -111,7 +111,7 @@ impl Actor {
             .target
             .as_ref()
             .expect("only a hand-off comes here");
-        let now = self.shared.clock.now();
+        let now = self.now;
         let mut logs = Vec::new();
         let delivery = self.deliver(posting, next, &mut logs)?;
         let own = target.cycle == posting.plan.cycle;
@@ -243,7 +243,7 @@ impl Actor {
         delivery: &Delivery,
         next: &mut Making,
     ) -> Result<(Run, Loop, Option<Action>), Box<StepFailure>> {
-        let now = self.shared.clock.now();
+        let now = self.now;
         next.accepted(&acceptance, to);
         let Acceptance { run, looped, .. } = acceptance;
         let moved = webhook::enter(&self.shared, to, run, looped, delivery, next, now)
@@ -289,7 +289,7 @@ impl Actor {
                     .unwrap_or_default(),
                 ..Vars::default()
             };
-            let now = self.shared.clock.now();
+            let now = self.now;
             let caller = Caller {
                 plan,
                 step,

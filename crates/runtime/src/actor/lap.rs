@@ -42,7 +42,7 @@ impl Actor {
             return Ok(());
         };
         let before = (run.clone(), self.looped.clone());
-        let now = self.shared.clock.now();
+        let now = self.now;
         let mut looped = self.looped.clone();
         looped.placed = true;
         looped.status = LoopStatus::Running;
@@ -126,7 +126,7 @@ impl Actor {
 
     /// The answer that this hand-off was given before, by another attempt or before a crash.
     fn lap_known(&self, origin: &SignedOrigin) -> Option<HookAnswer> {
-        let now = self.shared.clock.now();
+        let now = self.now;
         let row = self
             .shared
             .store
@@ -142,7 +142,7 @@ impl Actor {
         origin: &SignedOrigin,
         told: &HookAnswer,
     ) -> Result<(), Left> {
-        let now = self.shared.clock.now();
+        let now = self.now;
         let row = IdempotencyRow {
             hook: self.looped.cycle.to_string(),
             key: origin.key(),
@@ -171,7 +171,7 @@ impl Actor {
         delivery: Delivery,
         making: &mut Making,
     ) -> Result<(Lap, HookAnswer), Problem> {
-        let now = self.shared.clock.now();
+        let now = self.now;
         let poster = self
             .runs
             .get(&origin.run)

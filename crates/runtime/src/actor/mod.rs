@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use velodrome_core::{Action, Facts, Input, Loop, Run, State, advance};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
-use velodrome_types::{LoopId, RunId};
+use velodrome_types::{LoopId, RunId, Timestamp};
 
 use crate::perform::{Job, Report};
 use crate::registry::ToLoop;
@@ -54,8 +54,16 @@ pub(crate) struct Actor {
     performing: FuturesUnordered<Performing>,
     /// Actions that stay inside and begin a commit of their own.
     inside: VecDeque<(RunId, Action)>,
+    /// The time of the move under way: all that one commit tells happened at one moment.
+    now: Timestamp,
     /// Set while the loop is to end once what is under way has been committed.
     stopping: Vec<oneshot::Sender<()>>,
+}
+
+/// What a loop's task waits for.
+enum Happened {
+    Told(ToLoop),
+    Reported(Box<Report>),
 }
 
 /// Why a loop's task ends before its loop does.
@@ -83,6 +91,7 @@ impl Actor {
 
     fn empty(shared: Arc<Shared>, looped: Loop) -> Self {
         Self {
+            now: shared.clock.now(),
             shared,
             id: looped.id,
             looped,
@@ -173,12 +182,17 @@ impl Actor {
             if self.performing.is_empty() && self.shared.registry.leave(self.id, inbox) {
                 return Ok(());
             }
-            tokio::select! {
+            let happened = tokio::select! {
                 biased;
-                Some(message) = inbox.recv() => self.told(message).await?,
+                Some(message) = inbox.recv() => Happened::Told(message),
                 Some(report) = self.performing.next(), if !self.performing.is_empty() => {
-                    self.reported(report).await?;
+                    Happened::Reported(Box::new(report))
                 }
+            };
+            self.now = self.shared.clock.now();
+            match happened {
+                Happened::Told(message) => self.told(message).await?,
+                Happened::Reported(report) => self.reported(*report).await?,
             }
         }
     }
@@ -187,7 +201,7 @@ impl Actor {
         match message {
             ToLoop::Begin(beginning) => self.begin_first_lap(beginning).await,
             ToLoop::Due(run) => {
-                let now = self.shared.clock.now();
+                let now = self.now;
                 let due = self
                     .runs
                     .get(&run)
@@ -219,7 +233,7 @@ impl Actor {
             return Ok(());
         };
         let mut making = Making::with_overlay(report.overlay);
-        let now = self.shared.clock.now();
+        let now = self.now;
         making.foreign_reads(&active.plan, &active.run, &report.step, report.foreign, now);
         self.move_on(report.run, report.input, making).await
     }
@@ -251,7 +265,7 @@ impl Actor {
     ) -> Option<velodrome_core::Transition> {
         let watermarks = self.shared.watermarks(&plan.cycle);
         let facts = Facts {
-            now: self.shared.clock.now(),
+            now: self.now,
             jitter: crate::random::fraction(),
             cycle: self.shared.cycles.state(&plan.cycle),
             watermarks: &watermarks,
