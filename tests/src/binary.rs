@@ -14,13 +14,27 @@ pub fn velodrome() -> &'static PathBuf {
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
         // target/<profile>/deps/<test>
-        let folder = test.ancestors().nth(2).expect("tests are built below target").to_owned();
+        let folder = test
+            .ancestors()
+            .nth(2)
+            .expect("tests are built below target")
+            .to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "velodrome-cli", "--bin", "velodrome"]);
+        build.args([
+            "build",
+            "--quiet",
+            "--package",
+            "velodrome-cli",
+            "--bin",
+            "velodrome",
+        ]);
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+        let status = build
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
         assert!(status.success(), "the velodrome binary does not build");
         folder.join("velodrome")
     })

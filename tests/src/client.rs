@@ -28,7 +28,10 @@ impl Answer {
 
     /// A header's value.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -51,10 +54,19 @@ impl Default for Client {
 
 impl Client {
     /// Sends a request.
-    pub async fn send(&self, verb: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer> {
+    pub async fn send(
+        &self,
+        verb: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+            map.append(
+                HeaderName::from_bytes(name.as_bytes())?,
+                HeaderValue::from_str(value)?,
+            );
         }
         let verb = reqwest::Method::from_bytes(verb.as_bytes())?;
         let response = self
@@ -66,11 +78,21 @@ impl Client {
             .await
             .with_context(|| format!("asking {url}"))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, text: response.text().await? })
+        Ok(Answer {
+            status,
+            headers,
+            text: response.text().await?,
+        })
     }
 
     /// POSTs JSON text.
     pub async fn post(&self, url: &str, body: &str) -> Result<Answer> {
-        self.send("POST", url, &[("content-type", "application/json")], body.as_bytes().to_vec()).await
+        self.send(
+            "POST",
+            url,
+            &[("content-type", "application/json")],
+            body.as_bytes().to_vec(),
+        )
+        .await
     }
 }

@@ -64,12 +64,21 @@ impl Folder {
             .output()
             .await?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr)))
+        Ok((
+            output.status.code().unwrap_or(-1),
+            text(output.stdout),
+            text(output.stderr),
+        ))
     }
 
     /// Starts the server and waits until it is ready.
     pub async fn serve(self) -> Result<Server> {
-        let mut server = Server { child: None, client: Client::default(), token: String::new(), folder: self };
+        let mut server = Server {
+            child: None,
+            client: Client::default(),
+            token: String::new(),
+            folder: self,
+        };
         server.start().await?;
         Ok(server)
     }
@@ -87,7 +96,10 @@ pub struct Server {
 impl Server {
     /// Starts the server again on the same folder.
     pub async fn start(&mut self) -> Result<()> {
-        let log = std::fs::File::options().create(true).append(true).open(self.log_path())?;
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?;
         let child = Command::new(crate::velodrome())
             .arg("serve")
             .current_dir(self.folder.path())
@@ -103,15 +115,23 @@ impl Server {
         loop {
             match self.client.send("GET", &ready, &[], Vec::new()).await {
                 Ok(answer) if answer.status == 200 => break,
-                _ if Instant::now() > until => bail!("the server is not ready:\n{}", self.log_text()),
+                _ if Instant::now() > until => {
+                    bail!("the server is not ready:\n{}", self.log_text())
+                }
                 _ => {}
             }
-            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+            if let Some(status) = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten())
+            {
                 bail!("the server ended with {status}:\n{}", self.log_text());
             }
             sleep(LOOK).await;
         }
-        self.token = std::fs::read_to_string(self.folder.path().join("data/admin.token"))?.trim().to_owned();
+        self.token = std::fs::read_to_string(self.folder.path().join("data/admin.token"))?
+            .trim()
+            .to_owned();
         Ok(())
     }
 
@@ -140,7 +160,10 @@ impl Server {
     pub async fn stop(&mut self) -> Result<i32> {
         let mut child = self.child.take().context("the server runs")?;
         let id = child.id().context("the server runs")?;
-        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        Command::new("kill")
+            .args(["-TERM", &id.to_string()])
+            .status()
+            .await?;
         Ok(child.wait().await?.code().unwrap_or(-1))
     }
 
@@ -156,14 +179,18 @@ impl Server {
 
     /// POSTs JSON text to a cycle's webhook.
     pub async fn hook(&self, cycle: &str, body: &str) -> Result<Answer> {
-        self.client.post(&format!("{}/hooks/{cycle}", self.url()), body).await
+        self.client
+            .post(&format!("{}/hooks/{cycle}", self.url()), body)
+            .await
     }
 
     /// Asks the API with the admin token.
     pub async fn api(&self, verb: &str, path: &str) -> Result<Answer> {
         let bearer = format!("Bearer {}", self.token);
         let url = format!("{}/api/v1{path}", self.url());
-        self.client.send(verb, &url, &[("authorization", &bearer)], Vec::new()).await
+        self.client
+            .send(verb, &url, &[("authorization", &bearer)], Vec::new())
+            .await
     }
 
     /// GETs JSON from the API.
@@ -180,13 +207,20 @@ impl Server {
         let mut all = Vec::new();
         let mut after = 0;
         loop {
-            let answer = self.api("GET", &format!("/log?after={after}&limit=1000&{query}")).await?;
+            let answer = self
+                .api("GET", &format!("/log?after={after}&limit=1000&{query}"))
+                .await?;
             if answer.status != 200 {
                 bail!("the log: {} {}", answer.status, answer.text);
             }
-            let lines: Vec<Value> =
-                answer.text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            let Some(last) = lines.last().and_then(|line| line["seq"].as_u64()) else { return Ok(all) };
+            let lines: Vec<Value> = answer
+                .text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect();
+            let Some(last) = lines.last().and_then(|line| line["seq"].as_u64()) else {
+                return Ok(all);
+            };
             after = last;
             all.extend(lines);
         }
@@ -210,7 +244,10 @@ impl Server {
     /// Waits until a loop has ended.
     pub async fn loop_over(&self, id: &str) -> Result<Value> {
         self.wait_for(&format!("/loops/{id}"), |seen| {
-            matches!(seen["status"].as_str(), Some("succeeded" | "failed" | "stopped"))
+            matches!(
+                seen["status"].as_str(),
+                Some("succeeded" | "failed" | "stopped")
+            )
         })
         .await
     }

@@ -7,13 +7,24 @@ use crate::server::Server;
 /// Opens the one-time link, says yes on the consent page and comes back.
 pub async fn sign_in(server: &Server, connection: &str) -> Result<()> {
     let client = server.client();
-    let begun = server.api("POST", &format!("/connections/{connection}/connect")).await?;
-    let url = begun.json()["url"].as_str().with_context(|| format!("no link: {}", begun.text))?.to_owned();
+    let begun = server
+        .api("POST", &format!("/connections/{connection}/connect"))
+        .await?;
+    let url = begun.json()["url"]
+        .as_str()
+        .with_context(|| format!("no link: {}", begun.text))?
+        .to_owned();
     let opened = client.send("GET", &url, &[], Vec::new()).await?;
-    let cookie = opened.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+    let cookie = opened
+        .header("set-cookie")
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let away = opened.header("location").to_owned();
     let page = client.send("GET", &away, &[], Vec::new()).await?;
-    let (action, fields) = form(&page.text).with_context(|| format!("no consent form: {}", page.text))?;
+    let (action, fields) =
+        form(&page.text).with_context(|| format!("no consent form: {}", page.text))?;
     let target = reqwest::Url::parse(&away)?.join(&action)?;
     let body: String = fields
         .iter()
@@ -21,9 +32,13 @@ pub async fn sign_in(server: &Server, connection: &str) -> Result<()> {
         .collect::<Vec<_>>()
         .join("&");
     let kind = ("content-type", "application/x-www-form-urlencoded");
-    let agreed = client.send("POST", target.as_str(), &[kind], body.into_bytes()).await?;
+    let agreed = client
+        .send("POST", target.as_str(), &[kind], body.into_bytes())
+        .await?;
     let back = agreed.header("location").to_owned();
-    let done = client.send("GET", &back, &[("cookie", &cookie)], Vec::new()).await?;
+    let done = client
+        .send("GET", &back, &[("cookie", &cookie)], Vec::new())
+        .await?;
     if done.status != 200 {
         bail!("signing in ended with {} {}", done.status, done.text);
     }
@@ -41,9 +56,17 @@ fn form(page: &str) -> Option<(String, Vec<(String, String)>)> {
             fields.push((name, attribute(tag, "value").unwrap_or_default()));
         }
     }
-    let button = form.split("<button").nth(1).and_then(|button| button.split('>').next());
+    let button = form
+        .split("<button")
+        .nth(1)
+        .and_then(|button| button.split('>').next());
     if let Some(name) = button.and_then(|tag| attribute(tag, "name")) {
-        fields.push((name, button.and_then(|tag| attribute(tag, "value")).unwrap_or_default()));
+        fields.push((
+            name,
+            button
+                .and_then(|tag| attribute(tag, "value"))
+                .unwrap_or_default(),
+        ));
     }
     Some((action, fields))
 }
@@ -51,13 +74,21 @@ fn form(page: &str) -> Option<(String, Vec<(String, String)>)> {
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let after = tag.split(&format!("{name}=\"")).nth(1)?;
     let value = after.split('"').next()?;
-    Some(value.replace("&amp;", "&").replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">"))
+    Some(
+        value
+            .replace("&amp;", "&")
+            .replace("&quot;", "\"")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">"),
+    )
 }
 
 fn escape(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                char::from(byte).to_string()
+            }
             other => format!("%{other:02X}"),
         })
         .collect()

@@ -6,7 +6,9 @@ use velodrome_tests::{Folder, velodrome};
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_pages_to_the_end_and_counts_each_record_once() -> Result<()> {
     let folder = Folder::new(&[], "")?;
-    let (code, out, err) = folder.command(&["demo", "--records", "2500", "--delay", "0s"]).await?;
+    let (code, out, err) = folder
+        .command(&["demo", "--records", "2500", "--delay", "0s"])
+        .await?;
     assert_eq!(code, 0, "{out}{err}");
     let all = format!("{out}{err}");
     for wanted in ["13 pages", "2500 records", "exactly once", "→ lap 13"] {
@@ -31,9 +33,13 @@ async fn check_points_at_the_fault_and_exits_with_3() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn trigger_follows_a_loop_and_the_other_commands_show_it() -> Result<()> {
     let cycle = include_str!("../../cycles/first_loop.yaml").replace("1 second", "10 ms");
-    let server = Folder::new(&[("first_loop.yaml", &cycle)], "")?.serve().await?;
+    let server = Folder::new(&[("first_loop.yaml", &cycle)], "")?
+        .serve()
+        .await?;
     let folder = server.folder();
-    let (code, out, err) = folder.command(&["trigger", "first_loop", r#"{"page": 1}"#, "--follow"]).await?;
+    let (code, out, err) = folder
+        .command(&["trigger", "first_loop", r#"{"page": 1}"#, "--follow"])
+        .await?;
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("→ lap 2"), "{out}{err}");
     for (arguments, wanted) in [
@@ -44,16 +50,29 @@ async fn trigger_follows_a_loop_and_the_other_commands_show_it() -> Result<()> {
         (vec!["run", "list"], "succeeded"),
         (vec!["run", "show", "last"], "lap"),
         (vec!["logs", "--tail", "50"], "→ lap 2"),
-        (vec!["logs", "--tail", "50", "--json"], "\"event\":\"handoff.sent\""),
+        (
+            vec!["logs", "--tail", "50", "--json"],
+            "\"event\":\"handoff.sent\"",
+        ),
     ] {
         let (code, out, err) = folder.command(&arguments).await?;
         assert_eq!(code, 0, "{arguments:?}: {out}{err}");
-        assert!(out.contains(wanted), "{arguments:?} does not show `{wanted}`:\n{out}{err}");
+        assert!(
+            out.contains(wanted),
+            "{arguments:?} does not show `{wanted}`:\n{out}{err}"
+        );
     }
-    let (code, _, _) = folder.command(&["storage", "set", "generic_webhook", "k", r#"{"a": 1}"#]).await?;
+    let (code, _, _) = folder
+        .command(&["storage", "set", "generic_webhook", "k", r#"{"a": 1}"#])
+        .await?;
     assert_eq!(code, 0);
-    let (code, out, _) = folder.command(&["storage", "get", "generic_webhook", "k", "--json"]).await?;
-    assert_eq!((code, serde_json::from_str::<serde_json::Value>(&out)?), (0, serde_json::json!({"a": 1})));
+    let (code, out, _) = folder
+        .command(&["storage", "get", "generic_webhook", "k", "--json"])
+        .await?;
+    assert_eq!(
+        (code, serde_json::from_str::<serde_json::Value>(&out)?),
+        (0, serde_json::json!({"a": 1}))
+    );
     Ok(())
 }
 

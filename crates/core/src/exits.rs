@@ -196,8 +196,8 @@ fn told(answer: &ListAnswer) -> String {
 
 fn bytes(count: u64) -> String {
     match count {
-        ..1_000 => format!("{count} B"),
-        ..1_000_000 => format!("{} kB", (count + 500) / 1_000),
+        0..1_000 => format!("{count} B"),
+        1_000..1_000_000 => format!("{} kB", (count + 500) / 1_000),
         _ => format!("{:.1} MB", count as f64 / 1e6),
     }
 }

@@ -9,6 +9,11 @@
 //! Decisions are `velodrome-core`'s; this crate brings time, randomness and outcomes to them, commits
 //! what they say and only then acts. It does not know which store it has, nor HTTP's server side.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error is made once a failed request and carries what people need; a box would be one more thing to read past"
+)]
+
 mod accept;
 mod actor;
 pub mod api;

@@ -33,9 +33,10 @@ pub(crate) struct Making {
 impl Making {
     /// A commit that begins with these storage writes.
     pub(crate) fn with_overlay(overlay: Overlay) -> Self {
-        let mut making = Self::default();
-        making.overlay = overlay;
-        making
+        Self {
+            overlay,
+            ..Self::default()
+        }
     }
 
     /// Adds a run that has just been accepted, with its loop.

@@ -120,11 +120,14 @@ pub fn check_config(source: &str) -> (Option<Config>, Vec<Diagnostic>) {
 
 fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
     let mut keys = Keys::of(root, "velodrome.yaml", faults)?;
-    let mut config = Config::default();
-    config.service_url = keys
+    let service_url = keys
         .get("service_url")
         .and_then(|node| text(node, "`service_url`", faults))
         .map(|url| url.trim_end_matches('/').to_owned());
+    let mut config = Config {
+        service_url,
+        ..Config::default()
+    };
     let put = |key: &'static str, place: &mut String, keys: &mut Keys<'_>, faults: &mut Faults| {
         if let Some(found) = keys
             .get(key)

@@ -364,6 +364,7 @@ pub enum Handoff {
 
 /// A decision's condition.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has a few dozen steps")]
 pub enum Condition {
     /// One comparison.
     Compare {

@@ -152,8 +152,8 @@ pub fn format_duration(duration: Duration) -> String {
         _ => format!("{big} {big_unit} {small} {small_unit}"),
     };
     match seconds {
-        ..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
-        ..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
         _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
     }
 }

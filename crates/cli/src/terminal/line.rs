@@ -76,7 +76,8 @@ impl Layout {
     fn time(&self, line: &LogLine) -> String {
         jiff::Timestamp::from_millisecond(line.time.as_millis())
             .map(|at| {
-                self.zone.to_datetime(at)
+                self.zone
+                    .to_datetime(at)
                     .strftime("%H:%M:%S%.3f")
                     .to_string()
             })

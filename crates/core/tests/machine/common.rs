@@ -263,7 +263,7 @@ pub(crate) fn asking(plan: &Plan) -> Transition {
             logs: vec![],
         },
     )
-    .unwrap()
+    .expect("a fixture")
 }
 
 pub(crate) fn page(more: bool) -> ListAnswer {
@@ -277,7 +277,7 @@ pub(crate) fn page(more: bool) -> ListAnswer {
         page_hash: 1,
         fields: serde_json::json!({"more_records": more})
             .as_object()
-            .unwrap()
+            .expect("a fixture")
             .clone(),
         date: Some(NOW),
         ..ListAnswer::default()

@@ -20,10 +20,11 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
         fence,
         answer: page(true),
     };
-    let waits = moved(&plan, listing.run.clone(), listing.looped.clone(), listed).unwrap();
+    let waits =
+        moved(&plan, listing.run.clone(), listing.looped.clone(), listed).expect("a fixture");
     states.push(("delayed", waits.run.clone(), waits.looped.clone()));
     let fence = waits.run.fence;
-    let sending = moved(&plan, waits.run, waits.looped, Input::Due { fence }).unwrap();
+    let sending = moved(&plan, waits.run, waits.looped, Input::Due { fence }).expect("a fixture");
     states.push(("sending", sending.run.clone(), sending.looped.clone()));
     let fence = sending.run.fence;
     let built = Input::Built {
@@ -31,7 +32,7 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
         request: json!({}),
         logs: vec![],
     };
-    let built = moved(&plan, sending.run, sending.looped, built).unwrap();
+    let built = moved(&plan, sending.run, sending.looped, built).expect("a fixture");
     states.push(("built", built.run, built.looped));
     let failure = StepFailure {
         kind: velodrome_core::FailureKind::Transient,
@@ -44,9 +45,9 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
         listing.looped.clone(),
         Input::Failed { fence, failure },
     )
-    .unwrap();
+    .expect("a fixture");
     states.push(("retrying", retry.run, retry.looped));
-    let over = moved(&plan, listing.run, listing.looped, Input::Stop).unwrap();
+    let over = moved(&plan, listing.run, listing.looped, Input::Stop).expect("a fixture");
     states.push(("finished", over.run, over.looped));
     states
 }
@@ -126,12 +127,15 @@ fn every_pair_is_decided_as_the_table_says() {
     let states = states();
     let mut seen = BTreeSet::new();
     for (state, row) in table {
-        let (_, run, looped) = states.iter().find(|(name, ..)| *name == state).unwrap();
+        let (_, run, looped) = states
+            .iter()
+            .find(|(name, ..)| *name == state)
+            .expect("a fixture");
         for (column, expected) in columns.iter().zip(row) {
             let input = inputs(run.fence)
                 .into_iter()
                 .find(|(name, _)| name == column)
-                .unwrap()
+                .expect("a fixture")
                 .1;
             let got = outcome(run.clone(), looped.clone(), input);
             assert_eq!(got, expected, "{state} with {column}");

@@ -137,7 +137,9 @@ impl Actor {
         }
         let (step, fence, built) = match action {
             Action::List { step, fence, .. } => (step, fence, None),
-            Action::Send { step, fence, built, .. } => (step, fence, built),
+            Action::Send {
+                step, fence, built, ..
+            } => (step, fence, built),
         };
         let Some(ix) = active.plan.find(step.as_str()) else {
             return;

@@ -87,7 +87,9 @@ fn field(name: &str, node: &Node, faults: &mut Faults) -> Option<Field> {
     if let Some(node) = keys.get("values") {
         match &node.value {
             Value::List(items) => field.values = items.iter().map(Node::to_json).collect(),
-            _ => { faults.error("value.type", node.span, "`values` must be a list"); }
+            _ => {
+                faults.error("value.type", node.span, "`values` must be a list");
+            }
         }
     }
     keys.not_yet(&["pattern", "fields", "items"], faults);

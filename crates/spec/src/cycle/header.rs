@@ -166,7 +166,9 @@ pub(super) fn retry(node: &Node, faults: &mut Faults) -> Option<RetryPolicy> {
     if let Some(node) = keys.get("factor") {
         match node.to_json().as_f64() {
             Some(factor) if factor >= 1.0 => policy.factor = factor,
-            _ => { faults.error("value.type", node.span, "`factor` must be a number from 1"); }
+            _ => {
+                faults.error("value.type", node.span, "`factor` must be a number from 1");
+            }
         }
     }
     keys.finish("`retry`", faults);
@@ -241,7 +243,11 @@ fn log(node: &Node, faults: &mut Faults) -> LogPolicy {
                     .collect();
             }
             _ => {
-                faults.error("value.type", node.span, "`redact` must be a list of field names");
+                faults.error(
+                    "value.type",
+                    node.span,
+                    "`redact` must be a list of field names",
+                );
             }
         }
     }
