@@ -24,10 +24,7 @@ impl Settings {
             .config
             .clone()
             .unwrap_or_else(|| PathBuf::from("velodrome.yaml"));
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let folder = path.parent().unwrap_or(Path::new(""));
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error)

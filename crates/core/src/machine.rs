@@ -279,6 +279,14 @@ impl Moving<'_> {
         self.looped.settle(self.run.id, waits, over);
         self.run.updated = now;
         self.looped.updated = now;
+        if matches!(
+            &self.run.state,
+            State::Finished {
+                how: Finish::Succeeded
+            }
+        ) {
+            steps::move_own_watermarks(&mut self);
+        }
         if over && !was_over && self.looped.status.is_final() {
             self.loop_ended();
         }
@@ -337,7 +345,10 @@ impl Moving<'_> {
             "laps": looped.laps, "records": looped.records, "ms": elapsed.as_millis() as u64
         });
         let code = looped.failed.as_ref().map(|(_, code)| code.clone());
+        let last = looped.laps;
         let line = self.lines.push(level, event, message);
+        // The loop may end with a run that is not its last lap's.
+        line.lap = Some(last);
         line.data = Some(data);
         line.code = code;
     }

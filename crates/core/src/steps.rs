@@ -1,5 +1,6 @@
 //! Going on: pure steps are folded until an action, a wait or the end.
 
+use velodrome_spec::connector::Advance;
 use velodrome_spec::plan::{FirstRun, StepIx, StepKind};
 use velodrome_types::{Code, Event, Level, StepId, format_duration};
 
@@ -177,5 +178,28 @@ fn commit_watermark(moving: &mut Moving<'_>, id: &StepId, of: StepIx) {
     line.data = Some(serde_json::json!({ "from": stored, "to": date }));
     if let Some(date) = date {
         moving.watermarks.push((list, date));
+    }
+}
+
+/// Lists whose watermark moves by itself do so when the run has succeeded.
+pub(crate) fn move_own_watermarks(moving: &mut Moving<'_>) {
+    for step in &moving.plan.steps {
+        let StepKind::List(list) = &step.kind else {
+            continue;
+        };
+        let by_itself = list
+            .method
+            .def()
+            .incremental
+            .as_ref()
+            .is_some_and(|found| found.advance == Advance::OnSuccess);
+        let pending = moving
+            .looped
+            .lists
+            .get(&step.id)
+            .filter(|state| !state.void);
+        if let (true, Some(date)) = (by_itself, pending.and_then(|state| state.pending)) {
+            moving.watermarks.push((step.id.clone(), date));
+        }
     }
 }

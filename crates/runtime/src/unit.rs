@@ -145,7 +145,15 @@ impl Making {
         }
         self.timers.extend(other.timers);
         self.watermarks.extend(other.watermarks);
+        // What ends the loop is told last, also where the next lap was over at once.
+        let end = self.lines.pop_if(|line| {
+            matches!(
+                line.event,
+                Event::LoopSucceeded | Event::LoopFailed | Event::LoopStopped
+            )
+        });
         self.lines.extend(other.lines);
+        self.lines.extend(end);
         self.plans.extend(other.plans);
         self.set.extend(other.set);
     }

@@ -1,5 +1,7 @@
 //! `serve`: the server, until it is told to stop.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use velodrome_spec::LogFormat;
@@ -95,6 +97,7 @@ fn log_to_stderr(format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     match format {
         LogFormat::Text => builder.init(),

@@ -490,3 +490,18 @@ fn an_ignored_run_makes_a_loop_that_succeeded() {
     assert_eq!(over.looped.status, LoopStatus::Succeeded);
     assert_eq!(messages(&over)[0], "script.logged webhook not today");
 }
+
+#[test]
+fn a_list_that_moves_by_itself_moves_when_its_run_succeeds() {
+    let mut plan = page_loop(Duration::ZERO);
+    crate::common::advance_on_success(&mut plan);
+    plan.steps[crate::common::MORE.0 as usize].otherwise = None;
+    let asking = asking(&plan);
+    let fence = asking.run.fence;
+    let input = Input::Listed {
+        fence,
+        answer: page(false),
+    };
+    let over = moved(&plan, asking.run, asking.looped, input).unwrap();
+    assert_eq!(over.watermarks, [("contacts".into(), crate::common::NOW)]);
+}
