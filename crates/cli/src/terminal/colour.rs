@@ -17,6 +17,10 @@ impl Colour {
     #[cfg(test)]
     pub(crate) const OFF: Self = Self(false);
 
+    /// Always.
+    #[cfg(test)]
+    pub(crate) const ON: Self = Self(true);
+
     pub(crate) fn red(self, text: &str) -> String {
         self.paint("31", text)
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use velodrome_types::{Event, Level, LogLine, format_duration};
+use velodrome_types::{Event, Level, LogLine, Timestamp, format_duration};
 
-use super::{Colour, escape};
+use super::{Colour, count, escape};
 
 /// The columns of a log, which widen as wider names come.
 #[derive(Clone, Debug)]
@@ -18,8 +18,22 @@ pub(crate) struct Layout {
     step: usize,
 }
 
-/// Where the end of a line begins, at the least.
-const MESSAGE: usize = 38;
+/// Where, counted from the message, a fact at the right ends: acceptances and hand-offs of all laps
+/// then stand under each other (SPEC §10).
+const RIGHT: usize = 49;
+/// The least gap before such a fact.
+const GAP: usize = 2;
+/// The gap before a fault's code, which follows its message.
+const CODE_GAP: usize = 4;
+
+/// What stands behind a message.
+enum End {
+    Nothing,
+    /// A fact, ending at [`RIGHT`].
+    Fact(String),
+    /// The code of a fault.
+    Code(String),
+}
 
 impl Layout {
     pub(crate) fn new(colour: Colour, zone: TimeZone) -> Self {
@@ -48,22 +62,8 @@ impl Layout {
         self.step = self.step.max(step.chars().count());
         let lap = line.lap.map(|lap| format!("lap {lap}")).unwrap_or_default();
         self.lap = self.lap.max(lap.len());
-        let message = escape(&line.message);
-        let end = end_of(line);
-        let body = if end.is_empty() {
-            message.clone()
-        } else {
-            let pad = MESSAGE.saturating_sub(message.chars().count()).max(2);
-            format!("{message}{}{end}", " ".repeat(pad))
-        };
-        let body = match line.level {
-            Level::Error => self.colour.red(&body),
-            Level::Warn => self.colour.yellow(&body),
-            Level::Debug => self.colour.dim(&body),
-            Level::Info if line.event == Event::HandoffSent => self.colour.cyan(&body),
-            Level::Info => body,
-        };
-        let time = self.colour.dim(&self.time(line));
+        let body = self.body(line);
+        let time = self.colour.dim(&self.time(line.time));
         let shown = format!(
             "{time}  {cycle:<cycle_width$}  {lap:<lap_width$}  {step:<step_width$}  {body}",
             cycle_width = self.cycle,
@@ -73,55 +73,84 @@ impl Layout {
         shown.trim_end().to_owned()
     }
 
-    fn time(&self, line: &LogLine) -> String {
-        jiff::Timestamp::from_millisecond(line.time.as_millis())
+    /// The message, its end, and their colours: what failed is red, what goes on to a next lap cyan.
+    fn body(&self, line: &LogLine) -> String {
+        let message = self.message(line);
+        let width = message.chars().count();
+        let painted = match line.level {
+            Level::Error => self.colour.red(&message),
+            _ if message.starts_with('✗') => self.colour.red(&message),
+            Level::Warn => self.colour.yellow(&message),
+            Level::Debug => self.colour.dim(&message),
+            Level::Info if line.event == Event::HandoffSent => self.colour.cyan(&message),
+            Level::Info => message,
+        };
+        match end_of(line) {
+            End::Nothing => painted,
+            End::Fact(fact) => {
+                let gap = RIGHT
+                    .saturating_sub(width + fact.chars().count())
+                    .max(GAP);
+                format!("{painted}{:gap$}{}", "", self.colour.dim(&fact))
+            }
+            End::Code(code) => format!("{painted}{:CODE_GAP$}{}", "", self.colour.red(&code)),
+        }
+    }
+
+    /// The message. The engine writes the end of a delay in UTC, and the reader's clock is another.
+    fn message(&self, line: &LogLine) -> String {
+        let message = escape(&line.message);
+        let until = line
+            .data
+            .as_ref()
+            .filter(|_| line.event == Event::DelayStarted)
+            .and_then(|data| Timestamp::parse(data.get("until")?.as_str()?).ok());
+        match until {
+            Some(until) => message.replace(&until.time_of_day(), &self.time(until)),
+            None => message,
+        }
+    }
+
+    fn time(&self, at: Timestamp) -> String {
+        jiff::Timestamp::from_millisecond(at.as_millis())
             .map(|at| {
                 self.zone
                     .to_datetime(at)
                     .strftime("%H:%M:%S%.3f")
                     .to_string()
             })
-            .unwrap_or_else(|_| line.time.to_string())
+            .unwrap_or_else(|_| at.to_string())
     }
 }
 
-/// What stands at the right: the run of an acceptance, the loop so far, the code of a fault.
-fn end_of(line: &LogLine) -> String {
-    let number = |name: &str| {
-        line.data
-            .as_ref()
-            .and_then(|data| data.get(name))
-            .and_then(Value::as_u64)
-    };
+/// The run of an acceptance, the loop so far at a hand-off, the code of a fault.
+fn end_of(line: &LogLine) -> End {
     match line.event {
-        Event::WebhookAccepted => line.run.map(|run| run.tail()).unwrap_or_default(),
-        Event::HandoffSent => match (number("records"), number("laps"), number("ms")) {
-            (Some(records), Some(laps), Some(ms)) => {
-                let laps = if laps == 1 {
-                    "1 lap".to_owned()
-                } else {
-                    format!("{laps} laps")
-                };
-                format!(
-                    "{records} records, {laps}, {}",
-                    format_duration(Duration::from_millis(ms))
-                )
-            }
-            _ => String::new(),
-        },
+        Event::WebhookAccepted => line.run.map_or(End::Nothing, |run| End::Fact(run.tail())),
+        Event::HandoffSent => so_far(line).map_or(End::Nothing, End::Fact),
         _ => line
             .code
             .as_ref()
-            .map(|code| escape(code.as_str()))
-            .unwrap_or_default(),
+            .map_or(End::Nothing, |code| End::Code(escape(code.as_str()))),
     }
+}
+
+/// `600 records, 3 laps, 6.2 s`.
+fn so_far(line: &LogLine) -> Option<String> {
+    let data = line.data.as_ref()?;
+    let number = |name: &str| data.get(name).and_then(Value::as_u64);
+    let (records, laps, ms) = (number("records")?, number("laps")?, number("ms")?);
+    Some(format!(
+        "{}, {}, {}",
+        count(records, "record"),
+        count(laps, "lap"),
+        format_duration(Duration::from_millis(ms))
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use velodrome_types::Timestamp;
-
     use super::*;
 
     fn line(value: Value) -> LogLine {
@@ -141,32 +170,80 @@ mod tests {
         layout.show(&line(value))
     }
 
+    /// The example of SPEC §10, word for word.
+    const SPECIFIED: &str = "\
+12:00:01.205  zoho_incremental  lap 3  webhook       accepted  page=3                         …84sn02q
+12:00:01.317  zoho_incremental  lap 3  contacts      200 · 200 records · 41 kB · 112 ms
+12:00:01.318  zoho_incremental  lap 3  more_records  true → pause
+12:00:01.318  zoho_incremental  lap 3  pause         2 s, until 12:00:03.318
+12:00:03.321  zoho_incremental  lap 3  next_page     → lap 4  page=4        600 records, 3 laps, 6.2 s
+12:00:03.512  zoho_incremental  lap 4  contacts      ✗ 503 · retry 1 of 5 in 1.1 s    request.status
+";
+
     #[test]
-    fn lines_look_as_the_specification_shows_them() {
-        assert_eq!(
-            shown(
-                json!({"event": "webhook.accepted", "step": "webhook", "message": "accepted  page=3"})
-            ),
-            "12:00:01.205  zoho_incremental  lap 3  webhook       accepted  page=3                      …84sn02q"
-        );
-        assert_eq!(
-            shown(
-                json!({"event": "decision.taken", "step": "more_records", "message": "true → pause"})
-            ),
-            "12:00:01.205  zoho_incremental  lap 3  more_records  true → pause"
-        );
-        let data = json!({"records": 600, "laps": 3, "ms": 6200});
-        assert_eq!(
-            shown(
-                json!({"event": "handoff.sent", "step": "next_page", "message": "→ lap 4  page=4", "data": data})
-            ),
-            "12:00:01.205  zoho_incremental  lap 3  next_page     → lap 4  page=4                       600 records, 3 laps, 6.2 s"
-        );
-        let failed = json!({
-            "event": "retry.scheduled", "level": "warn", "step": "contacts", "code": "request.status",
-            "message": "✗ 503 · retry 1 of 5 in 1.1 s",
+    fn lines_are_those_of_the_specification() {
+        let lines = [
+            json!({"event": "webhook.accepted", "step": "webhook", "message": "accepted  page=3"}),
+            json!({
+                "time": "2026-11-23T12:00:01.317Z", "event": "response.received", "step": "contacts",
+                "message": "200 · 200 records · 41 kB · 112 ms", "records": 200, "status": 200, "ms": 112,
+            }),
+            json!({
+                "time": "2026-11-23T12:00:01.318Z", "event": "decision.taken", "step": "more_records",
+                "message": "true → pause",
+            }),
+            json!({
+                "time": "2026-11-23T12:00:01.318Z", "event": "delay.started", "step": "pause",
+                "message": "2 s, until 12:00:03.318", "data": {"until": "2026-11-23T12:00:03.318Z"},
+            }),
+            json!({
+                "time": "2026-11-23T12:00:03.321Z", "event": "handoff.sent", "step": "next_page",
+                "message": "→ lap 4  page=4", "data": {"records": 600, "laps": 3, "ms": 6200},
+            }),
+            json!({
+                "time": "2026-11-23T12:00:03.512Z", "event": "retry.scheduled", "level": "warn", "lap": 4,
+                "step": "contacts", "message": "✗ 503 · retry 1 of 5 in 1.1 s", "code": "request.status",
+            }),
+        ];
+        let mut layout = Layout::new(Colour::OFF, TimeZone::UTC);
+        let mut text = String::new();
+        for value in lines {
+            text.push_str(&layout.show(&line(value)));
+            text.push('\n');
+        }
+        assert_eq!(text, SPECIFIED);
+    }
+
+    #[test]
+    fn a_long_message_still_has_a_gap_before_its_end() {
+        let message = format!("accepted  note={}", "x".repeat(60));
+        let text = shown(json!({"event": "webhook.accepted", "step": "webhook", "message": message}));
+        assert!(text.ends_with("xx  …84sn02q"), "{text}");
+    }
+
+    #[test]
+    fn a_delay_ends_at_the_time_of_day_of_the_reader() {
+        let value = json!({
+            "time": "2026-11-23T12:00:01.318Z", "event": "delay.started", "step": "pause",
+            "message": "2 s, until 12:00:03.318", "data": {"until": "2026-11-23T12:00:03.318Z"},
         });
-        assert!(shown(failed).ends_with("✗ 503 · retry 1 of 5 in 1.1 s         request.status"));
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let text = Layout::new(Colour::OFF, zone).show(&line(value));
+        assert!(text.starts_with("14:00:01.318  "), "{text}");
+        assert!(text.ends_with("2 s, until 14:00:03.318"), "{text}");
+    }
+
+    #[test]
+    fn failures_are_red_and_hand_offs_cyan() {
+        let mut layout = Layout::new(Colour::ON, TimeZone::UTC);
+        let mut shown = |value: Value| layout.show(&line(value));
+        let failed = shown(json!({
+            "event": "retry.scheduled", "level": "warn", "step": "contacts", "message": "✗ 503",
+            "code": "request.status",
+        }));
+        assert!(failed.contains("\u{1b}[31m✗ 503\u{1b}[0m"), "{failed}");
+        let sent = shown(json!({"event": "handoff.sent", "step": "next_page", "message": "→ lap 4"}));
+        assert!(sent.contains("\u{1b}[36m→ lap 4\u{1b}[0m"), "{sent}");
     }
 
     #[test]
@@ -174,6 +251,5 @@ mod tests {
         let text =
             shown(json!({"event": "script.logged", "step": "webhook", "message": "\u{1b}[2Jgone"}));
         assert!(text.ends_with("\\x1b[2Jgone"), "{text}");
-        assert!(Timestamp::parse("2026-11-23T12:00:01.205Z").is_ok());
     }
 }

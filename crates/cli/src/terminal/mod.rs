@@ -8,6 +8,14 @@ pub(crate) use colour::Colour;
 pub(crate) use line::Layout;
 pub(crate) use live::Live;
 
+/// So many of something: `1 lap`, `3 laps`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
 /// A text without control characters: each stands as an escape.
 pub(crate) fn escape(text: &str) -> String {
     if !text.chars().any(is_control) {
