@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use velodrome_types::{Event, Level, LoopStatus, RunStatus};
 
 /// Runs webhook-driven cycles: durable page loops, exactly once a page.
 #[derive(Debug, Parser)]
@@ -103,8 +104,17 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) strict: bool,
     /// How the server writes its own log
-    #[arg(long, value_name = "text|json", env = "VELODROME_LOG_FORMAT")]
-    pub(crate) log_format: Option<String>,
+    #[arg(long, env = "VELODROME_LOG_FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How the server writes its own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -115,9 +125,9 @@ pub(crate) struct Check {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Trigger {
-    /// The cycle
+    /// The cycle, or one of its webhook steps: CYCLE/STEP
     pub(crate) cycle: String,
-    /// The body: JSON, `@file` or `-` for standard input
+    /// The body: JSON, `@file` or `-` for standard input [default: {}]
     pub(crate) body: Option<String>,
     /// Follow the loop to its end
     #[arg(long)]
@@ -151,15 +161,15 @@ pub(crate) struct Filter {
     /// Of this cycle
     #[arg(long)]
     pub(crate) cycle: Option<String>,
-    /// In this state
-    #[arg(long)]
-    pub(crate) status: Option<String>,
     /// Since this date, or so long ago, such as 2h
     #[arg(long)]
     pub(crate) since: Option<String>,
     /// At most so many
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
+    /// Go on behind a listing: the `next` that it ended with
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -168,6 +178,9 @@ pub(crate) enum Run {
     List {
         #[command(flatten)]
         filter: Filter,
+        /// In this state, or one of these, with commas between
+        #[arg(long, value_delimiter = ',')]
+        status: Vec<RunStatus>,
         /// Of this loop
         #[arg(long = "loop")]
         loop_id: Option<String>,
@@ -182,6 +195,9 @@ pub(crate) enum Loop {
     List {
         #[command(flatten)]
         filter: Filter,
+        /// In this state, or one of these, with commas between
+        #[arg(long, value_delimiter = ',')]
+        status: Vec<LoopStatus>,
     },
     /// One loop: an id, its last six or more characters, or `last`
     Show { id: String },
@@ -208,15 +224,15 @@ pub(crate) struct Logs {
     pub(crate) step: Option<String>,
     /// At least this level: debug, info, warn, error
     #[arg(long)]
-    pub(crate) level: Option<String>,
+    pub(crate) level: Option<Level>,
     /// This event
     #[arg(long)]
-    pub(crate) event: Option<String>,
+    pub(crate) event: Option<Event>,
     /// Since this date, or so long ago, such as 2h
     #[arg(long)]
     pub(crate) since: Option<String>,
     /// The last so many lines
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) tail: Option<u32>,
 }
 
@@ -288,10 +304,85 @@ mod tests {
         Args::command().debug_assert();
     }
 
+    fn read(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("velodrome").chain(line.split(' ')))
+    }
+
     #[test]
-    fn every_command_takes_yes_and_json() {
-        let args =
-            Args::try_parse_from(["velodrome", "cycle", "purge", "x", "--yes", "--json"]).unwrap();
-        assert!(args.global.yes && args.global.json);
+    fn every_command_takes_the_global_options() {
+        for command in [
+            "demo",
+            "serve",
+            "check",
+            "trigger x",
+            "cycle list",
+            "cycle show x",
+            "cycle start x",
+            "cycle pause x",
+            "cycle stop x",
+            "cycle stop x --finish",
+            "cycle purge x",
+            "run list",
+            "run show last",
+            "loop list",
+            "loop show last",
+            "loop stop last",
+            "logs",
+            "logs -f",
+            "storage list c",
+            "storage get c k",
+            "storage set c k 1",
+            "storage delete c k",
+            "connect c",
+            "sim zoho",
+        ] {
+            let line =
+                format!("{command} --yes --json --no-color --config x --server y --token-file z");
+            let args = read(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let global = args.global;
+            assert!(global.yes && global.json && global.no_color, "{line}");
+            assert_eq!(global.server.as_deref(), Some("y"), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_told_before_a_server_is_asked() {
+        for line in [
+            "cycle",
+            "cycle frobnicate x",
+            "trigger",
+            "logs --level loud",
+            "logs --event no.such",
+            "logs --tail 1001",
+            "run list --status unknown",
+            "run list --limit 0",
+            "loop list --status ignored",
+            "storage get c k --cycle x --loop y",
+            "serve --log-format xml",
+        ] {
+            let error = read(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn states_may_be_several() {
+        let Command::Run(Run::List { status, .. }) =
+            read("run list --status failed,stopped").unwrap().command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(status, [RunStatus::Failed, RunStatus::Stopped]);
+    }
+
+    #[test]
+    fn the_demo_is_that_of_the_specification() {
+        let Command::Demo(demo) = read("demo").unwrap().command else {
+            panic!("another command");
+        };
+        assert_eq!(
+            (demo.records, demo.delay.as_str(), demo.keep),
+            (2500, "2s", false)
+        );
     }
 }

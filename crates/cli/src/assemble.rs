@@ -1,7 +1,7 @@
 //! The one place where a store meets the engine and the engine a server.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
     let url = plan
         .service_url
         .clone()
-        .unwrap_or_else(|| format!("http://{at}"));
+        .unwrap_or_else(|| format!("http://{}", reached_at(at)));
     let store = EmbeddedStore::open(OpenOptions::new(&plan.data))?;
     let token = velodrome_server::load_or_create_admin_token(&plan.data)
         .with_context(|| format!("the admin token in `{}`", plan.data.display()))?;
@@ -120,6 +120,16 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         stop,
         serving,
     })
+}
+
+/// Where a server that listens there is reached from this machine: no request goes to `0.0.0.0`.
+fn reached_at(at: SocketAddr) -> SocketAddr {
+    let ip = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, at.port())
 }
 
 impl Running {
@@ -179,6 +189,22 @@ fn own_connectors(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The connector that a connection of `velodrome.yaml` names.
+pub(crate) fn connector_of<'a>(
+    connection: &str,
+    connector: &str,
+    connectors: &'a Connectors,
+) -> Result<&'a (Arc<ConnectorDef>, String)> {
+    connectors.get(connector).ok_or_else(|| {
+        let known: Vec<&str> = connectors.keys().map(String::as_str).collect();
+        let message = format!(
+            "connection `{connection}` in velodrome.yaml: there is no connector `{connector}`; there are {}",
+            known.join(", ")
+        );
+        Ended::Invalid(message).into()
+    })
+}
+
 /// The declared connections, their settings filled in.
 pub(crate) fn connections(config: &Config, connectors: &Connectors) -> Result<Vec<Connection>> {
     let env = |name: &str| std::env::var(name).ok();
@@ -188,15 +214,7 @@ pub(crate) fn connections(config: &Config, connectors: &Connectors) -> Result<Ve
             Ended::Invalid(format!("connection `{id}` in velodrome.yaml: {message}"))
         };
         let unset = |name: String| invalid(format!("the environment has no `{name}`"));
-        let Some((def, _)) = connectors.get(&declared.connector) else {
-            let known: Vec<&str> = connectors.keys().map(String::as_str).collect();
-            let message = format!(
-                "there is no connector `{}`; there are {}",
-                declared.connector,
-                known.join(", ")
-            );
-            return Err(invalid(message).into());
-        };
+        let (def, _) = connector_of(id, &declared.connector, connectors)?;
         let mut connection =
             Connection::with_defaults(ConnectionId::from(id.as_str()), Arc::clone(def));
         for (name, expr) in &declared.settings {
@@ -252,4 +270,19 @@ pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
         strict: false,
     };
     connectors(&plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
+        let check = |at: &str, expect: &str| {
+            assert_eq!(reached_at(at.parse().unwrap()).to_string(), expect);
+        };
+        check("0.0.0.0:7300", "127.0.0.1:7300");
+        check("[::]:7300", "[::1]:7300");
+        check("192.0.2.7:80", "192.0.2.7:80");
+    }
 }

@@ -63,7 +63,7 @@ impl Settings {
 
     /// A path of the settings, relative to their file.
     pub(crate) fn path(&self, written: &str) -> PathBuf {
-        self.folder.join(written)
+        self.folder.join(written).components().collect()
     }
 
     /// The data folder.
@@ -86,12 +86,14 @@ pub(crate) fn server(global: &Global) -> Result<(String, String)> {
         }
         (None, file) => {
             let settings = Settings::read(global)?;
-            // A server behind a proxy is asked where it listens: the token goes no detour.
-            let listen = settings.config.listen.replace("0.0.0.0", "127.0.0.1");
+            // What `serve` would take here, its environment included.
+            let listen = env("VELODROME_LISTEN").unwrap_or(settings.config.listen.clone());
+            let data = env("VELODROME_DATA").map_or_else(|| settings.data(), PathBuf::from);
             let file = file
                 .clone()
-                .unwrap_or_else(|| settings.data().join("admin.token"));
-            (format!("http://{listen}"), file)
+                .unwrap_or_else(|| data.join(velodrome_server::ADMIN_TOKEN_FILE));
+            // A server behind a proxy is asked where it listens: the token goes no detour.
+            (format!("http://{}", reached_at(&listen)), file)
         }
     };
     let token = match std::fs::read_to_string(&token_file) {
@@ -112,6 +114,20 @@ pub(crate) fn server(global: &Global) -> Result<(String, String)> {
         }
     };
     Ok((url, token))
+}
+
+/// A variable of the environment; an empty one counts as not set.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where a server that listens there is reached from this machine.
+fn reached_at(listen: &str) -> String {
+    match listen.rsplit_once(':') {
+        Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("[::1]:{port}"),
+        _ => listen.to_owned(),
+    }
 }
 
 /// Every cycle file below a folder, in order.
@@ -142,4 +158,38 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_is_asked_on_loopback() {
+        assert_eq!(reached_at("0.0.0.0:7300"), "127.0.0.1:7300");
+        assert_eq!(reached_at("[::]:7300"), "[::1]:7300");
+        assert_eq!(reached_at("10.0.0.0:7300"), "10.0.0.0:7300");
+    }
+
+    #[test]
+    fn cycle_files_are_found_below_and_settings_and_tests_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("sub")).unwrap();
+        std::fs::create_dir_all(at(".git")).unwrap();
+        for name in [
+            "b.yaml",
+            "sub/a.yaml",
+            "velodrome.yaml",
+            "b.test.yaml",
+            "notes.md",
+            ".git/c.yaml",
+        ] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        assert_eq!(
+            cycle_files(folder.path()).unwrap(),
+            [at("b.yaml"), at("sub/a.yaml")]
+        );
+    }
 }

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod exit;
 mod follow;
+mod out;
 mod table;
 mod terminal;
 

@@ -1,10 +1,25 @@
 //! Listings for people: aligned columns, nothing cut.
 
+use anyhow::Result;
+
+use crate::out;
 use crate::terminal::escape;
 
 /// Prints rows under their headings.
-pub(crate) fn print(headings: &[&str], rows: &[Vec<String>]) {
-    print!("{}", layout(headings, rows));
+pub(crate) fn print(headings: &[&str], rows: &[Vec<String>]) -> Result<()> {
+    out::write(&layout(headings, rows))
+}
+
+/// Prints facts, each behind its name; those that are empty are left out.
+pub(crate) fn facts(facts: &[(&str, String)]) -> Result<()> {
+    out::write(&aligned(facts))
+}
+
+fn aligned(facts: &[(&str, String)]) -> String {
+    let facts = || facts.iter().filter(|(_, value)| !value.is_empty());
+    let width = facts().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, value): &(&str, String)| format!("{name:<width$}  {}\n", escape(value));
+    facts().map(line).collect()
 }
 
 fn layout(headings: &[&str], rows: &[Vec<String>]) -> String {
@@ -39,6 +54,16 @@ fn layout(headings: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_stand_under_each_other_and_empty_ones_nowhere() {
+        let facts = [
+            ("id", "run_x".to_owned()),
+            ("parent", String::new()),
+            ("status", "failed\u{7}".to_owned()),
+        ];
+        assert_eq!(aligned(&facts), "id      run_x\nstatus  failed\\x07\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -129,6 +129,8 @@ pub struct StepView {
     pub id: StepId,
     /// What it is: `webhook`, `list`, `request`, `decision`, `delay`, `watermark`, `stop`.
     pub kind: &'static str,
+    /// The 1-based line of the step in the cycle's file.
+    pub line: u32,
     /// Where `then` leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<StepId>,

@@ -92,6 +92,7 @@ impl Engine {
                 .map(|step| StepView {
                     id: step.id.clone(),
                     kind: kind_of(&step.kind),
+                    line: step.line,
                     then: step.then.map(name),
                     otherwise: step.otherwise.map(name),
                     catch: step.catch.map(name),

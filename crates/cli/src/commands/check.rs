@@ -1,22 +1,24 @@
-//! `check`: what a compiler would say of the cycle files.
+//! `check`: what a compiler would say of the cycle files, and of `velodrome.yaml` where it is named.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{
-    Checked, ConnectionLookup, CycleInput, Lookup, Severity, check_cycle, render,
+    ConnectionLookup, CycleInput, Diagnostic, Lookup, Severity, check_config, check_cycle, render,
 };
+use velodrome_types::CycleId;
 
-use super::print_json;
 use crate::args::{Check, Global};
-use crate::assemble::known_connectors;
+use crate::assemble::{connector_of, known_connectors};
 use crate::config::{Settings, cycle_files};
 use crate::exit::Ended;
+use crate::out;
+use crate::terminal::count;
 
 /// Connections as the settings declare them, cycles as the folder holds them.
 struct Known {
@@ -52,116 +54,183 @@ impl Lookup for Known {
     }
 }
 
-pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
-    let settings = Settings::read(global)?;
-    let folder = settings.cycles();
-    let files = if args.files.is_empty() {
-        cycle_files(&folder).map_err(|error| Ended::Invalid(format!("{error:#}")))?
-    } else {
-        args.files.clone()
-    };
-    let known = known(&settings, &files)?;
-    let host = ScriptHost::new(ScriptLimits::default());
-    let (mut errors, mut warnings, mut all) = (0, 0, Vec::new());
-    for path in &files {
+/// A file and what it says.
+struct Source {
+    path: PathBuf,
+    shown: String,
+    text: String,
+}
+
+impl Source {
+    fn read(path: PathBuf) -> Result<Self> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Ended::Invalid(format!("`{shown}`: {error}")))?;
-        let checked = check(path, &text, &known, &host);
-        for diagnostic in &checked.diagnostics {
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Ended::Invalid(format!("`{shown}` cannot be read: {error}")))?;
+        Ok(Self { path, shown, text })
+    }
+
+    fn is_settings(&self) -> bool {
+        self.path
+            .file_name()
+            .is_some_and(|name| name == "velodrome.yaml")
+    }
+
+    /// The cycle that the file declares, as far as a glance tells.
+    fn declares(&self) -> Option<String> {
+        let id = self
+            .text
+            .lines()
+            .find_map(|line| line.strip_prefix("cycle:"))?;
+        Some(id.split('#').next().unwrap_or_default().trim().to_owned())
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    errors: u64,
+    warnings: u64,
+    json: Vec<Value>,
+    owners: BTreeMap<CycleId, String>,
+}
+
+impl Found {
+    fn tell(&mut self, global: &Global, source: &Source, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
             match diagnostic.severity {
-                Severity::Error => errors += 1,
-                Severity::Warning => warnings += 1,
+                Severity::Error => self.errors += 1,
+                Severity::Warning => self.warnings += 1,
             }
         }
         if global.json {
-            all.extend(json_of(&checked, &shown));
+            self.json.extend(
+                diagnostics
+                    .iter()
+                    .map(|found| json_of(found, &source.shown)),
+            );
         } else {
-            eprint!("{}", render(&checked.diagnostics, &shown, &text));
+            eprint!("{}", render(diagnostics, &source.shown, &source.text));
+        }
+    }
+
+    /// Two files cannot be one cycle; a running server keeps the first.
+    fn own(&mut self, global: &Global, cycle: CycleId, source: &Source) {
+        let Some(other) = self.owners.get(&cycle) else {
+            self.owners.insert(cycle, source.shown.clone());
+            return;
+        };
+        self.errors += 1;
+        let message = format!("`{}` and `{other}` both declare `{cycle}`", source.shown);
+        let hint = "rename one of them";
+        if global.json {
+            self.json.push(json!({
+                "file": source.shown, "line": 1, "column": 1, "severity": "error",
+                "code": "cycle.duplicate", "message": message, "hint": hint,
+            }));
+        } else {
+            eprintln!("error[cycle.duplicate]: {message}\n  = help: {hint}\n");
+        }
+    }
+}
+
+pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
+    let settings = Settings::read(global)?;
+    let paths = if args.files.is_empty() {
+        cycle_files(&settings.cycles()).map_err(|error| Ended::Invalid(format!("{error:#}")))?
+    } else {
+        args.files.clone()
+    };
+    let sources: Vec<Source> = paths.into_iter().map(Source::read).collect::<Result<_>>()?;
+    let known = known(&settings, &sources)?;
+    let host = ScriptHost::new(ScriptLimits::default());
+    let mut found = Found::default();
+    for source in &sources {
+        if source.is_settings() {
+            found.tell(global, source, &check_config(&source.text).1);
+            continue;
+        }
+        let folder = script_folder(&source.path, &settings.cycles());
+        let checked = check_cycle(CycleInput {
+            path: &source.shown,
+            text: &source.text,
+            analyser: &host,
+            lookup: &known,
+            script_file: &move |file| std::fs::read_to_string(folder.join(file)),
+        });
+        found.tell(global, source, &checked.diagnostics);
+        if let Some(cycle) = checked.cycle {
+            found.own(global, cycle, source);
         }
     }
     if global.json {
-        print_json(&Value::Array(all))?;
+        out::json(&Value::Array(std::mem::take(&mut found.json)))?;
     }
-    let count = |number: usize, what: &str| match number {
-        1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
-    };
-    if errors > 0 {
-        let told = format!(
-            "{} in {}",
-            count(errors, "error"),
-            count(files.len(), "file")
-        );
-        return Err(Ended::Invalid(told).into());
-    }
-    if !global.json {
-        let cycles = count(files.len(), "cycle");
-        match warnings {
-            0 => println!("{cycles} checked, all good"),
-            _ => println!("{cycles} checked, {}", count(warnings, "warning")),
-        }
-    }
-    Ok(())
+    verdict(global, &found, &sources)
 }
 
-fn known(settings: &Settings, files: &[PathBuf]) -> Result<Known> {
+fn verdict(global: &Global, found: &Found, sources: &[Source]) -> Result<()> {
+    let all = sources.len() as u64;
+    if found.errors > 0 {
+        let errors = count(found.errors, "error");
+        return Err(Ended::Invalid(format!("{errors} in {}", count(all, "file"))).into());
+    }
+    if global.json {
+        return Ok(());
+    }
+    let settings = sources.iter().any(Source::is_settings);
+    let what = count(all, if settings { "file" } else { "cycle" });
+    match found.warnings {
+        0 => out::line(&format!("{what} checked, all good")),
+        warnings => out::line(&format!("{what} checked, {}", count(warnings, "warning"))),
+    }
+}
+
+/// The folder that a cycle's script files are in: the server's cycles folder, as it has it, and for a
+/// file elsewhere its own.
+fn script_folder(path: &Path, cycles: &Path) -> PathBuf {
+    let own = path.parent().unwrap_or(Path::new("")).to_owned();
+    let inside = match (path.canonicalize(), cycles.canonicalize()) {
+        (Ok(path), Ok(cycles)) => path.starts_with(cycles),
+        _ => false,
+    };
+    if inside { cycles.to_owned() } else { own }
+}
+
+fn known(settings: &Settings, sources: &[Source]) -> Result<Known> {
     let connectors = known_connectors(settings)?;
-    let declared = settings
-        .config
-        .connections
-        .iter()
-        .filter_map(|(name, declared)| {
-            Some((
-                name.clone(),
-                Arc::clone(&connectors.get(&declared.connector)?.0),
-            ))
-        })
-        .collect();
+    let mut connections = Vec::new();
+    for (name, declared) in &settings.config.connections {
+        let def = &connector_of(name, &declared.connector, &connectors)?.0;
+        connections.push((name.clone(), Arc::clone(def)));
+    }
     let built_in = connectors
         .iter()
         .map(|(name, (def, _))| (name.clone(), Arc::clone(def)))
         .collect();
-    let mut cycles = HashSet::new();
-    for path in files {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("reading `{}`", path.display()))?;
-        let id = text.lines().find_map(|line| line.strip_prefix("cycle:"));
-        cycles.extend(id.map(|id| id.split('#').next().unwrap_or_default().trim().to_owned()));
-    }
+    // A file that is checked alone may name a cycle beside it.
+    let mut cycles: HashSet<String> = sources.iter().filter_map(Source::declares).collect();
+    let beside = cycle_files(&settings.cycles()).unwrap_or_default();
+    cycles.extend(
+        beside
+            .into_iter()
+            .filter_map(|path| Source::read(path).ok()?.declares()),
+    );
     Ok(Known {
-        declared,
+        declared: connections,
         built_in,
         has_settings: settings.found,
         cycles,
     })
 }
 
-fn check(path: &Path, text: &str, known: &Known, host: &ScriptHost) -> Checked {
-    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-    check_cycle(CycleInput {
-        path: &path.display().to_string(),
-        text,
-        analyser: host,
-        lookup: known,
-        script_file: &move |file| std::fs::read_to_string(folder.join(file)),
+fn json_of(diagnostic: &Diagnostic, file: &str) -> Value {
+    json!({
+        "file": file,
+        "line": diagnostic.span.line,
+        "column": diagnostic.span.column,
+        "severity": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
     })
-}
-
-fn json_of(checked: &Checked, file: &str) -> Vec<Value> {
-    checked
-        .diagnostics
-        .iter()
-        .map(|diagnostic| {
-            json!({
-                "file": file,
-                "line": diagnostic.span.line,
-                "column": diagnostic.span.column,
-                "severity": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
-                "code": diagnostic.code,
-                "message": diagnostic.message,
-                "hint": diagnostic.hint,
-            })
-        })
-        .collect()
 }

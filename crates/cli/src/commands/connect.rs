@@ -3,23 +3,18 @@
 use anyhow::Result;
 use reqwest::Method;
 
-use super::{field, print_json};
+use super::field;
 use crate::args::Global;
-use crate::client::Client;
+use crate::client::{Client, segment};
+use crate::out;
 
 pub(super) async fn run(global: &Global, connection: String) -> Result<()> {
     let client = Client::new(global)?;
-    let seen = client
-        .json(
-            Method::POST,
-            &format!("/connections/{connection}/connect"),
-            &[],
-        )
-        .await?;
+    let path = format!("/connections/{}/connect", segment(&connection)?);
+    let seen = client.json(Method::POST, &path, &[]).await?;
     if global.json {
-        return print_json(&seen);
+        return out::json(&seen);
     }
     eprintln!("open this link in a browser on this machine within ten minutes; it works once:");
-    println!("{}", field(&seen, "url"));
-    Ok(())
+    out::line(&field(&seen, "url"))
 }

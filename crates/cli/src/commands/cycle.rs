@@ -4,19 +4,18 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{confirm, field, print_json};
+use super::{confirm, field};
 use crate::args::{Cycle, Global};
-use crate::client::Client;
-use crate::{table, terminal};
+use crate::client::{Client, segment};
+use crate::{out, table, terminal};
 
 pub(super) async fn run(global: &Global, args: Cycle) -> Result<()> {
     let client = Client::new(global)?;
     match args {
         Cycle::List => list(global, &client).await,
         Cycle::Show { cycle } => {
-            let seen = client
-                .json(Method::GET, &format!("/cycles/{cycle}"), &[])
-                .await?;
+            let path = format!("/cycles/{}", segment(&cycle)?);
+            let seen = client.json(Method::GET, &path, &[]).await?;
             show(global, &seen)
         }
         Cycle::Start { cycle } => act(global, &client, &cycle, "start").await,
@@ -48,7 +47,7 @@ pub(super) async fn run(global: &Global, args: Cycle) -> Result<()> {
 async fn list(global: &Global, client: &Client) -> Result<()> {
     let seen = client.json(Method::GET, "/cycles", &[]).await?;
     if global.json {
-        return print_json(&seen);
+        return out::json(&seen);
     }
     let rows: Vec<Vec<String>> = seen["items"]
         .as_array()
@@ -63,26 +62,27 @@ async fn list(global: &Global, client: &Client) -> Result<()> {
     table::print(
         &["CYCLE", "STATE", "RUNNING", "QUEUED", "VERSION", "WEBHOOK"],
         &rows,
-    );
-    Ok(())
+    )
 }
 
 async fn act(global: &Global, client: &Client, cycle: &str, action: &str) -> Result<()> {
-    let seen = client
-        .json(Method::POST, &format!("/cycles/{cycle}/{action}"), &[])
-        .await?;
+    let path = format!("/cycles/{}/{action}", segment(cycle)?);
+    let seen = client.json(Method::POST, &path, &[]).await?;
     if global.json {
-        return print_json(&seen);
+        return out::json(&seen);
     }
-    println!("{} is {}", field(&seen, "id"), field(&seen, "state"));
-    Ok(())
+    out::line(&format!(
+        "{} is {}",
+        field(&seen, "id"),
+        field(&seen, "state")
+    ))
 }
 
 fn show(global: &Global, cycle: &Value) -> Result<()> {
     if global.json {
-        return print_json(cycle);
+        return out::json(cycle);
     }
-    for (title, name) in [
+    let facts = [
         ("cycle", "id"),
         ("name", "name"),
         ("state", "state"),
@@ -92,23 +92,14 @@ fn show(global: &Global, cycle: &Value) -> Result<()> {
         ("running", "running"),
         ("queued", "queued"),
         ("places", "concurrency"),
-    ] {
-        let value = field(cycle, name);
-        if !value.is_empty() {
-            println!("{title:<9} {}", terminal::escape(&value));
+    ];
+    table::facts(&facts.map(|(title, name)| (title, field(cycle, name))))?;
+    if let Some(reason) = cycle["reason"].as_str() {
+        out::line("")?;
+        for line in reason.trim_end().lines() {
+            out::line(&terminal::escape(line))?;
         }
     }
-    if let Some(reason) = cycle["reason"].as_str() {
-        println!(
-            "\n{}",
-            reason
-                .lines()
-                .map(terminal::escape)
-                .collect::<Vec<_>>()
-                .join("\n")
-        );
-    }
-    println!();
     let rows: Vec<Vec<String>> = cycle["steps"]
         .as_array()
         .into_iter()
@@ -119,6 +110,9 @@ fn show(global: &Global, cycle: &Value) -> Result<()> {
                 .to_vec()
         })
         .collect();
-    table::print(&["STEP", "KIND", "THEN", "ELSE", "CATCH"], &rows);
-    Ok(())
+    if rows.is_empty() {
+        return Ok(());
+    }
+    out::line("")?;
+    table::print(&["STEP", "KIND", "THEN", "ELSE", "CATCH"], &rows)
 }

@@ -9,26 +9,29 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use velodrome_spec::{check_config, render};
 use velodrome_types::{format_duration, parse_duration};
-use velodrome_zoho_sim::{Sim, SimOptions};
+use velodrome_zoho_sim::{Sim, SimOptions, Stats};
 
-use super::field;
-use super::trigger::follow_loop;
+use super::trigger::{Followed, follow_loop};
+use super::{field, stop_signal};
 use crate::args::{Demo, Global};
 use crate::assemble::{self, Plan, Running};
 use crate::client::Client;
 use crate::config::Settings;
 use crate::exit::Ended;
+use crate::out;
+use crate::terminal::count;
 
 /// The shipped cycle.
 const CYCLE: &str = include_str!("../../../../cycles/zoho_incremental.yaml");
 const CYCLE_FILE: &str = "zoho_incremental.yaml";
 const DELAY: &str = "for: 2 seconds";
 /// Records a page of the list.
-const PER_PAGE: u32 = 200;
+const PER_PAGE: u64 = 200;
 
 pub(super) async fn run(global: &Global, args: Demo) -> Result<()> {
     let delay =
@@ -37,10 +40,11 @@ pub(super) async fn run(global: &Global, args: Demo) -> Result<()> {
         records: args.records,
         ..SimOptions::default()
     };
-    let folder = tempfile::Builder::new()
+    let mut folder = tempfile::Builder::new()
         .prefix("velodrome-demo-")
         .tempdir()
         .context("making a folder")?;
+    folder.disable_cleanup(args.keep);
     let sim = velodrome_zoho_sim::start(options.clone()).await?;
     let running = assemble::start(plan(&folder, &sim, &options, delay)?).await?;
     eprintln!(
@@ -54,8 +58,16 @@ pub(super) async fn run(global: &Global, args: Demo) -> Result<()> {
         folder.path().join("cycles").join(CYCLE_FILE).display()
     );
 
-    let shown = show(global, &running, &sim, &args).await;
-    if args.keep && shown.is_ok() {
+    // A Ctrl-C on the way still takes the folder away, for nobody asked to keep it.
+    let shown = tokio::select! {
+        shown = show(global, &running, &sim, &args) => shown,
+        told = stop_signal() => told.and(Err(Ended::Refused("stopped on the way".to_owned()).into())),
+    };
+    let looked_at = match &shown {
+        Ok(()) => true,
+        Err(error) => matches!(error.downcast_ref(), Some(Ended::Failed)),
+    };
+    if args.keep && looked_at {
         keep(&running, &folder).await?;
     }
     running.shutdown().await;
@@ -119,38 +131,109 @@ async fn show(global: &Global, running: &Running, sim: &Sim, args: &Demo) -> Res
         .hook("zoho_incremental", r#"{"page": 1}"#.to_owned())
         .await?;
     let loop_id = field(&accepted, "loop");
-    let succeeded = follow_loop(global, &client, &loop_id).await?;
+    let told = follow_loop(global, &client, &loop_id).await?;
     let elapsed = began.elapsed();
 
-    let seen = client
-        .json(Method::GET, &format!("/loops/{loop_id}"), &[])
-        .await?;
-    let laps = seen["laps"].as_u64().unwrap_or(0);
-    let records = seen["records"].as_u64().unwrap_or(0);
-    let stats = sim.stats();
-    let pages = u64::from(args.records.div_ceil(PER_PAGE)).max(1);
-    let once =
-        stats.distinct_records == u64::from(args.records) && stats.repeated_records.is_empty();
-    let rate = laps as f64 / elapsed.as_secs_f64().max(0.001);
+    let path = format!("/loops/{loop_id}");
+    let seen = client.json(Method::GET, &path, &[]).await?;
+    let outcome = Outcome {
+        wanted: u64::from(args.records),
+        laps: seen["laps"].as_u64().unwrap_or(0),
+        told,
+        served: sim.stats(),
+    };
     eprintln!();
-    println!(
-        "{laps} pages, {records} records, {}, in {} ({rate:.1} laps/s)",
-        if once {
-            "each exactly once"
-        } else {
-            "NOT each exactly once"
-        },
-        format_duration(elapsed),
-    );
-    if succeeded && once && laps == pages && records == u64::from(args.records) {
-        return Ok(());
+    outcome.tell(global, elapsed)?;
+    let faults = outcome.faults();
+    for fault in &faults {
+        eprintln!("error: {fault}");
     }
-    let missed = u64::from(args.records).saturating_sub(stats.distinct_records);
-    eprintln!(
-        "error: {pages} pages were due; {missed} records were missed, {} repeated",
-        stats.repeated_records.len()
-    );
-    Err(Ended::Failed.into())
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Ended::Failed.into())
+    }
+}
+
+/// What came out, as the engine, its log and the simulator each tell it.
+#[derive(Debug)]
+struct Outcome {
+    /// The contacts that there are.
+    wanted: u64,
+    /// The loop's laps.
+    laps: u64,
+    /// What the log told.
+    told: Followed,
+    /// What the simulator served.
+    served: Stats,
+}
+
+impl Outcome {
+    fn tell(&self, global: &Global, elapsed: Duration) -> Result<()> {
+        let rate = self.laps as f64 / elapsed.as_secs_f64().max(0.001);
+        let once = self.faults().is_empty();
+        if global.json {
+            return out::line(
+                &json!({
+                    "pages": self.told.pages,
+                    "records": self.told.records,
+                    "exactly_once": once,
+                    "missed": self.missed(),
+                    "repeated": self.served.repeated_records.len(),
+                    "ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                    "laps_per_second": (rate * 10.0).round() / 10.0,
+                })
+                .to_string(),
+            );
+        }
+        out::line(&format!(
+            "{}, {}, {}, in {} ({rate:.1} laps/s)",
+            count(self.told.pages, "page"),
+            count(self.told.records, "record"),
+            if once {
+                "each exactly once"
+            } else {
+                "NOT each exactly once"
+            },
+            format_duration(elapsed),
+        ))
+    }
+
+    fn missed(&self) -> u64 {
+        self.wanted.saturating_sub(self.served.distinct_records)
+    }
+
+    /// What is not as it should be; empty if each page and each record came exactly once.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !self.told.succeeded {
+            faults.push("the loop did not succeed".to_owned());
+        }
+        if self.missed() > 0 {
+            faults.push(format!("{} missed", count(self.missed(), "record")));
+        }
+        let repeated = self.served.repeated_records.len() as u64;
+        if repeated > 0 {
+            let what = count(repeated, "record");
+            faults.push(format!("{what} served more than once"));
+        }
+        let due = self.wanted.div_ceil(PER_PAGE).max(1);
+        let asked = self.served.list_requests;
+        for (what, came) in [
+            ("laps", self.laps),
+            ("pages in the log", self.told.pages),
+            ("list requests at the simulator", asked),
+        ] {
+            if came != due {
+                faults.push(format!("{came} {what}, and {due} were due"));
+            }
+        }
+        if self.told.records != self.wanted {
+            let (came, due) = (self.told.records, self.wanted);
+            faults.push(format!("{came} records in the log, and {due} were due"));
+        }
+        faults
+    }
 }
 
 async fn keep(running: &Running, folder: &TempDir) -> Result<()> {
@@ -158,7 +241,9 @@ async fn keep(running: &Running, folder: &TempDir) -> Result<()> {
         "\nstays up until Ctrl-C. The webhook: {}/hooks/zoho_incremental",
         running.url
     );
-    eprintln!("the folder: {}", folder.path().display());
+    eprintln!("the folder, which stays: {}", folder.path().display());
+    eprintln!("the token: {}", running.token_file.display());
+    eprintln!("to try:");
     let commands = [
         "logs --tail 20",
         "loop show last",
@@ -168,8 +253,7 @@ async fn keep(running: &Running, folder: &TempDir) -> Result<()> {
     for command in commands {
         eprintln!("  {}", try_it(running, command));
     }
-    tokio::signal::ctrl_c().await?;
-    Ok(())
+    stop_signal().await
 }
 
 /// A command line for this server: its port is not the one of the settings file.
@@ -190,5 +274,66 @@ mod tests {
         let cycle = with_delay(CYCLE, Duration::ZERO).unwrap();
         assert!(cycle.contains("for: 0 ms") && !cycle.contains(DELAY));
         assert!(with_delay("no delay here", Duration::ZERO).is_err());
+    }
+
+    /// A demo of 2,500 contacts, as it should come out.
+    fn well() -> Outcome {
+        Outcome {
+            wanted: 2_500,
+            laps: 13,
+            told: Followed {
+                succeeded: true,
+                pages: 13,
+                records: 2_500,
+            },
+            served: Stats {
+                list_requests: 13,
+                distinct_records: 2_500,
+                ..Stats::default()
+            },
+        }
+    }
+
+    #[test]
+    fn exactly_once_is_what_log_and_simulator_both_say() {
+        let check = |change: fn(&mut Outcome), expect: &[&str]| {
+            let mut outcome = well();
+            change(&mut outcome);
+            assert_eq!(outcome.faults(), expect);
+        };
+        check(|_| {}, &[]);
+        check(
+            |it| it.served.distinct_records = 2_300,
+            &["200 records missed"],
+        );
+        check(
+            |it| it.served.repeated_records = [("1".to_owned(), 2)].into(),
+            &["1 record served more than once"],
+        );
+        check(
+            |it| it.served.list_requests = 14,
+            &["14 list requests at the simulator, and 13 were due"],
+        );
+        check(|it| it.laps = 12, &["12 laps, and 13 were due"]);
+        check(
+            |it| it.told.records = 2_700,
+            &["2700 records in the log, and 2500 were due"],
+        );
+        check(
+            |it| it.told.succeeded = false,
+            &["the loop did not succeed"],
+        );
+    }
+
+    #[test]
+    fn no_contacts_are_one_empty_page() {
+        let mut outcome = well();
+        (outcome.wanted, outcome.laps) = (0, 1);
+        (outcome.told.pages, outcome.told.records) = (1, 0);
+        (
+            outcome.served.list_requests,
+            outcome.served.distinct_records,
+        ) = (1, 0);
+        assert_eq!(outcome.faults(), [""; 0]);
     }
 }

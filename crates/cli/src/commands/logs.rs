@@ -7,85 +7,142 @@ use velodrome_types::{Level, LogLine};
 
 use crate::args::{Global, Logs};
 use crate::client::Client;
-use crate::follow::{From, Then, follow};
+use crate::follow::{From, Seen, Then, follow, parse};
+use crate::out;
 use crate::terminal::{Colour, Layout};
 
 /// Lines shown when nothing else is said.
 const TAIL: u32 = 50;
 /// Lines asked for at a time.
-const CHUNK: &str = "1000";
+const CHUNK: usize = 1000;
 
 pub(super) async fn run(global: &Global, args: Logs) -> Result<()> {
     let client = Client::new(global)?;
-    let mut filter: Vec<(&str, String)> = Vec::new();
-    let wanted = [
-        ("cycle", &args.cycle),
-        ("loop", &args.loop_id),
-        ("run", &args.run),
-        ("step", &args.step),
-        ("level", &args.level),
-        ("event", &args.event),
-        ("since", &args.since),
-    ];
-    filter.extend(
-        wanted
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.clone()?))),
-    );
-    // What is only for those who look closely is shown to those who ask for it.
-    let level = if args.level.is_some() || args.event.is_some() {
-        Level::Debug
-    } else {
-        Level::Info
-    };
-    if args.level.is_none() && args.event.is_none() && !global.json {
-        filter.push(("level", "info".to_owned()));
-    }
+    let filter = filter(global, &args);
     let mut layout = Layout::new(Colour::of_stdout(global.no_color), TimeZone::system());
-    let mut show = |text: &str, line: LogLine| {
+    let show = |layout: &mut Layout, text: &str, line: &LogLine| {
         if global.json {
-            println!("{text}");
-        } else if line.level >= level {
-            println!("{}", layout.show(&line));
+            out::line(text)
+        } else {
+            out::line(&layout.show(line))
         }
-        Ok(Then::On)
     };
-    let tail = args.tail.unwrap_or(TAIL);
+    let from = match (args.tail, &args.since) {
+        (None, Some(_)) => From::After(0),
+        (tail, _) => From::Tail(tail.unwrap_or(TAIL)),
+    };
     if args.follow {
-        return follow(&client, &filter, From::Tail(tail), show).await;
+        return follow(&client, &filter, from, |seen| {
+            match seen {
+                Seen::Line(text, line) => show(&mut layout, text, &line)?,
+                Seen::Away => eprintln!("the server is away: waiting for it to come back"),
+            }
+            Ok(Then::On)
+        })
+        .await;
     }
-    if args.since.is_none() || args.tail.is_some() {
-        filter.push(("tail", tail.to_string()));
-        for text in lines(&client, &filter).await? {
-            show(&text, serde_json::from_str(&text)?)?;
+    match from {
+        From::Tail(lines) => {
+            let mut query = filter;
+            query.push(("tail", lines.to_string()));
+            let texts = lines_of(&client, &query).await?;
+            let lines: Vec<LogLine> = texts
+                .iter()
+                .map(|text| parse(text))
+                .collect::<Result<_>>()?;
+            lines.iter().for_each(|line| layout.widen(line));
+            for (text, line) in texts.iter().zip(&lines) {
+                show(&mut layout, text, line)?;
+            }
+            Ok(())
         }
-        return Ok(());
+        From::After(_) => all(&client, &filter, |text, line| show(&mut layout, text, line)).await,
     }
+}
+
+fn filter(global: &Global, args: &Logs) -> Vec<(&'static str, String)> {
+    // What is only for those who look closely is shown to those who ask for it.
+    let level = match (args.level, args.event) {
+        (Some(level), _) => Some(level),
+        (None, None) if !global.json => Some(Level::Info),
+        (None, _) => None,
+    };
+    let wanted = [
+        ("cycle", args.cycle.clone()),
+        ("loop", args.loop_id.clone()),
+        ("run", args.run.clone()),
+        ("step", args.step.clone()),
+        ("level", level.map(|level| level.as_str().to_owned())),
+        ("event", args.event.map(|event| event.to_string())),
+        ("since", args.since.clone()),
+    ];
+    wanted
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// Gives every matching line, oldest first, however many there are.
+pub(super) async fn all(
+    client: &Client,
+    filter: &[(&str, String)],
+    mut see: impl FnMut(&str, &LogLine) -> Result<()>,
+) -> Result<()> {
     let mut after = 0;
     loop {
-        let mut query = filter.clone();
-        query.extend([("after", after.to_string()), ("limit", CHUNK.to_owned())]);
-        let chunk = lines(&client, &query).await?;
+        let mut query = filter.to_vec();
+        query.extend([("after", after.to_string()), ("limit", CHUNK.to_string())]);
+        let chunk = lines_of(client, &query).await?;
+        for text in &chunk {
+            let line = parse(text)?;
+            after = line.seq;
+            see(text, &line)?;
+        }
         if chunk.is_empty() {
             return Ok(());
-        }
-        for text in chunk {
-            let line: LogLine = serde_json::from_str(&text)?;
-            after = line.seq;
-            show(&text, line)?;
         }
     }
 }
 
-async fn lines(client: &Client, query: &[(&str, String)]) -> Result<Vec<String>> {
-    let text = client
-        .ask(Method::GET, "/log", query, None)
-        .await?
-        .text()
-        .await?;
+async fn lines_of(client: &Client, query: &[(&str, String)]) -> Result<Vec<String>> {
+    let response = client.ask(Method::GET, "/log", query, None).await?;
+    let text = client.text(response).await?;
     Ok(text
         .lines()
         .filter(|line| !line.is_empty())
         .map(str::to_owned)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use velodrome_types::Event;
+
+    use super::*;
+
+    #[test]
+    fn details_are_for_those_who_ask() {
+        let check = |global: &Global, args: Logs, expect: Option<&str>| {
+            let filter = filter(global, &args);
+            let level = filter.iter().find(|(name, _)| *name == "level");
+            assert_eq!(level.map(|(_, level)| level.as_str()), expect);
+        };
+        let people = Global::default();
+        check(&people, Logs::default(), Some("info"));
+        let debug = Logs {
+            level: Some(Level::Debug),
+            ..Logs::default()
+        };
+        check(&people, debug, Some("debug"));
+        let event = Logs {
+            event: Some(Event::RunSucceeded),
+            ..Logs::default()
+        };
+        check(&people, event, None);
+        let programs = Global {
+            json: true,
+            ..Global::default()
+        };
+        check(&programs, Logs::default(), None);
+    }
 }

@@ -8,18 +8,19 @@ use serde_json::Value;
 use velodrome_types::format_duration;
 
 use super::run::{more, query};
-use super::{confirm, date, field, print_json, short};
+use super::{confirm, date, field, short};
 use crate::args::{Global, Loop};
-use crate::client::Client;
-use crate::{table, terminal};
+use crate::client::{Client, segment};
+use crate::{out, table};
 
 pub(super) async fn run(global: &Global, args: Loop) -> Result<()> {
     let client = Client::new(global)?;
     match args {
-        Loop::List { filter } => {
-            let seen = client.json(Method::GET, "/loops", &query(&filter)).await?;
+        Loop::List { filter, status } => {
+            let query = query(&filter, &status);
+            let seen = client.json(Method::GET, "/loops", &query).await?;
             if global.json {
-                return print_json(&seen);
+                return out::json(&seen);
             }
             let rows: Vec<Vec<String>> = seen["items"]
                 .as_array()
@@ -42,14 +43,13 @@ pub(super) async fn run(global: &Global, args: Loop) -> Result<()> {
                     "LOOP", "CYCLE", "STATUS", "LAPS", "RECORDS", "STARTED", "ELAPSED",
                 ],
                 &rows,
-            );
+            )?;
             more(&seen);
             Ok(())
         }
         Loop::Show { id } => {
-            let seen = client
-                .json(Method::GET, &format!("/loops/{id}"), &[])
-                .await?;
+            let path = format!("/loops/{}", segment(&id)?);
+            let seen = client.json(Method::GET, &path, &[]).await?;
             show(global, &seen)
         }
         Loop::Stop { id } => {
@@ -57,9 +57,8 @@ pub(super) async fn run(global: &Global, args: Loop) -> Result<()> {
                 global,
                 &format!("Stop loop `{id}`? Its runs end where they are."),
             )?;
-            let seen = client
-                .json(Method::POST, &format!("/loops/{id}/stop"), &[])
-                .await?;
+            let path = format!("/loops/{}/stop", segment(&id)?);
+            let seen = client.json(Method::POST, &path, &[]).await?;
             show(global, &seen)
         }
     }
@@ -73,9 +72,9 @@ fn elapsed(found: &Value) -> String {
 
 fn show(global: &Global, found: &Value) -> Result<()> {
     if global.json {
-        return print_json(found);
+        return out::json(found);
     }
-    for name in [
+    let names = [
         "id",
         "cycle",
         "status",
@@ -85,24 +84,15 @@ fn show(global: &Global, found: &Value) -> Result<()> {
         "updated",
         "parent",
         "first_run",
-    ] {
-        let value = field(found, name);
-        if !value.is_empty() {
-            println!("{name:<9} {}", terminal::escape(&value));
-        }
-    }
-    println!(
-        "elapsed   {}  ({} laps/s)",
-        elapsed(found),
-        field(found, "rate")
-    );
-    if found["error"].is_object() {
-        let run = &found["error"]["run"];
-        println!(
-            "failed    {}: `velodrome run show {}`",
-            field(&found["error"], "code"),
-            run.as_str().unwrap_or_default()
-        );
+    ];
+    let mut facts: Vec<(&str, String)> = names.map(|name| (name, field(found, name))).into();
+    facts.push(("elapsed", elapsed(found)));
+    let rate = found["rate"].as_f64().unwrap_or(0.0);
+    facts.push(("rate", format!("{rate:.1} laps/s")));
+    facts.push(("failed", field(&found["error"], "code")));
+    table::facts(&facts)?;
+    if let Some(run) = found["error"]["run"].as_str() {
+        out::line(&format!("\n`velodrome run show {run}` says where and why"))?;
     }
     Ok(())
 }

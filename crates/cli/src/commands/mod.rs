@@ -13,10 +13,11 @@ mod storage;
 mod trigger;
 
 use std::future::Future;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Args, Command, Global};
 use crate::exit::Ended;
@@ -52,12 +53,13 @@ fn wait(command: impl Future<Output = Result<()>>) -> Result<()> {
     result
 }
 
-/// Prints JSON for programs: one document, indented.
-fn print_json(value: &Value) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+/// Waits until somebody says to stop: Ctrl-C, or SIGTERM.
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        told = tokio::signal::ctrl_c() => told.context("listening for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Asks before something is destroyed.
@@ -66,10 +68,8 @@ fn confirm(global: &Global, question: &str) -> Result<()> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Ended::Usage(format!(
-            "{question} Say `--yes` to do it without a terminal."
-        ))
-        .into());
+        let message = format!("nobody is there to ask `{question}`: say `--yes` to do it");
+        return Err(Ended::Usage(message).into());
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
@@ -77,7 +77,7 @@ fn confirm(global: &Global, question: &str) -> Result<()> {
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {
-        Err(Ended::Failed.into())
+        Err(Ended::Refused("left as it was".to_owned()).into())
     }
 }
 

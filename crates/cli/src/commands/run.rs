@@ -1,116 +1,211 @@
 //! `run list|show`.
 
+use std::fmt::Display;
+
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use reqwest::Method;
 use serde_json::Value;
-use velodrome_types::LogLine;
 
-use super::{date, field, print_json, short};
+use super::{date, field, logs, short};
 use crate::args::{Filter, Global, Run};
-use crate::client::Client;
-use crate::table;
-use crate::terminal::{Colour, Layout, escape};
+use crate::client::{Client, segment};
+use crate::terminal::{Colour, Layout};
+use crate::{out, table};
+
+/// The most of an API's answer that is shown.
+const ANSWER: usize = 500;
 
 pub(super) async fn run(global: &Global, args: Run) -> Result<()> {
     let client = Client::new(global)?;
     match args {
-        Run::List { filter, loop_id } => {
-            let mut query = query(&filter);
+        Run::List {
+            filter,
+            status,
+            loop_id,
+        } => {
+            let mut query = query(&filter, &status);
             query.extend(loop_id.map(|id| ("loop", id)));
-            let seen = client.json(Method::GET, "/runs", &query).await?;
-            if global.json {
-                return print_json(&seen);
-            }
-            let rows: Vec<Vec<String>> = seen["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|run| {
-                    vec![
-                        short(run, "id"),
-                        field(run, "cycle"),
-                        field(run, "lap"),
-                        field(run, "status"),
-                        field(run, "step"),
-                        date(run, "created"),
-                        run["error"]["code"].as_str().unwrap_or_default().to_owned(),
-                    ]
-                })
-                .collect();
-            table::print(
-                &["RUN", "CYCLE", "LAP", "STATUS", "STEP", "ACCEPTED", "ERROR"],
-                &rows,
-            );
-            more(&seen);
-            Ok(())
+            list(global, &client, &query).await
         }
         Run::Show { run } => show(global, &client, &run).await,
     }
 }
 
+async fn list(global: &Global, client: &Client, query: &[(&str, String)]) -> Result<()> {
+    let seen = client.json(Method::GET, "/runs", query).await?;
+    if global.json {
+        return out::json(&seen);
+    }
+    let rows: Vec<Vec<String>> = seen["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|run| {
+            vec![
+                short(run, "id"),
+                field(run, "cycle"),
+                field(run, "lap"),
+                field(run, "status"),
+                field(run, "step"),
+                date(run, "created"),
+                field(&run["error"], "code"),
+            ]
+        })
+        .collect();
+    table::print(
+        &["RUN", "CYCLE", "LAP", "STATUS", "STEP", "ACCEPTED", "ERROR"],
+        &rows,
+    )?;
+    more(&seen);
+    Ok(())
+}
+
 /// A listing's filters as the API takes them.
-pub(super) fn query(filter: &Filter) -> Vec<(&'static str, String)> {
+pub(super) fn query(filter: &Filter, status: &[impl Display]) -> Vec<(&'static str, String)> {
     let mut query = vec![("limit", filter.limit.to_string())];
     query.extend(filter.cycle.clone().map(|cycle| ("cycle", cycle)));
-    query.extend(filter.status.clone().map(|status| ("status", status)));
+    query.extend(status.iter().map(|status| ("status", status.to_string())));
     query.extend(filter.since.clone().map(|since| ("since", since)));
+    query.extend(filter.cursor.clone().map(|cursor| ("cursor", cursor)));
     query
 }
 
 /// Says that there is more than was shown.
 pub(super) fn more(seen: &Value) {
-    if !seen["next"].is_null() {
-        eprintln!(
-            "there are more: raise `--limit`, or narrow with `--cycle`, `--status`, `--since`"
-        );
+    if let Some(next) = seen["next"].as_str() {
+        eprintln!("there are more: `--cursor {next}` goes on");
     }
 }
 
 async fn show(global: &Global, client: &Client, id: &str) -> Result<()> {
-    let run = client
-        .json(Method::GET, &format!("/runs/{id}"), &[])
-        .await?;
+    let path = format!("/runs/{}", segment(id)?);
+    let run = client.json(Method::GET, &path, &[]).await?;
     if global.json {
-        return print_json(&run);
+        return out::json(&run);
     }
-    for name in [
+    let names = [
         "id", "cycle", "version", "loop", "lap", "parent", "status", "step", "created", "updated",
         "due",
-    ] {
-        let value = field(&run, name);
-        if !value.is_empty() {
-            println!("{name:<8} {}", escape(&value));
-        }
-    }
-    println!();
-    let query = [("run", field(&run, "id")), ("limit", "1000".to_owned())];
-    let text = client
-        .ask(Method::GET, "/log", &query, None)
-        .await?
-        .text()
-        .await?;
+    ];
+    table::facts(&names.map(|name| (name, field(&run, name))))?;
+    out::line("")?;
     let mut layout = Layout::new(Colour::of_stdout(global.no_color), TimeZone::system());
-    for line in text.lines() {
-        println!("{}", layout.show(&serde_json::from_str::<LogLine>(line)?));
+    let filter = [("run", field(&run, "id"))];
+    let mut lines = Vec::new();
+    logs::all(client, &filter, |_, line| {
+        layout.widen(line);
+        lines.push(line.clone());
+        Ok(())
+    })
+    .await?;
+    for line in &lines {
+        out::line(&layout.show(line))?;
     }
     if run["error"].is_object() {
-        let error = &run["error"];
-        println!();
-        println!(
-            "failed   at `{}`: {}",
-            field(&run, "step"),
-            escape(&field(error, "message"))
-        );
-        println!("code     {}", field(error, "code"));
-        println!("attempts {}", field(error, "attempts"));
-        if !error["body"].is_null() {
-            println!("answer   {}", escape(&error["body"].to_string()));
-        }
-        println!(
-            "to do    mend the cause, then start again with `velodrome trigger {} …`",
-            field(&run, "cycle")
-        );
+        // The cycle may be gone meanwhile; what failed is known without it.
+        let path = format!("/cycles/{}", segment(&field(&run, "cycle"))?);
+        let cycle = client.json(Method::GET, &path, &[]).await;
+        out::line("")?;
+        table::facts(&failure(&run, &cycle.unwrap_or(Value::Null)))?;
     }
     Ok(())
+}
+
+/// What failed, where, and what to do.
+fn failure(run: &Value, cycle: &Value) -> Vec<(&'static str, String)> {
+    let error = &run["error"];
+    let step = field(run, "step");
+    let mut answer = match &error["body"] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if let Some((end, _)) = answer.char_indices().nth(ANSWER) {
+        answer.truncate(end);
+        answer.push('…');
+    }
+    vec![
+        ("failed", field(error, "message")),
+        ("code", field(error, "code")),
+        ("where", place(&step, cycle)),
+        ("status", field(error, "status")),
+        ("attempts", field(error, "attempts")),
+        ("answer", answer),
+        ("to do", to_do(&field(error, "code"), run)),
+    ]
+}
+
+/// The step, and where the cycle's file has it.
+fn place(step: &str, cycle: &Value) -> String {
+    let line = cycle["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|known| known["id"] == step)
+        .and_then(|known| known["line"].as_u64());
+    match (cycle["file"].as_str(), line) {
+        (Some(file), Some(line)) => format!("step `{step}`, {file}:{line}"),
+        (Some(file), None) => format!("step `{step}` of {file}"),
+        (None, _) => format!("step `{step}`"),
+    }
+}
+
+/// What a person does next, by the code's area.
+fn to_do(code: &str, run: &Value) -> String {
+    let cycle = field(run, "cycle");
+    let cause = match code {
+        "auth.needs_connection" => "sign in again: `velodrome connect` with the connection's name",
+        "request.refused_address" => "if the host may be reached, name it under `egress: allow`",
+        "request.outcome_unknown" => "look at the API whether the request arrived",
+        "paging.token_expired" => "the list begins again at its first page",
+        "loop.max_laps" | "loop.max_hops" => "raise the limit under `loop:`, or mend the end test",
+        "loop.same_page" => "does the request send the page? the same records came again",
+        "engine.fault" => "please report it with the server's log",
+        _ => match code.split('.').next() {
+            Some("script") => "mend the script; a running server takes the file as it is saved",
+            Some("request" | "response") => "see the answer above; mend the step, or the API",
+            _ => "mend the cause",
+        },
+    };
+    format!("{cause}; then `velodrome trigger {cycle} …` starts anew")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_where_and_what_to_do() {
+        let run = json!({
+            "cycle": "pages", "step": "contacts",
+            "error": {"code": "request.status", "message": "the API answered 400", "status": 400,
+                "attempts": 1, "body": {"code": "INVALID"}},
+        });
+        let cycle = json!({"file": "pages.yaml", "steps": [{"id": "contacts", "line": 12}]});
+        let facts: Vec<String> = failure(&run, &cycle)
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        assert_eq!(
+            facts,
+            [
+                "failed: the API answered 400",
+                "code: request.status",
+                "where: step `contacts`, pages.yaml:12",
+                "status: 400",
+                "attempts: 1",
+                "answer: {\"code\":\"INVALID\"}",
+                "to do: see the answer above; mend the step, or the API; then `velodrome trigger pages …` starts anew",
+            ]
+        );
+    }
+
+    #[test]
+    fn without_its_cycle_the_step_is_still_named() {
+        assert_eq!(place("x", &Value::Null), "step `x`");
+        assert_eq!(place("x", &json!({"file": "a.yaml"})), "step `x` of a.yaml");
+    }
 }

@@ -1,69 +1,95 @@
 //! `serve`: the server, until it is told to stop.
 
-use std::io::IsTerminal as _;
-
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
 use velodrome_spec::LogFormat;
 use velodrome_types::CycleState;
 
-use crate::args::{Global, Serve};
+use crate::args::{self, Global, Serve};
 use crate::assemble::{self, Plan, Running};
 use crate::config::Settings;
 use crate::exit::Ended;
+use crate::terminal::Colour;
+
+/// What the server's own log tells where `VELODROME_LOG` does not say.
+const LOGGED: &str = "warn,velodrome_runtime=info,velodrome::commands=info";
 
 pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
     let settings = Settings::read(global)?;
-    let format = match args.log_format.as_deref() {
+    let format = match args.log_format {
         None => settings.config.log_format,
-        Some("text") => LogFormat::Text,
-        Some("json") => LogFormat::Json,
-        Some(other) => {
-            return Err(
-                Ended::Usage(format!("`--log-format` is text or json, not `{other}`")).into(),
-            );
-        }
+        Some(args::LogFormat::Text) => LogFormat::Text,
+        Some(args::LogFormat::Json) => LogFormat::Json,
     };
-    log_to_stderr(format);
+    log_to_stderr(format, Colour::is_on_stderr(global.no_color));
     let plan = Plan {
         listen: args
             .listen
             .unwrap_or_else(|| settings.config.listen.clone()),
         service_url: args
             .service_url
-            .or_else(|| settings.config.service_url.clone()),
+            .or_else(|| settings.config.service_url.clone())
+            .map(|url| service_url(&url))
+            .transpose()?,
         data: args.data.unwrap_or_else(|| settings.data()),
         cycles: args.cycles.unwrap_or_else(|| settings.cycles()),
         strict: args.strict,
         settings,
     };
     let running = assemble::start(plan).await?;
-    announce(&running);
-    until_stopped(running).await
+    announce(&running, format);
+    until_stopped(running, format).await
 }
 
-/// Says where it listens and what each cycle is doing.
-fn announce(running: &Running) {
-    eprintln!(
-        "velodrome serves {} (token in {})",
-        running.url,
-        running.token_file.display()
-    );
-    for cycle in running.engine.cycles() {
-        eprintln!("  {:<14} POST {}", cycle.state.as_str(), cycle.webhook);
-        match (cycle.state, cycle.reason) {
-            (CycleState::Invalid, _) | (_, None) => {}
-            (_, Some(reason)) => eprintln!(
-                "                 {}",
-                reason.lines().next().unwrap_or_default()
-            ),
+/// A service URL as the engine takes it: HTTP, and nothing behind the path.
+fn service_url(written: &str) -> Result<String> {
+    let known = Url::parse(written).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    match known {
+        Some(_) => Ok(written.trim_end_matches('/').to_owned()),
+        None => {
+            let message = format!(
+                "`service_url` is what this server's URLs begin with, such as https://flows.example.com, not `{written}`"
+            );
+            Err(Ended::Invalid(message).into())
+        }
+    }
+}
+
+/// Says where it listens and what each cycle is doing. What is wrong with a file the engine has said.
+fn announce(running: &Running, format: LogFormat) {
+    let (url, token_file) = (&running.url, running.token_file.display());
+    let cycles = running.engine.cycles();
+    if format == LogFormat::Json {
+        tracing::info!(%url, %token_file, "serving");
+        for cycle in cycles {
+            let (state, reason) = (cycle.state.as_str(), cycle.reason.unwrap_or_default());
+            tracing::info!(cycle = %cycle.id, state, webhook = cycle.webhook, reason, "cycle");
+        }
+        return;
+    }
+    eprintln!("velodrome serves {url} (token in {token_file})");
+    if cycles.is_empty() {
+        eprintln!("  no cycle yet: files put into the cycles folder are taken as they come");
+    }
+    let states = cycles.iter().map(|cycle| cycle.state.as_str().len());
+    let width = states.max().unwrap_or(0);
+    for cycle in cycles {
+        eprintln!("  {:<width$}  POST {}", cycle.state.as_str(), cycle.webhook);
+        if let (CycleState::NeedsConnection, Some(reason)) = (cycle.state, cycle.reason) {
+            eprintln!("  {:width$}  {reason}", "");
         }
     }
 }
 
 /// Runs until a signal; a second one exits at once. Where a commit's outcome is unknown the process must
 /// not go on: what the disk has is read by the next start.
-async fn until_stopped(running: Running) -> Result<()> {
+async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let engine = running.engine.clone();
@@ -76,6 +102,7 @@ async fn until_stopped(running: Running) -> Result<()> {
         Some(why) => eprintln!(
             "error: the store failed: {why}; stopping, the next start reads what the disk has"
         ),
+        None if format == LogFormat::Json => tracing::info!("stopping"),
         None => eprintln!(
             "stopping: what is under way is brought to its end; once more to stop at once"
         ),
@@ -91,16 +118,37 @@ async fn until_stopped(running: Running) -> Result<()> {
     }
 }
 
-fn log_to_stderr(format: LogFormat) {
+fn log_to_stderr(format: LogFormat, colour: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VELODROME_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,velodrome_runtime=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(colour)
         .with_target(false);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_url_is_http_and_ends_without_a_slash() {
+        let check = |written: &str, expect: Option<&str>| {
+            assert_eq!(service_url(written).ok().as_deref(), expect, "{written}");
+        };
+        check(
+            "https://flows.example.com/",
+            Some("https://flows.example.com"),
+        );
+        check("http://127.0.0.1:7300/a", Some("http://127.0.0.1:7300/a"));
+        check("flows.example.com", None);
+        check("ftp://flows.example.com", None);
+        check("https://flows.example.com/?x=1", None);
+        check("", None);
     }
 }

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use velodrome_zoho_sim::SimOptions;
 
+use super::stop_signal;
 use crate::args::Sim;
+use crate::out;
 
 pub(super) async fn run(args: Sim) -> Result<()> {
     let Sim::Zoho { records, listen } = args;
@@ -19,12 +21,12 @@ pub(super) async fn run(args: Sim) -> Result<()> {
         "a Zoho with {records} contacts at {}, until Ctrl-C; for velodrome.yaml:",
         sim.url()
     );
-    println!(
+    out::line(&format!(
         "connections:\n  zoho:\n    connector: zoho_crm\n    settings:\n      accounts_url: {}\n      hosts: \"{host}\"\n    \
          auth:\n      client_id: {id}\n      client_secret: {secret}\negress:\n  allow: [\"{host}\"]",
         sim.url()
-    );
-    tokio::signal::ctrl_c().await?;
+    ))?;
+    stop_signal().await?;
     sim.stop().await;
     Ok(())
 }

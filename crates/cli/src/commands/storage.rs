@@ -1,16 +1,14 @@
 //! `storage list|get|set|delete`.
 
-use std::io::Write as _;
-
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{confirm, field, print_json, short};
+use super::{confirm, field, short};
 use crate::args::{Global, Scope, Storage};
-use crate::client::Client;
+use crate::client::{Client, segment};
 use crate::exit::Ended;
-use crate::{table, terminal};
+use crate::{out, table, terminal};
 
 pub(super) async fn run(global: &Global, args: Storage) -> Result<()> {
     let client = Client::new(global)?;
@@ -22,19 +20,14 @@ pub(super) async fn run(global: &Global, args: Storage) -> Result<()> {
             scope,
         } => {
             let seen = client
-                .json(Method::GET, &path(&connection, &key), &query(&scope))
+                .json(Method::GET, &path(&connection, &key)?, &query(&scope))
                 .await?;
-            if global.json {
-                // The value alone: for programs.
-                let mut out = std::io::stdout().lock();
-                writeln!(out, "{}", seen["value"])?;
-                return Ok(());
-            }
             match &seen["value"] {
-                Value::String(text) => println!("{}", terminal::escape(text)),
-                other => println!("{other:#}"),
+                // The value alone: for programs.
+                value if global.json => out::line(&value.to_string()),
+                Value::String(text) => out::line(&terminal::escape(text)),
+                other => out::line(&format!("{other:#}")),
             }
-            Ok(())
         }
         Storage::Set {
             connection,
@@ -49,7 +42,7 @@ pub(super) async fn run(global: &Global, args: Storage) -> Result<()> {
             client
                 .ask(
                     Method::PUT,
-                    &path(&connection, &key),
+                    &path(&connection, &key)?,
                     &query(&scope),
                     Some(value),
                 )
@@ -65,7 +58,7 @@ pub(super) async fn run(global: &Global, args: Storage) -> Result<()> {
             client
                 .ask(
                     Method::DELETE,
-                    &path(&connection, &key),
+                    &path(&connection, &key)?,
                     &query(&scope),
                     None,
                 )
@@ -82,20 +75,17 @@ fn query(scope: &Scope) -> Vec<(&'static str, String)> {
     query
 }
 
-/// The path of a key: whatever is in it, it is one segment.
-fn path(connection: &str, key: &str) -> String {
-    let mut segment = String::new();
-    for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            segment.push(char::from(byte));
-        } else {
-            segment.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    format!("/storage/{connection}/{segment}")
+/// The path of a key.
+fn path(connection: &str, key: &str) -> Result<String> {
+    Ok(format!(
+        "/storage/{}/{}",
+        segment(connection)?,
+        segment(key)?
+    ))
 }
 
 async fn list(global: &Global, client: &Client, connection: &str, scope: &Scope) -> Result<()> {
+    let path = format!("/storage/{}", segment(connection)?);
     let mut rows = Vec::new();
     let mut items = Vec::new();
     let mut after: Option<String> = None;
@@ -103,9 +93,7 @@ async fn list(global: &Global, client: &Client, connection: &str, scope: &Scope)
         let mut query = query(scope);
         query.push(("limit", "1000".to_owned()));
         query.extend(after.take().map(|after| ("after", after)));
-        let seen = client
-            .json(Method::GET, &format!("/storage/{connection}"), &query)
-            .await?;
+        let seen = client.json(Method::GET, &path, &query).await?;
         for item in seen["items"].as_array().into_iter().flatten() {
             rows.push(vec![
                 field(item, "key"),
@@ -120,21 +108,7 @@ async fn list(global: &Global, client: &Client, connection: &str, scope: &Scope)
         }
     }
     if global.json {
-        return print_json(&Value::Array(items));
+        return out::json(&Value::Array(items));
     }
-    table::print(&["KEY", "VALUE", "WRITTEN BY"], &rows);
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_one_segment_whatever_is_in_it() {
-        assert_eq!(
-            path("generic_webhook", "a/b c?é"),
-            "/storage/generic_webhook/a%2Fb%20c%3F%C3%A9"
-        );
-    }
+    table::print(&["KEY", "VALUE", "WRITTEN BY"], &rows)
 }

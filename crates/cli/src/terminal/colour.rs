@@ -9,8 +9,12 @@ pub(crate) struct Colour(bool);
 impl Colour {
     /// As standard output, `NO_COLOR` and `--no-color` say.
     pub(crate) fn of_stdout(no_color: bool) -> Self {
-        let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self(wanted && std::io::stdout().is_terminal())
+        Self(wanted(no_color) && std::io::stdout().is_terminal())
+    }
+
+    /// Whether standard error is coloured, for those who colour by themselves.
+    pub(crate) fn is_on_stderr(no_color: bool) -> bool {
+        wanted(no_color) && std::io::stderr().is_terminal()
     }
 
     /// Never.
@@ -44,4 +48,8 @@ impl Colour {
             text.to_owned()
         }
     }
+}
+
+fn wanted(no_color: bool) -> bool {
+    !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

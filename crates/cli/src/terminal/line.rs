@@ -46,22 +46,18 @@ impl Layout {
         }
     }
 
+    /// Makes the columns wide enough for a line that is yet to be shown.
+    pub(crate) fn widen(&mut self, line: &LogLine) {
+        let (cycle, lap, step) = names(line);
+        self.cycle = self.cycle.max(cycle.chars().count());
+        self.lap = self.lap.max(lap.len());
+        self.step = self.step.max(step.chars().count());
+    }
+
     /// The line as text.
     pub(crate) fn show(&mut self, line: &LogLine) -> String {
-        let cycle = line
-            .cycle
-            .as_ref()
-            .map(|cycle| escape(cycle.as_str()))
-            .unwrap_or_default();
-        let step = line
-            .step
-            .as_ref()
-            .map(|step| escape(step.as_str()))
-            .unwrap_or_default();
-        self.cycle = self.cycle.max(cycle.chars().count());
-        self.step = self.step.max(step.chars().count());
-        let lap = line.lap.map(|lap| format!("lap {lap}")).unwrap_or_default();
-        self.lap = self.lap.max(lap.len());
+        self.widen(line);
+        let (cycle, lap, step) = names(line);
         let body = self.body(line);
         let time = self.colour.dim(&self.time(line.time));
         let shown = format!(
@@ -88,9 +84,7 @@ impl Layout {
         match end_of(line) {
             End::Nothing => painted,
             End::Fact(fact) => {
-                let gap = RIGHT
-                    .saturating_sub(width + fact.chars().count())
-                    .max(GAP);
+                let gap = RIGHT.saturating_sub(width + fact.chars().count()).max(GAP);
                 format!("{painted}{:gap$}{}", "", self.colour.dim(&fact))
             }
             End::Code(code) => format!("{painted}{:CODE_GAP$}{}", "", self.colour.red(&code)),
@@ -123,6 +117,18 @@ impl Layout {
     }
 }
 
+/// Cycle, lap and step as they are shown; empty where a line has none.
+fn names(line: &LogLine) -> (String, String, String) {
+    let cycle = line.cycle.as_ref().map(|cycle| escape(cycle.as_str()));
+    let lap = line.lap.map(|lap| format!("lap {lap}"));
+    let step = line.step.as_ref().map(|step| escape(step.as_str()));
+    (
+        cycle.unwrap_or_default(),
+        lap.unwrap_or_default(),
+        step.unwrap_or_default(),
+    )
+}
+
 /// The run of an acceptance, the loop so far at a hand-off, the code of a fault.
 fn end_of(line: &LogLine) -> End {
     match line.event {
@@ -150,8 +156,8 @@ fn so_far(line: &LogLine) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use super::*;
+    use serde_json::json;
 
     fn line(value: Value) -> LogLine {
         let mut whole = json!({
@@ -217,7 +223,8 @@ mod tests {
     #[test]
     fn a_long_message_still_has_a_gap_before_its_end() {
         let message = format!("accepted  note={}", "x".repeat(60));
-        let text = shown(json!({"event": "webhook.accepted", "step": "webhook", "message": message}));
+        let text =
+            shown(json!({"event": "webhook.accepted", "step": "webhook", "message": message}));
         assert!(text.ends_with("xx  …84sn02q"), "{text}");
     }
 
@@ -242,7 +249,8 @@ mod tests {
             "code": "request.status",
         }));
         assert!(failed.contains("\u{1b}[31m✗ 503\u{1b}[0m"), "{failed}");
-        let sent = shown(json!({"event": "handoff.sent", "step": "next_page", "message": "→ lap 4"}));
+        let sent =
+            shown(json!({"event": "handoff.sent", "step": "next_page", "message": "→ lap 4"}));
         assert!(sent.contains("\u{1b}[36m→ lap 4\u{1b}[0m"), "{sent}");
     }
 

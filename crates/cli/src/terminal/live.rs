@@ -3,10 +3,12 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use velodrome_types::{Event, LogLine};
 
-use super::escape;
+use super::{count, escape};
+use crate::out;
 
 /// The live line. Log lines are printed above it.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl Live {
         } else {
             ProgressBar::hidden()
         };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -35,11 +37,11 @@ impl Live {
     }
 
     /// Prints a log line above.
-    pub(crate) fn print(&self, text: &str) {
+    pub(crate) fn print(&self, text: &str) -> Result<()> {
         if self.bar.is_hidden() {
-            println!("{text}");
+            out::line(text)
         } else {
-            self.bar.suspend(|| println!("{text}"));
+            self.bar.suspend(|| out::line(text))
         }
     }
 
@@ -49,18 +51,33 @@ impl Live {
         if line.event == Event::ResponseReceived {
             self.records += line.records.unwrap_or(0);
         }
-        let elapsed = self.bar.elapsed().as_secs_f64().max(0.001);
         let step = line
             .step
             .as_ref()
-            .map(|step| escape(step.as_str()))
+            .map(|step| format!("{}: ", escape(step.as_str())))
             .unwrap_or_default();
-        let rate = self.laps as f64 / elapsed;
+        self.say(&format!("{step}{}", escape(&line.message)));
+    }
+
+    /// The server went away.
+    pub(crate) fn away(&self) {
+        const AWAY: &str = "the server is away: waiting for it to come back";
+        if self.bar.is_hidden() {
+            eprintln!("{AWAY}");
+        } else {
+            self.say(AWAY);
+        }
+    }
+
+    fn say(&self, doing: &str) {
+        // In the first second a rate would only flicker.
+        let elapsed = self.bar.elapsed().as_secs_f64().max(1.0);
         self.bar.set_message(format!(
-            "lap {}  {} records  {rate:.1} laps/s  {step}: {}",
-            self.laps,
-            self.records,
-            escape(&line.message)
+            "{}  {}  {:.1} laps/s  {:.0} records/s  {doing}",
+            count(self.laps, "lap"),
+            count(self.records, "record"),
+            self.laps as f64 / elapsed,
+            self.records as f64 / elapsed,
         ));
     }
 

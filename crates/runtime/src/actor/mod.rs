@@ -175,11 +175,21 @@ impl Actor {
 
     async fn drive(&mut self, inbox: &mut mpsc::Receiver<ToLoop>) -> Result<(), Left> {
         loop {
-            while let Some((id, action)) = self.inside.pop_front() {
-                self.hand_off_alone(id, action).await?;
+            // Messages come first: a loop that only hands off to itself must hear that it is to stop.
+            while let Ok(message) = inbox.try_recv() {
+                self.now = self.shared.clock.now();
+                self.told(message).await?;
             }
             if !self.stopping.is_empty() && self.performing.is_empty() {
+                self.inside.clear();
                 self.stop_all().await?;
+            }
+            if let Some((id, action)) = self.inside.pop_front() {
+                self.now = self.shared.clock.now();
+                self.hand_off_alone(id, action).await?;
+                // A store that answers at once must not keep the others from their turn.
+                tokio::task::yield_now().await;
+                continue;
             }
             if self.performing.is_empty() && self.shared.registry.leave(self.id, inbox) {
                 return Ok(());

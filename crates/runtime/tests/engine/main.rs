@@ -1,0 +1,6 @@
+//! The engine over the in-memory store, with a list API made up here: what is committed when, and what
+//! survives.
+
+mod fixture;
+mod laps;
+mod limits;
