@@ -27,8 +27,8 @@ pub(crate) struct FakeApi {
 
 impl FakeApi {
     pub(crate) async fn start(pages: u32) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a fixture");
+        let url = format!("http://{}", listener.local_addr().expect("a fixture"));
         let asked = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&asked);
         let mut task = JoinSet::new();
@@ -139,9 +139,9 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn new(pages: u32, cycles: &[(&str, String)]) -> Self {
         let api = FakeApi::start(pages).await;
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a fixture");
         for (name, text) in cycles {
-            std::fs::write(folder.path().join(name), text).unwrap();
+            std::fs::write(folder.path().join(name), text).expect("a fixture");
         }
         let store = Arc::new(MemoryStore::new());
         let mut connectors = Vec::new();
@@ -153,7 +153,7 @@ impl Fixture {
         let def = connectors
             .iter()
             .find(|(def, _)| def.name == "pages")
-            .unwrap();
+            .expect("a fixture");
         let mut connection =
             Connection::with_defaults(ConnectionId::from("api"), Arc::clone(&def.0));
         connection
@@ -178,7 +178,7 @@ impl Fixture {
             strict: true,
         })
         .await
-        .unwrap();
+        .expect("a fixture");
         Self {
             engine,
             store,
@@ -206,8 +206,12 @@ impl Fixture {
 
     /// POSTs and waits until the loop has ended.
     pub(crate) async fn run(&self, cycle: &str, body: &'static str) -> LoopView {
-        let answer = self.post(cycle, body).await.unwrap();
-        let id: LoopId = answer.body["loop"].as_str().unwrap().parse().unwrap();
+        let answer = self.post(cycle, body).await.expect("a fixture");
+        let id: LoopId = answer.body["loop"]
+            .as_str()
+            .expect("a fixture")
+            .parse()
+            .expect("a fixture");
         self.over(id).await
     }
 
@@ -215,7 +219,7 @@ impl Fixture {
         let mut changed = self.engine.log_changed();
         let wait = async {
             loop {
-                let seen = self.engine.loop_view(id).unwrap();
+                let seen = self.engine.loop_view(id).expect("a fixture");
                 if seen.status.is_final() {
                     return seen;
                 }
@@ -230,11 +234,18 @@ impl Fixture {
 
     pub(crate) fn log(&self, filter: &LogFilter) -> Vec<LogLine> {
         use velodrome_store::LogRead as _;
-        self.store.log_after(0, filter, 10_000).unwrap().0
+        self.store
+            .log_after(0, filter, 10_000)
+            .expect("a fixture")
+            .0
     }
 
     /// How many commits there have been, this question's own included.
     pub(crate) async fn commits(&self) -> u64 {
-        self.store.commit(Unit::default()).await.unwrap().order
+        self.store
+            .commit(Unit::default())
+            .await
+            .expect("a fixture")
+            .order
     }
 }
