@@ -226,6 +226,21 @@ impl Server {
         }
     }
 
+    /// Waits until so many lines are in the log.
+    pub async fn log_of(&self, query: &str, count: usize) -> Result<Vec<Value>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.log(query).await?;
+            if lines.len() >= count {
+                return Ok(lines);
+            }
+            if Instant::now() > until {
+                bail!("the log has {} lines of {query}", lines.len());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// Waits until the API answers what is wanted.
     pub async fn wait_for(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let until = Instant::now() + PATIENCE;

@@ -287,6 +287,8 @@ async fn an_idempotency_key_starts_one_loop_also_when_both_come_at_once() -> Res
         .count();
     assert_eq!(replays, 1);
     assert_eq!(loops(&server).await?, 1);
+    let replayed = server.log_of("event=webhook.replayed", 1).await?;
+    assert_eq!(replayed.len(), 1);
     let other = send(r#"{"page": 4}"#).await?;
     assert_eq!(
         (other.status, other.code().as_str()),
@@ -383,6 +385,22 @@ async fn a_stop_by_signal_drains_and_the_next_start_goes_on() -> Result<()> {
         (&over["status"], &over["laps"]),
         (&json!("succeeded"), &json!(5))
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_that_does_not_start_by_itself_waits_for_a_person() -> Result<()> {
+    let cycle = COUNTER.replace("cycle: counter\n", "cycle: counter\nautostart: false\n");
+    let server = Folder::new(&[("counter.yaml", &cycle)], "")?
+        .serve()
+        .await?;
+    let refused = server.hook("counter", r#"{"page": 5}"#).await?;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "cycle.stopped")
+    );
+    server.api("POST", "/cycles/counter/start").await?;
+    assert_eq!(server.hook("counter", r#"{"page": 5}"#).await?.status, 202);
     Ok(())
 }
 

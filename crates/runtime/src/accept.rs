@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use velodrome_core::{Acceptance, Admission, Delivery, Finish, Run, State, accept_first_lap};
 use velodrome_spec::Plan;
 use velodrome_store::{CommitError, IdempotencyRow};
-use velodrome_types::{CycleId, CycleState, Json, JsonMap};
+use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine};
 
 use crate::actor::Actor;
 use crate::api::{BodyFormat, HookAnswer, HookRequest, Problem};
@@ -19,16 +19,41 @@ use crate::shared::Shared;
 use crate::unit::Making;
 use crate::webhook::{self, Ids, Received};
 
+/// The header that marks a remembered answer.
+const REPLAYED: &str = "idempotency-replayed";
 /// How long an answer is remembered for its idempotency key, where the webhook says nothing else.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// What `Retry-After` says when the queue is full, in seconds: a loop may end any moment.
 const QUEUE_RETRY: &str = "5";
 
-/// Answers a webhook request.
+/// Answers a webhook request, and logs that it was refused or answered before.
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
-    mut request: HookRequest,
+    request: HookRequest,
 ) -> Result<HookAnswer, Problem> {
+    let cycle = CycleId::from(request.cycle.as_str());
+    let answered = decide(shared, request).await;
+    let now = shared.clock.now();
+    match &answered {
+        Ok(answer) if answer.headers.iter().any(|(name, _)| *name == REPLAYED) => {
+            let message = "the answer of the first such request was given again";
+            let mut line = LogLine::new(now, Level::Info, Event::WebhookReplayed, message);
+            line.cycle = Some(cycle);
+            line.status = Some(answer.status);
+            line.to = answer.body["run"].as_str().map(str::to_owned);
+            shared.note(line);
+        }
+        Err(problem) if problem.status < 500 && shared.plans.is_known(&cycle) => {
+            if let Some(line) = shared.refusals.line(&cycle, problem, now) {
+                shared.note(line);
+            }
+        }
+        _ => {}
+    }
+    answered
+}
+
+async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAnswer, Problem> {
     if shared.draining.is_cancelled() {
         return Err(Problem::new(
             503,
@@ -269,7 +294,7 @@ impl Key {
 pub(crate) fn replayed(row: &IdempotencyRow) -> HookAnswer {
     HookAnswer {
         status: row.status,
-        headers: vec![("idempotency-replayed", "true".to_owned())],
+        headers: vec![(REPLAYED, "true".to_owned())],
         body: serde_json::from_slice(&row.answer).unwrap_or(Json::Null),
     }
 }

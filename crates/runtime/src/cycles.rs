@@ -16,6 +16,8 @@ pub(crate) struct Cycles {
 struct Held {
     state: CycleState,
     places: Places,
+    /// Whether a person has ever said anything of the cycle.
+    said: bool,
     /// A queued loop is on its way to its place: the next one follows when it is there, so that
     /// loops begin in the order in which they were accepted.
     beginning: bool,
@@ -26,6 +28,7 @@ impl Default for Held {
         Self {
             state: CycleState::Running,
             places: Places::default(),
+            said: false,
             beginning: false,
         }
     }
@@ -50,7 +53,19 @@ impl Cycles {
     }
 
     pub(crate) fn set_state(&self, cycle: &CycleId, state: CycleState) {
-        self.with(cycle, |held| held.state = state);
+        self.with(cycle, |held| {
+            held.state = state;
+            held.said = true;
+        });
+    }
+
+    /// `autostart: false`: the cycle is stopped until somebody says something else.
+    pub(crate) fn do_not_autostart(&self, cycle: &CycleId) {
+        self.with(cycle, |held| {
+            if !held.said {
+                held.state = CycleState::Stopped;
+            }
+        });
     }
 
     /// Loops in progress and loops queued.

@@ -29,6 +29,7 @@ mod perform;
 mod plans;
 mod random;
 mod records;
+mod refusals;
 mod registry;
 mod reload;
 mod shared;

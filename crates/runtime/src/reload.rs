@@ -31,6 +31,13 @@ pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
                 warnings,
             } => {
                 tracing::info!(%cycle, version, file, "cycle loaded");
+                if shared
+                    .plans
+                    .current(&cycle)
+                    .is_some_and(|plan| !plan.autostart)
+                {
+                    shared.cycles.do_not_autostart(&cycle);
+                }
                 problems.extend(warnings);
                 (
                     Level::Info,

@@ -9,7 +9,7 @@ use velodrome_connect::Connect;
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
 use velodrome_store::{CommitError, Store, Unit};
-use velodrome_types::{CycleId, CycleState, LoopId, StepId, Timestamp};
+use velodrome_types::{CycleId, CycleState, LogLine, LoopId, StepId, Timestamp};
 
 use crate::actor::Actor;
 use crate::api::Problem;
@@ -19,8 +19,9 @@ use crate::cycles::Cycles;
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
 use crate::plans::Plans;
+use crate::refusals::Refusals;
 use crate::registry::{Beginning, Registry, ToLoop};
-use crate::tasks::Tasks;
+use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
 use crate::unit::Making;
 
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     /// Set once a commit's outcome is unknown: the process must exit (I8).
     pub(crate) fatal: watch::Sender<Option<String>>,
     pub(crate) handoff_key: [u8; 32],
+    /// Refused requests that have not been logged, and when one was last.
+    pub(crate) refusals: Refusals,
 }
 
 impl std::fmt::Debug for Shared {
@@ -238,6 +241,20 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// Logs something that changed nothing, without making anybody wait for it.
+    pub(crate) fn note(self: &Arc<Self>, line: LogLine) {
+        let shared = Arc::clone(self);
+        self.tasks.start(Task::Note, async move {
+            let unit = Unit {
+                lines: vec![line],
+                ..Unit::default()
+            };
+            if let Err(error) = shared.commit_unit(unit, None).await {
+                tracing::warn!(%error, "a log line was not stored");
+            }
+        });
     }
 
     /// A loop has ended: its place goes to the first of the queue.

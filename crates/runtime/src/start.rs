@@ -20,6 +20,7 @@ use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
 use crate::plans::Plans;
+use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
 use crate::shared::Shared;
 use crate::tasks::{Task, Tasks};
@@ -121,6 +122,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         log_seq: watch::Sender::new(last_seq),
         fatal: watch::Sender::new(None),
         handoff_key: random::key(),
+        refusals: Refusals::default(),
         store,
     });
     for row in shared.store.cycle_rows()? {
