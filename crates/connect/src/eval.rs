@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 use velodrome_spec::connector::ConnectorDef;
-use velodrome_spec::expr::{Expr, Piece, Reference, Root, Segment};
+use velodrome_spec::expr::{Expr, Piece, Reference, Root, Segment, follow};
 use velodrome_types::{Code, Json, JsonMap};
 
 use crate::connection::Connection;
@@ -244,31 +244,4 @@ fn resolve<'a>(reference: &'a Reference, scope: Scope<'a>) -> Result<Cow<'a, Jso
         (Json::Null, Some(default)) => Cow::Borrowed(default),
         _ => value,
     })
-}
-
-/// Follows a path; null where it leads nowhere.
-fn follow(value: &Json, path: &[Segment]) -> Json {
-    let Some((segment, rest)) = path.split_first() else {
-        return value.clone();
-    };
-    match (segment, value) {
-        (Segment::Key(name), Json::Object(fields)) => fields
-            .get(name)
-            .map_or(Json::Null, |inner| follow(inner, rest)),
-        (Segment::Index(index), Json::Array(items)) => {
-            let at = if *index < 0 {
-                index.saturating_add_unsigned(items.len() as u64)
-            } else {
-                *index
-            };
-            usize::try_from(at)
-                .ok()
-                .and_then(|at| items.get(at))
-                .map_or(Json::Null, |inner| follow(inner, rest))
-        }
-        (Segment::Each, Json::Array(items)) => {
-            Json::Array(items.iter().map(|inner| follow(inner, rest)).collect())
-        }
-        _ => Json::Null,
-    }
 }

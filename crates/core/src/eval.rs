@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 use velodrome_spec::Plan;
-use velodrome_spec::expr::{Expr, HookTarget, Piece, Reference, Root, Segment};
+use velodrome_spec::expr::{Expr, HookTarget, Piece, Reference, Root, Segment, follow};
 use velodrome_types::{Code, Json, JsonMap};
 
 use crate::run::Run;
@@ -122,7 +122,7 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
                 }
                 Some((Segment::Key(name), rest)) => {
                     match run.data.get(&step.id).and_then(|data| data.get(name)) {
-                        Some(value) => lookup(value, rest),
+                        Some(value) => follow(value, rest),
                         None => Json::Null,
                     }
                 }
@@ -146,7 +146,7 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
             _ => Json::Null,
         },
         Root::Var(name) => match scope.plan.variables.iter().find(|(known, _)| known == name) {
-            Some((_, value)) => lookup(value, &reference.path),
+            Some((_, value)) => follow(value, &reference.path),
             None => Json::Null,
         },
         Root::Hook(target) => Json::String(scope.statics.hook_url(target)),
@@ -177,54 +177,5 @@ fn key(reference: &Reference) -> &str {
     match reference.path.first() {
         Some(Segment::Key(name)) => name,
         _ => "",
-    }
-}
-
-/// Follows a path; null where it leads nowhere.
-pub fn lookup(value: &Json, path: &[Segment]) -> Json {
-    let Some((segment, rest)) = path.split_first() else {
-        return value.clone();
-    };
-    match (segment, value) {
-        (Segment::Key(name), Json::Object(fields)) => fields
-            .get(name)
-            .map_or(Json::Null, |inner| lookup(inner, rest)),
-        (Segment::Index(index), Json::Array(items)) => {
-            let at = if *index < 0 {
-                items.len() as i64 + index
-            } else {
-                *index
-            };
-            usize::try_from(at)
-                .ok()
-                .and_then(|at| items.get(at))
-                .map_or(Json::Null, |inner| lookup(inner, rest))
-        }
-        (Segment::Each, Json::Array(items)) => {
-            Json::Array(items.iter().map(|inner| lookup(inner, rest)).collect())
-        }
-        _ => Json::Null,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn paths_lead_to_values_or_to_null() {
-        let value = json!({"a": {"b": 1}, "list": [{"id": 1}, {"id": 2}], "odd.key": true});
-        let key = |name: &str| Segment::Key(name.to_owned());
-        let check =
-            |path: &[Segment], expect: Json| assert_eq!(lookup(&value, path), expect, "{path:?}");
-        check(&[key("a"), key("b")], json!(1));
-        check(&[key("list"), Segment::Index(0), key("id")], json!(1));
-        check(&[key("list"), Segment::Index(-1), key("id")], json!(2));
-        check(&[key("list"), Segment::Index(-3)], json!(null));
-        check(&[key("list"), Segment::Each, key("id")], json!([1, 2]));
-        check(&[key("odd.key")], json!(true));
-        check(&[key("a"), Segment::Index(0)], json!(null));
     }
 }

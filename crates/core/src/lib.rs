@@ -36,7 +36,7 @@ mod steps;
 
 pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
 pub use compare::holds;
-pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, lookup, text_of};
+pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, text_of};
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{

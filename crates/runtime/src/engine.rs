@@ -131,26 +131,16 @@ impl Engine {
     ///
     /// `run.unknown`, `run.ambiguous`, `api.bad_parameter`.
     pub fn find_run(&self, id: &str) -> Result<RunId, Problem> {
-        if let Ok(id) = id.parse() {
-            return Ok(id);
-        }
         let store = &self.shared.store;
-        let found = if id == "last" {
-            let newest = PageRequest {
-                after: None,
-                limit: 1,
-            };
-            store
-                .runs(&RunFilter::default(), newest)
-                .map_err(unreadable)?
-                .items
-                .iter()
-                .map(|row| row.id)
-                .collect()
-        } else {
-            store.runs_ending(suffix(id)?).map_err(unreadable)?
-        };
-        only("run", id, found)
+        find(
+            "run",
+            id,
+            |newest| {
+                let page = store.runs(&RunFilter::default(), newest)?;
+                Ok(page.items.iter().map(|row| row.id).collect())
+            },
+            |suffix| store.runs_ending(suffix),
+        )
     }
 
     /// A loop, likewise.
@@ -159,26 +149,16 @@ impl Engine {
     ///
     /// `loop.unknown`, `loop.ambiguous`, `api.bad_parameter`.
     pub fn find_loop(&self, id: &str) -> Result<LoopId, Problem> {
-        if let Ok(id) = id.parse() {
-            return Ok(id);
-        }
         let store = &self.shared.store;
-        let found = if id == "last" {
-            let newest = PageRequest {
-                after: None,
-                limit: 1,
-            };
-            store
-                .loops(&LoopFilter::default(), newest)
-                .map_err(unreadable)?
-                .items
-                .iter()
-                .map(|row| row.id)
-                .collect()
-        } else {
-            store.loops_ending(suffix(id)?).map_err(unreadable)?
-        };
-        only("loop", id, found)
+        find(
+            "loop",
+            id,
+            |newest| {
+                let page = store.loops(&LoopFilter::default(), newest)?;
+                Ok(page.items.iter().map(|row| row.id).collect())
+            },
+            |suffix| store.loops_ending(suffix),
+        )
     }
 
     /// A run.
@@ -389,6 +369,27 @@ impl Engine {
             tracing::error!(%error, "the store did not close well");
         }
     }
+}
+
+/// A whole id, the last characters of one, or `last`.
+fn find<T: std::str::FromStr>(
+    what: &str,
+    id: &str,
+    newest: impl FnOnce(PageRequest) -> Result<Vec<T>, StoreError>,
+    ending: impl FnOnce(&str) -> Result<Vec<T>, StoreError>,
+) -> Result<T, Problem> {
+    if let Ok(id) = id.parse() {
+        return Ok(id);
+    }
+    let found = if id == "last" {
+        newest(PageRequest {
+            after: None,
+            limit: 1,
+        })
+    } else {
+        ending(suffix(id)?)
+    };
+    only(what, id, found.map_err(unreadable)?)
 }
 
 fn suffix(id: &str) -> Result<&str, Problem> {

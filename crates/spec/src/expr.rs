@@ -95,3 +95,53 @@ pub enum Segment {
     /// `[]`: each item; what follows is taken of each.
     Each,
 }
+
+/// Follows a path; null where it leads nowhere.
+pub fn follow(value: &Json, path: &[Segment]) -> Json {
+    let Some((segment, rest)) = path.split_first() else {
+        return value.clone();
+    };
+    match (segment, value) {
+        (Segment::Key(name), Json::Object(fields)) => fields
+            .get(name)
+            .map_or(Json::Null, |inner| follow(inner, rest)),
+        (Segment::Index(index), Json::Array(items)) => {
+            let at = if *index < 0 {
+                index.saturating_add_unsigned(items.len() as u64)
+            } else {
+                *index
+            };
+            usize::try_from(at)
+                .ok()
+                .and_then(|at| items.get(at))
+                .map_or(Json::Null, |inner| follow(inner, rest))
+        }
+        (Segment::Each, Json::Array(items)) => {
+            Json::Array(items.iter().map(|inner| follow(inner, rest)).collect())
+        }
+        _ => Json::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_values_or_to_null() {
+        let value = json!({"a": {"b": 1}, "list": [{"id": 1}, {"id": 2}], "odd.key": true});
+        let key = |name: &str| Segment::Key(name.to_owned());
+        let check =
+            |path: &[Segment], expect: Json| assert_eq!(follow(&value, path), expect, "{path:?}");
+        check(&[key("a"), key("b")], json!(1));
+        check(&[key("list"), Segment::Index(0), key("id")], json!(1));
+        check(&[key("list"), Segment::Index(-1), key("id")], json!(2));
+        check(&[key("list"), Segment::Index(-3)], json!(null));
+        check(&[key("list"), Segment::Index(i64::MIN)], json!(null));
+        check(&[key("list"), Segment::Each, key("id")], json!([1, 2]));
+        check(&[key("odd.key")], json!(true));
+        check(&[key("a"), Segment::Index(0)], json!(null));
+    }
+}
