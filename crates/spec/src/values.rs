@@ -99,7 +99,7 @@ fn text_value(text: &str, node: &Node, names: &mut dyn Names, faults: &mut Fault
     let parts = match parts(text) {
         Ok(parts) => parts,
         Err(wrong) => {
-            let span = inside(node, text, wrong.offset);
+            let span = node.inside(wrong.offset, "${".len());
             faults
                 .error("reference.syntax", span, wrong.message)
                 .hint("a text `${` is written `$${`");
@@ -111,7 +111,7 @@ fn text_value(text: &str, node: &Node, names: &mut dyn Names, faults: &mut Fault
     for part in parts {
         match part {
             Part::Text(text) => pieces.push(Piece::Text(text)),
-            Part::Ref(written) => match resolve(written, text, node, names, faults) {
+            Part::Ref(written) => match resolve(written, node, names, faults) {
                 Some(reference) => pieces.push(Piece::Ref(reference)),
                 None => all = false,
             },
@@ -129,13 +129,11 @@ fn text_value(text: &str, node: &Node, names: &mut dyn Names, faults: &mut Fault
 
 fn resolve(
     written: Written,
-    text: &str,
     node: &Node,
     names: &mut dyn Names,
     faults: &mut Faults,
 ) -> Option<Reference> {
-    let mut span = inside(node, text, written.offset);
-    span.end = span.start + written.source.len();
+    let span = node.inside(written.offset, written.source.len());
     let root = match &written.root {
         WrittenRoot::Name(name) => names.name(name, &written.path, span, faults)?,
         WrittenRoot::Kind(kind, argument) => names.kind(kind, argument, span, faults)?,
@@ -146,26 +144,6 @@ fn resolve(
         default: written.default,
         source: written.source,
     })
-}
-
-/// The place of a byte within a scalar's text, as far as its writing lets it be told.
-fn inside(node: &Node, text: &str, offset: usize) -> Span {
-    let scalar_is_one_line = !text.contains('\n');
-    let quoted = usize::from(
-        node.scalar()
-            .is_some_and(|scalar| scalar.style == Style::Quoted),
-    );
-    if !scalar_is_one_line {
-        return node.span;
-    }
-    let start = node.span.start + quoted + offset;
-    let column = node.span.column + quoted as u32 + text[..offset].chars().count() as u32;
-    Span {
-        start,
-        end: start + 2,
-        line: node.span.line,
-        column,
-    }
 }
 
 /// `${hook:CYCLE}` or `${hook:CYCLE.STEP}`.

@@ -8,7 +8,7 @@ use crate::analyse::ScriptFault;
 use crate::diagnostic::Span;
 use crate::keys::{Faults, Keys, choice, text};
 use crate::plan::{Language, Plan, StepScript};
-use crate::yaml::{Entry, Node, Style};
+use crate::yaml::{Entry, Node};
 
 impl Checker<'_> {
     pub(super) fn script(&mut self, entry: &Entry) -> Option<StepScript> {
@@ -44,31 +44,21 @@ impl Checker<'_> {
 
     fn code(&mut self, node: &Node, language: Language) -> Option<StepScript> {
         let code = text(node, "`script`", &mut self.faults)?;
-        let block = node
-            .scalar()
-            .is_some_and(|scalar| scalar.style == Style::Block);
-        // A block's text begins on the line below its `|`; how far it is indented, its first line tells.
-        let (line, indent) = if block {
-            block_place(self.input.text, node.span)
-        } else {
-            (node.span.line, node.span.column - 1)
-        };
+        let first = first_line(node, &code);
         match self.input.analyser.analyse(language, &code) {
             Ok(analysis) => Some(StepScript {
                 language,
                 code: Arc::from(code),
                 path: self.input.path.to_owned(),
-                line,
-                indent,
+                line: first.line,
+                indent: first.column - 1,
                 analysis,
             }),
             Err(found) => {
                 for fault in found {
-                    let span = place(
-                        self.input.text,
-                        line + fault.line.saturating_sub(1),
-                        indent + fault.column,
-                    );
+                    let at = offset(&code, fault.line, fault.column);
+                    let len = code[at..].chars().next().map_or(0, char::len_utf8);
+                    let span = node.inside(at, len);
                     self.script_fault(fault, span);
                 }
                 None
@@ -127,46 +117,61 @@ impl Checker<'_> {
     }
 }
 
-fn block_place(text: &str, span: Span) -> (u32, u32) {
-    let mut line = span.line;
-    // The span may begin at the `|` or at the first line of the text.
-    let here = text.lines().nth(line as usize - 1).unwrap_or_default();
-    let header = here.get(..).is_some_and(|here| {
-        let end = here.split('#').next().unwrap_or_default().trim_end();
-        end.ends_with(['|', '>'])
-            || end.ends_with("|-")
-            || end.ends_with(">-")
-            || end.ends_with("|+")
-    });
-    if header {
-        line += 1;
+/// Where the first line of a script would begin if nothing stood before it: blank lines above the code
+/// are part of it, and its least indented line gives the margin.
+fn first_line(node: &Node, code: &str) -> Span {
+    let start = code.len() - code.trim_start().len();
+    let margin = code[..start].rsplit('\n').next().unwrap_or_default().len() as u32;
+    let above = code[..start].matches('\n').count() as u32;
+    let at = node.inside(start, 0);
+    Span {
+        line: at.line.saturating_sub(above),
+        column: at.column.saturating_sub(margin).max(1),
+        ..at
     }
-    let mut first = text.lines().skip(line as usize - 1);
-    let indent = first
-        .find(|line| !line.trim().is_empty())
-        .map_or(0, |line| line.len() - line.trim_start().len());
-    (line, indent as u32)
 }
 
-/// The place of a line and a column in a text.
-fn place(text: &str, line: u32, column: u32) -> Span {
+/// The byte offset of a 1-based line and column of a text.
+fn offset(text: &str, line: u32, column: u32) -> usize {
     let start: usize = text
         .split_inclusive('\n')
-        .take(line as usize - 1)
+        .take(line.saturating_sub(1) as usize)
         .map(str::len)
         .sum();
     let shown = text[start..].lines().next().unwrap_or_default();
-    let column = column.max(1).min(shown.chars().count() as u32 + 1);
-    let offset = shown
-        .char_indices()
-        .nth(column as usize - 1)
-        .map_or(shown.len(), |(at, _)| at);
-    let start = start + offset;
+    let within = shown.char_indices().nth(column.saturating_sub(1) as usize);
+    start + within.map_or(shown.len(), |(at, _)| at)
+}
+
+/// Where a script first writes this key as a literal; the script's first line if it is not found.
+fn literal(text: &str, script: &StepScript, key: &str) -> Span {
+    let (line, column) = script
+        .code
+        .lines()
+        .enumerate()
+        .find_map(|(line, code)| {
+            let at = code
+                .find(&format!("\"{key}\""))
+                .or_else(|| code.find(&format!("'{key}'")))?;
+            Some((line, code[..at].chars().count()))
+        })
+        .unwrap_or_default();
+    let (line, column) = (script.line as usize + line, script.indent as usize + column);
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line - 1)
+        .map(str::len)
+        .sum();
+    let shown = text[start..].lines().next().unwrap_or_default();
+    let offset = |column: usize| {
+        let within = shown.char_indices().nth(column);
+        start + within.map_or(shown.len(), |(at, _)| at)
+    };
     Span {
-        start,
-        end: (start + 1).min(text.len()),
-        line,
-        column,
+        start: offset(column),
+        end: offset(column + key.chars().count() + 2),
+        line: line as u32,
+        column: column as u32 + 1,
     }
 }
 
@@ -187,7 +192,7 @@ pub(super) fn warn_shared_keys(plan: &Plan, text: &str, faults: &mut Faults) {
             if !told.insert((family, key)) {
                 continue;
             }
-            let span = place(text, script.line, script.indent + 1);
+            let span = literal(text, script, key);
             let message = format!("every loop of this cycle writes `{key}` of `{family}` storage");
             faults
                 .warning("storage.shared_key", span, message)

@@ -6,6 +6,7 @@
 
 mod node;
 mod pitfalls;
+mod place;
 mod read;
 
 pub(crate) use node::{Entry, Node, Style, Value};

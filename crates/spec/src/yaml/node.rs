@@ -2,6 +2,7 @@
 
 use velodrome_types::{Json, JsonMap};
 
+use super::place::{self, Stretch};
 use crate::diagnostic::Span;
 
 /// A node and where it stands.
@@ -32,6 +33,8 @@ pub(crate) struct Entry {
 pub(crate) struct Scalar {
     pub(crate) text: String,
     pub(crate) style: Style,
+    /// Where the parts of the text stand in the file.
+    pub(super) stretches: Vec<Stretch>,
 }
 
 /// How a scalar is written.
@@ -87,6 +90,14 @@ impl Node {
                 Json::Number(_) => "a number",
                 _ => "text",
             },
+        }
+    }
+
+    /// The place of a part of a scalar's text, `len` bytes from `offset` on; of any other node its own.
+    pub(crate) fn inside(&self, offset: usize, len: usize) -> Span {
+        match self.scalar() {
+            Some(scalar) => place::inside(&scalar.stretches, &scalar.text, offset, len),
+            None => self.span,
         }
     }
 

@@ -6,7 +6,7 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as Range, StrInput}
 use velodrome_types::Code;
 
 use super::node::{Entry, Node, Scalar, Style, Value};
-use super::pitfalls;
+use super::{pitfalls, place};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 
 /// Nodes below nodes; a cycle file needs a handful.
@@ -188,6 +188,7 @@ impl<'a> Reader<'a> {
                 let scalar = Scalar {
                     text: String::new(),
                     style: Style::Quoted,
+                    stretches: place::stretches(self.text, span, Style::Plain, ""),
                 };
                 Ok(Node {
                     span,
@@ -269,6 +270,7 @@ impl<'a> Reader<'a> {
         Node {
             span,
             value: Value::Scalar(Scalar {
+                stretches: place::stretches(self.text, span, style, &text),
                 text: text.into_owned(),
                 style,
             }),
