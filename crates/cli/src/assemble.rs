@@ -1,6 +1,6 @@
 //! The one place where a store meets the engine and the engine a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,16 @@ pub(crate) struct Plan {
     pub(crate) data: PathBuf,
     pub(crate) cycles: PathBuf,
     pub(crate) strict: bool,
+}
+
+impl Plan {
+    /// The file of the key that seals tokens.
+    fn secret_key(&self) -> PathBuf {
+        match &self.settings.config.secret_key {
+            Some(file) => self.settings.path(file),
+            None => self.data.join("secret.key"),
+        }
+    }
 }
 
 /// A server that runs.
@@ -72,7 +82,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
     let store = EmbeddedStore::open(OpenOptions::new(&plan.data))?;
     let token = velodrome_server::load_or_create_admin_token(&plan.data)
         .with_context(|| format!("the admin token in `{}`", plan.data.display()))?;
-    let seal = SealKey::load_or_create(&plan.data.join("secret.key"))?;
+    let seal = SealKey::load_or_create(&plan.secret_key())?;
     let options = StartOptions {
         store: Arc::new(store),
         seal: Arc::new(seal),
@@ -87,7 +97,8 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         },
         response_limit: config.response_limit,
         workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
-        script_limits: ScriptLimits::default(),
+        script_limits: script_limits(config),
+        env: environment(config),
         strict: plan.strict,
     };
     let engine = velodrome_runtime::start(options)
@@ -285,4 +296,30 @@ mod tests {
         check("[::]:7300", "[::1]:7300");
         check("192.0.2.7:80", "192.0.2.7:80");
     }
+}
+
+/// The limits of one call of a script: the defaults, and what the settings say.
+pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
+    let said = &config.script_limits;
+    let usual = ScriptLimits::default();
+    let count = |said: Option<u64>, usual: usize| {
+        said.map_or(usual, |said| usize::try_from(said).unwrap_or(usize::MAX))
+    };
+    ScriptLimits {
+        time: said.time.unwrap_or(usual.time),
+        operations: said.operations.unwrap_or(usual.operations),
+        memory: count(said.memory, usual.memory),
+        depth: count(said.depth, usual.depth),
+        text: count(said.text, usual.text),
+        list: count(said.list, usual.list),
+    }
+}
+
+/// What cycles may read of the environment.
+fn environment(config: &Config) -> HashMap<String, Option<String>> {
+    config
+        .env_for_cycles
+        .iter()
+        .map(|name| (name.clone(), std::env::var(name).ok()))
+        .collect()
 }

@@ -11,6 +11,8 @@ use crate::run::Run;
 pub trait Statics: std::fmt::Debug {
     /// The URL of a webhook of this server.
     fn hook_url(&self, target: &HookTarget) -> String;
+    /// A variable of the environment that cycles may read; `None` where it is not set.
+    fn env(&self, name: &str) -> Option<String>;
 }
 
 /// What an expression may read.
@@ -150,9 +152,9 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
             None => Json::Null,
         },
         Root::Hook(target) => Json::String(scope.statics.hook_url(target)),
+        Root::Env(name) => scope.statics.env(name).map_or(Json::Null, Json::String),
         Root::Item
         | Root::Index
-        | Root::Env(_)
         | Root::Secret(_)
         | Root::File(_)
         | Root::Settings

@@ -19,33 +19,7 @@ pub struct FieldProblem {
 /// Converts and checks the declared fields in place, in JSON as in forms; fields not named are kept.
 pub fn convert_fields(fields: &[Field], body: &mut JsonMap) -> Result<(), Vec<FieldProblem>> {
     let mut problems = Vec::new();
-    for field in fields {
-        let value = body.get(&field.name).cloned().unwrap_or(Json::Null);
-        if value.is_null() {
-            match &field.default {
-                Some(default) => {
-                    body.insert(field.name.clone(), default.clone());
-                }
-                None if field.required => problems.push(FieldProblem {
-                    field: field.name.clone(),
-                    code: "webhook.field_missing",
-                    message: format!("`{}` is missing", field.name),
-                }),
-                None => {}
-            }
-            continue;
-        }
-        match convert(field, value).and_then(|value| within(field, &value).map(|()| value)) {
-            Ok(value) => {
-                body.insert(field.name.clone(), value);
-            }
-            Err(message) => problems.push(FieldProblem {
-                field: field.name.clone(),
-                code: "webhook.field_invalid",
-                message,
-            }),
-        }
-    }
+    of_object(fields, body, "", &mut problems);
     if problems.is_empty() {
         Ok(())
     } else {
@@ -53,9 +27,63 @@ pub fn convert_fields(fields: &[Field], body: &mut JsonMap) -> Result<(), Vec<Fi
     }
 }
 
-fn convert(field: &Field, value: Json) -> Result<Json, String> {
+/// The fields of an object; `above` is what stands before their names, such as `order.`.
+fn of_object(fields: &[Field], body: &mut JsonMap, above: &str, problems: &mut Vec<FieldProblem>) {
+    for field in fields {
+        let name = format!("{above}{}", field.name);
+        let value = body.get(&field.name).cloned().unwrap_or(Json::Null);
+        if value.is_null() {
+            match &field.default {
+                Some(default) => {
+                    body.insert(field.name.clone(), default.clone());
+                }
+                None if field.required => problems.push(FieldProblem {
+                    code: "webhook.field_missing",
+                    message: format!("`{name}` is missing"),
+                    field: name,
+                }),
+                None => {}
+            }
+            continue;
+        }
+        if let Some(value) = one(field, value, &name, problems) {
+            body.insert(field.name.clone(), value);
+        }
+    }
+}
+
+/// A value as its field wants it, with what is inside it; `None` where it is refused.
+fn one(field: &Field, value: Json, name: &str, problems: &mut Vec<FieldProblem>) -> Option<Json> {
+    let fits =
+        convert(field, value, name).and_then(|value| within(field, &value, name).map(|()| value));
+    match fits {
+        Ok(Json::Object(mut inner)) if !field.fields.is_empty() => {
+            of_object(&field.fields, &mut inner, &format!("{name}."), problems);
+            Some(Json::Object(inner))
+        }
+        Ok(Json::Array(items)) if field.items.is_some() => {
+            let item = field.items.as_deref()?;
+            let items = items
+                .into_iter()
+                .enumerate()
+                .filter_map(|(at, value)| one(item, value, &format!("{name}[{at}]"), problems));
+            Some(Json::Array(items.collect()))
+        }
+        Ok(value) => Some(value),
+        Err(message) => {
+            problems.push(FieldProblem {
+                field: name.to_owned(),
+                code: "webhook.field_invalid",
+                message,
+            });
+            None
+        }
+    }
+}
+
+fn convert(field: &Field, value: Json, name: &str) -> Result<Json, String> {
     let shown = shorten(&value);
-    let wrong = |kind: &str| format!("`{}` must be {kind}, not {shown}", field.name);
+    let wrong = |kind: &str| format!("`{name}` must be {kind}, not {shown}");
     match field.kind {
         FieldKind::Any => Ok(value),
         FieldKind::Text => match value {
@@ -108,8 +136,7 @@ fn whole(value: &Json) -> Option<serde_json::Number> {
     (float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0).then(|| (float as i64).into())
 }
 
-fn within(field: &Field, value: &Json) -> Result<(), String> {
-    let name = &field.name;
+fn within(field: &Field, value: &Json, name: &str) -> Result<(), String> {
     if let Some(number) = value.as_f64() {
         if let Some(minimum) = field.minimum.filter(|minimum| number < *minimum) {
             return Err(format!("`{name}` must be at least {minimum}, not {number}"));
@@ -134,6 +161,15 @@ fn within(field: &Field, value: &Json) -> Result<(), String> {
                 "`{name}` must have at most {most} {unit}, not {length}"
             ));
         }
+    }
+    if let (Some(pattern), Some(text)) = (&field.pattern, value.as_str())
+        && !pattern.matches(text)
+    {
+        return Err(format!(
+            "`{name}` must match `{}`, not {}",
+            pattern.as_str(),
+            shorten(value)
+        ));
     }
     if !field.values.is_empty() && !field.values.contains(value) {
         let list: Vec<String> = field.values.iter().map(Json::to_string).collect();
@@ -169,15 +205,9 @@ mod tests {
 
     fn field(kind: FieldKind) -> Field {
         Field {
-            name: "x".into(),
             kind,
             required: true,
-            default: None,
-            minimum: None,
-            maximum: None,
-            min_length: None,
-            max_length: None,
-            values: vec![],
+            ..Field::any("x")
         }
     }
 
@@ -293,5 +323,39 @@ mod tests {
             ..field(FieldKind::Text)
         };
         check(&choice, json!("c"), Err("one of \"a\", \"b\""));
+    }
+
+    #[test]
+    fn objects_and_lists_are_checked_within() {
+        let order = Field {
+            fields: vec![
+                Field {
+                    kind: FieldKind::Integer,
+                    required: true,
+                    ..Field::any("id")
+                },
+                Field {
+                    kind: FieldKind::List,
+                    items: Some(Box::new(Field {
+                        kind: FieldKind::Number,
+                        minimum: Some(0.0),
+                        ..Field::any("items")
+                    })),
+                    ..Field::any("prices")
+                },
+            ],
+            ..field(FieldKind::Object)
+        };
+        check(
+            &order,
+            json!({"id": "7", "prices": ["1.5", 2], "more": true}),
+            Ok(json!({"id": 7, "prices": [1.5, 2], "more": true})),
+        );
+        check(&order, json!({"prices": []}), Err("`x.id` is missing"));
+        check(
+            &order,
+            json!({"id": 1, "prices": [1, -1]}),
+            Err("`x.prices[1]` must be at least 0"),
+        );
     }
 }

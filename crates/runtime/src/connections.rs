@@ -82,6 +82,17 @@ impl Connections {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The names of all declared connections.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let declared: Vec<String> = self
+            .read()
+            .iter()
+            .filter(|(_, entry)| entry.declared)
+            .map(|(id, _)| id.to_string())
+            .collect();
+        declared.into_iter()
+    }
+
     /// The connector of a declared connection.
     pub(crate) fn declared(&self, id: &str) -> Option<Arc<ConnectorDef>> {
         self.read()

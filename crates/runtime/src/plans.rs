@@ -59,6 +59,7 @@ pub(crate) struct Plans {
     folder: PathBuf,
     host: Arc<ScriptHost>,
     connectors: HashMap<String, (Arc<ConnectorDef>, String)>,
+    env: Arc<HashMap<String, Option<String>>>,
     current: RwLock<HashMap<CycleId, Entry>>,
     /// What is wrong with files whose cycle is not known, and every text that was read last.
     seen: Mutex<BTreeMap<String, Seen>>,
@@ -90,6 +91,16 @@ impl Lookup for Known<'_> {
         }
     }
 
+    fn connections(&self) -> Vec<String> {
+        let declared = self.connections.names();
+        let built_in = self.plans.connectors.keys().cloned();
+        declared.chain(built_in).collect()
+    }
+
+    fn env_allowed(&self, name: &str) -> bool {
+        self.plans.env.contains_key(name)
+    }
+
     fn hook_exists(&self, cycle: &str, _step: Option<&str>) -> bool {
         self.cycles.contains(cycle)
     }
@@ -100,6 +111,7 @@ impl Plans {
         folder: PathBuf,
         host: Arc<ScriptHost>,
         connectors: Vec<(Arc<ConnectorDef>, String)>,
+        env: Arc<HashMap<String, Option<String>>>,
     ) -> Self {
         let connectors = connectors
             .into_iter()
@@ -109,6 +121,7 @@ impl Plans {
             folder,
             host,
             connectors,
+            env,
             current: RwLock::default(),
             seen: Mutex::default(),
             by_hash: Mutex::default(),
@@ -446,6 +459,14 @@ impl Lookup for Past {
         self.0.get(name).map_or(ConnectionLookup::Unknown, |def| {
             ConnectionLookup::Found(Arc::clone(def))
         })
+    }
+
+    fn connections(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn env_allowed(&self, _name: &str) -> bool {
+        true
     }
 
     fn hook_exists(&self, _cycle: &str, _step: Option<&str>) -> bool {

@@ -1,5 +1,6 @@
 //! What every part of the engine reaches.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) cycles: Cycles,
     pub(crate) clock: Clock,
     pub(crate) service_url: String,
+    /// What cycles may read of the environment; `None` is not set.
+    pub(crate) env: Arc<HashMap<String, Option<String>>>,
     pub(crate) workers: Semaphore,
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
@@ -62,6 +65,10 @@ impl std::fmt::Debug for Shared {
 impl velodrome_core::Statics for Shared {
     fn hook_url(&self, target: &HookTarget) -> String {
         self.hook_url_for(target)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned().flatten()
     }
 }
 

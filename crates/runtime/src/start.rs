@@ -1,5 +1,6 @@
 //! Starting: files, connections, states, and what was under way before.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub struct StartOptions {
     pub workers: usize,
     /// Limits of one handler call.
     pub script_limits: ScriptLimits,
+    /// Environment variables that cycles may read, with their values; `None` is not set.
+    pub env: HashMap<String, Option<String>>,
     /// Whether a file with errors keeps the engine from starting.
     pub strict: bool,
 }
@@ -102,6 +105,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         declared.push((connection, signed_in));
     }
     let store = options.store;
+    let env = Arc::new(options.env);
     let last_seq = store.last_seq();
     let shared = Arc::new(Shared {
         handlers: Handlers {
@@ -110,10 +114,11 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         },
         connect,
         connections: Connections::new(declared),
-        plans: Plans::new(options.cycles, host, options.connectors),
+        plans: Plans::new(options.cycles, host, options.connectors, Arc::clone(&env)),
         cycles: Cycles::default(),
         clock,
         service_url: options.service_url,
+        env,
         workers: Semaphore::new(options.workers.max(1)),
         registry: Registry::default(),
         timers: Timers::new(),

@@ -6,7 +6,8 @@ use velodrome_types::Json;
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
-use crate::keys::{Faults, Keys, choice, text, whole};
+use crate::format;
+use crate::keys::{Faults, Keys, choice, duration, text, whole};
 use crate::values::{Names, unknown, value};
 use crate::yaml::{self, Node, Value};
 
@@ -35,6 +36,29 @@ pub struct Config {
     pub workers: u64,
     /// How `serve` writes its own log.
     pub log_format: LogFormat,
+    /// Environment variables that cycles may read.
+    pub env_for_cycles: Vec<String>,
+    /// What one call of a script may use, where it is not the default.
+    pub script_limits: ScriptLimitsConfig,
+    /// The file of the key that seals tokens; by default in the data folder.
+    pub secret_key: Option<String>,
+}
+
+/// `script_limits:`; what is not said is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScriptLimitsConfig {
+    /// How long a call may take.
+    pub time: Option<std::time::Duration>,
+    /// Statements and expressions.
+    pub operations: Option<u64>,
+    /// Bytes held.
+    pub memory: Option<u64>,
+    /// Calls within calls.
+    pub depth: Option<u64>,
+    /// Bytes of a text.
+    pub text: Option<u64>,
+    /// Items of a list.
+    pub list: Option<u64>,
 }
 
 /// A declared connection.
@@ -85,18 +109,12 @@ impl Default for Config {
             response_limit: 32 * 1024 * 1024,
             workers: 256,
             log_format: LogFormat::Text,
+            env_for_cycles: Vec::new(),
+            script_limits: ScriptLimitsConfig::default(),
+            secret_key: None,
         }
     }
 }
-
-const NOT_YET: &[&str] = &[
-    "webhooks",
-    "env_for_cycles",
-    "retention",
-    "script_limits",
-    "error_webhook",
-    "secret_key",
-];
 
 /// Checks a `velodrome.yaml`. An empty file is all defaults.
 pub fn check_config(source: &str) -> (Option<Config>, Vec<Diagnostic>) {
@@ -119,7 +137,7 @@ pub fn check_config(source: &str) -> (Option<Config>, Vec<Diagnostic>) {
 }
 
 fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
-    let mut keys = Keys::of(root, "velodrome.yaml", faults)?;
+    let mut keys = Keys::in_table(root, &format::SETTINGS, "velodrome.yaml", faults)?;
     let service_url = keys
         .get("service_url")
         .and_then(|node| text(node, "`service_url`", faults))
@@ -178,7 +196,27 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
     {
         config.log_format = found;
     }
-    keys.not_yet(NOT_YET, faults);
+    if let Some(node) = keys.get("env_for_cycles") {
+        config.env_for_cycles = texts(node, "`env_for_cycles`", faults);
+    }
+    if let Some(node) = keys.get("script_limits") {
+        config.script_limits = script_limits(node, faults);
+    }
+    config.secret_key = keys
+        .get("secret_key")
+        .and_then(|node| text(node, "`secret_key`", faults));
+    if let Some(node) = keys.get("webhooks")
+        && let Some(mut keys) = Keys::in_table(node, &format::WEBHOOKS, "`webhooks`", faults)
+    {
+        keys.get("auth");
+        if let Some(node) = keys.get("trusted_proxies") {
+            texts(node, "`trusted_proxies`", faults);
+        }
+        keys.finish("`webhooks`", faults);
+    }
+    if let Some(node) = keys.get("retention") {
+        crate::cycle::retention(node, faults);
+    }
     keys.finish("velodrome.yaml", faults);
     Some(config)
 }
@@ -199,7 +237,8 @@ fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionC
             let message = format!("`{}` cannot name a connection: {error}", entry.key);
             faults.error("name.invalid", entry.key_span, message);
         }
-        let Some(mut keys) = Keys::of(&entry.value, &what, faults) else {
+        let Some(mut keys) = Keys::in_table(&entry.value, &format::CONNECTION, &what, faults)
+        else {
             continue;
         };
         let connector = keys
@@ -227,7 +266,7 @@ fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionC
         };
         let (mut client_id, mut client_secret) = (None, None);
         if let Some(node) = keys.get("auth")
-            && let Some(mut keys) = Keys::of(node, "`auth`", faults)
+            && let Some(mut keys) = Keys::in_table(node, &format::CONNECTION_AUTH, "`auth`", faults)
         {
             client_id = keys
                 .get("client_id")
@@ -254,32 +293,55 @@ fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionC
 }
 
 fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
-    let Some(mut keys) = Keys::of(node, "`egress`", faults) else {
+    let Some(mut keys) = Keys::in_table(node, &format::EGRESS, "`egress`", faults) else {
         return EgressConfig::default();
     };
-    let list = |key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults| match keys
-        .get(key)
-        .map(|node| (&node.value, node))
-    {
-        Some((Value::List(items), _)) => items
-            .iter()
-            .filter_map(|item| text(item, "a host", faults))
-            .collect(),
-        Some((_, node)) => {
-            faults.error(
-                "value.type",
-                node.span,
-                format!("`{key}` must be a list of hosts, not {}", node.kind()),
-            );
-            Vec::new()
-        }
-        None => Vec::new(),
+    let mut list = |key: &'static str, keys: &mut Keys<'_>| {
+        keys.get(key)
+            .map_or_else(Vec::new, |node| texts(node, &format!("`{key}`"), faults))
     };
-    let allow = list("allow", &mut keys, faults);
-    let only = list("only", &mut keys, faults);
-    keys.not_yet(&["proxy"], faults);
+    let allow = list("allow", &mut keys);
+    let only = list("only", &mut keys);
     keys.finish("`egress`", faults);
     EgressConfig { allow, only }
+}
+
+fn texts(node: &Node, what: &str, faults: &mut Faults) -> Vec<String> {
+    let Value::List(items) = &node.value else {
+        let message = format!("{what} must be a list, not {}", node.kind());
+        faults.error("value.type", node.span, message);
+        return Vec::new();
+    };
+    items
+        .iter()
+        .filter_map(|item| text(item, &format!("an item of {what}"), faults))
+        .collect()
+}
+
+fn script_limits(node: &Node, faults: &mut Faults) -> ScriptLimitsConfig {
+    let mut limits = ScriptLimitsConfig::default();
+    let Some(mut keys) = Keys::in_table(node, &format::SCRIPT_LIMITS, "`script_limits`", faults)
+    else {
+        return limits;
+    };
+    limits.time = keys
+        .get("time")
+        .and_then(|node| duration(node, "`time`", faults));
+    let number = |key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults| {
+        keys.get(key)
+            .and_then(|node| whole(node, &format!("`{key}`"), 1, faults))
+    };
+    limits.operations = number("operations", &mut keys, faults);
+    limits.depth = number("depth", &mut keys, faults);
+    limits.list = number("list", &mut keys, faults);
+    let bytes = |key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults| {
+        keys.get(key)
+            .and_then(|node| size(node, &format!("`{key}`"), faults))
+    };
+    limits.memory = bytes("memory", &mut keys, faults);
+    limits.text = bytes("text", &mut keys, faults);
+    keys.finish("`script_limits`", faults);
+    limits
 }
 
 /// `1 MiB`, `500 kB`, `4096`.

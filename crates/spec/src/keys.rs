@@ -3,6 +3,7 @@
 use velodrome_types::{Code, DurationError, parse_duration};
 
 use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::format::{self, Table};
 use crate::yaml::{Entry, Node, Value};
 
 /// Collects what is wrong with a file.
@@ -65,10 +66,12 @@ impl Diagnostic {
     }
 }
 
-/// A map whose keys are read one by one; what is left unread is unknown.
+/// A map whose keys are read one by one; what no table has, or was left unread, is unknown.
 #[derive(Debug)]
 pub(crate) struct Keys<'a> {
     entries: &'a [Entry],
+    /// What may stand here; empty where the reader alone knows.
+    tables: Vec<&'static Table>,
     read: Vec<&'static str>,
     pub(crate) span: Span,
 }
@@ -79,22 +82,45 @@ impl<'a> Keys<'a> {
         match &node.value {
             Value::Map(entries) => Some(Self {
                 entries,
+                tables: Vec::new(),
                 read: Vec::new(),
                 span: node.span,
             }),
             _ => {
-                faults.error(
-                    "value.type",
-                    node.span,
-                    format!("{what} must be a map, not {}", node.kind()),
-                );
+                let message = format!("{what} must be a map, not {}", node.kind());
+                faults.error("value.type", node.span, message);
                 None
             }
         }
     }
 
+    /// The node as a map with the keys of this table.
+    pub(crate) fn in_table(
+        node: &'a Node,
+        table: &'static Table,
+        what: &str,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        let mut keys = Self::of(node, what, faults)?;
+        keys.tables.push(table);
+        Some(keys)
+    }
+
+    /// The keys of this table may stand here too.
+    pub(crate) fn also(&mut self, table: &'static Table) {
+        self.tables.push(table);
+    }
+
     /// The entry of a key.
     pub(crate) fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
+        debug_assert!(
+            self.tables.is_empty() || self.tables.iter().any(|table| table.key(key).is_some()),
+            "`{key}` is in no table of {:?}",
+            self.tables
+                .iter()
+                .map(|table| table.name)
+                .collect::<Vec<_>>()
+        );
         self.read.push(key);
         self.entries.iter().find(|entry| entry.key == key)
     }
@@ -118,31 +144,50 @@ impl<'a> Keys<'a> {
         found
     }
 
-    /// Keys that SPEC names and that do not run yet.
-    pub(crate) fn not_yet(&mut self, keys: &[&'static str], faults: &mut Faults) {
-        for key in keys {
-            if let Some(entry) = self.entry(key) {
-                faults.not_yet(entry.key_span, &format!("`{key}`"));
+    /// Whatever was not read is unknown here; what does not run yet says so.
+    pub(crate) fn finish(self, of: &str, faults: &mut Faults) {
+        for entry in self.entries {
+            let known = self.tables.iter().find_map(|table| table.key(&entry.key));
+            match known {
+                Some(key) if key.later => {
+                    let said = entry.value.scalar().map(|scalar| scalar.text.as_str());
+                    if said.is_none_or(|said| said != key.default) {
+                        faults.not_yet(entry.key_span, &format!("`{}`", entry.key));
+                    }
+                }
+                Some(_) => {}
+                None if self.tables.is_empty() && self.read.contains(&entry.key.as_str()) => {}
+                None => self.unknown(entry, of, faults),
             }
         }
     }
 
-    /// Whatever was not read is unknown here.
-    pub(crate) fn finish(self, of: &str, faults: &mut Faults) {
-        for entry in self
-            .entries
+    fn unknown(&self, entry: &Entry, of: &str, faults: &mut Faults) {
+        let message = format!("{of} has no key `{}`", entry.key);
+        let fault = faults.error("field.unknown", entry.key_span, message);
+        let known: Vec<&str> = if self.tables.is_empty() {
+            self.read.clone()
+        } else {
+            let keys = self.tables.iter().flat_map(|table| table.keys);
+            keys.map(|key| key.name).collect()
+        };
+        let elsewhere = || {
+            let kinds = format::KINDS.iter();
+            kinds
+                .filter(|kind| kind.table.key(&entry.key).is_some())
+                .map(|kind| kind.table.name)
+                .collect::<Vec<_>>()
+        };
+        let in_steps = self
+            .tables
             .iter()
-            .filter(|entry| !self.read.contains(&entry.key.as_str()))
-        {
-            let fault = faults.error(
-                "field.unknown",
-                entry.key_span,
-                format!("{of} has no key `{}`", entry.key),
-            );
-            match closest(&entry.key, self.read.iter().copied()) {
-                Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
-                None => fault.hint(format!("it takes {}", list(&self.read))),
+            .any(|table| table.name == format::COMMON.name);
+        match closest(&entry.key, known.iter().copied()) {
+            Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
+            None if in_steps && !elsewhere().is_empty() => {
+                fault.hint(format!("it belongs to {}", elsewhere().join(" and ")));
             }
+            None => fault.hint(format!("it takes {}", list(&known))),
         }
     }
 }

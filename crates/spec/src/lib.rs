@@ -11,6 +11,7 @@ mod connector_file;
 mod cycle;
 mod diagnostic;
 pub mod expr;
+pub mod format;
 mod keys;
 pub mod plan;
 mod reference;

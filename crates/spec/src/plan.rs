@@ -264,8 +264,60 @@ pub struct Field {
     pub min_length: Option<u64>,
     /// The most.
     pub max_length: Option<u64>,
+    /// What a text must match somewhere.
+    pub pattern: Option<Pattern>,
     /// The only values taken; empty is any.
     pub values: Vec<Json>,
+    /// The fields of an object.
+    pub fields: Vec<Field>,
+    /// What each item of a list must be.
+    pub items: Option<Box<Field>>,
+}
+
+impl Field {
+    /// A field of this name that takes anything.
+    pub fn any(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: FieldKind::Any,
+            required: false,
+            default: None,
+            minimum: None,
+            maximum: None,
+            min_length: None,
+            max_length: None,
+            pattern: None,
+            values: Vec::new(),
+            fields: Vec::new(),
+            items: None,
+        }
+    }
+}
+
+/// A regular expression that has been compiled; equal where its text is.
+#[derive(Clone, Debug)]
+pub struct Pattern(regex::Regex);
+
+impl Pattern {
+    pub(crate) fn new(regex: regex::Regex) -> Self {
+        Self(regex)
+    }
+
+    /// Whether some part of the text matches.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
 }
 
 /// The type of a webhook's field.
@@ -348,6 +400,8 @@ pub struct SendStep {
     pub query: Vec<(String, Expr)>,
     /// `headers`.
     pub headers: Vec<(String, Expr)>,
+    /// Statuses that are no error beside 2xx.
+    pub ok: Vec<crate::connector::StatusMatch>,
     /// How a hand-off travels.
     pub handoff: Handoff,
 }

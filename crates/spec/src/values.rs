@@ -62,6 +62,24 @@ pub(crate) fn value(node: &Node, names: &mut dyn Names, faults: &mut Faults) -> 
     }
 }
 
+/// A map from names to values.
+pub(crate) fn named(
+    node: &Node,
+    what: &str,
+    names: &mut dyn Names,
+    faults: &mut Faults,
+) -> Vec<(String, Expr)> {
+    let Value::Map(entries) = &node.value else {
+        let message = format!("{what} must be a map, not {}", node.kind());
+        faults.error("value.type", node.span, message);
+        return Vec::new();
+    };
+    entries
+        .iter()
+        .filter_map(|entry| Some((entry.key.clone(), value(&entry.value, names, faults)?)))
+        .collect()
+}
+
 /// A list or an object that holds literals only is one itself.
 fn literal_if_plain(expr: Expr) -> Expr {
     match expr {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::ScriptHost;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{
     ConnectionLookup, CycleInput, Diagnostic, Lookup, Severity, check_config, check_cycle, render,
@@ -14,7 +14,7 @@ use velodrome_spec::{
 use velodrome_types::CycleId;
 
 use crate::args::{Check, Global};
-use crate::assemble::{connector_of, known_connectors};
+use crate::assemble::{connector_of, known_connectors, script_limits};
 use crate::config::{Settings, cycle_files};
 use crate::exit::Ended;
 use crate::out;
@@ -26,6 +26,7 @@ struct Known {
     built_in: Vec<(String, Arc<ConnectorDef>)>,
     has_settings: bool,
     cycles: HashSet<String>,
+    env: Vec<String>,
 }
 
 impl Lookup for Known {
@@ -47,6 +48,15 @@ impl Lookup for Known {
             Some(def) => ConnectionLookup::Undeclared(def),
             None => ConnectionLookup::Unknown,
         }
+    }
+
+    fn connections(&self) -> Vec<String> {
+        let all = self.declared.iter().chain(&self.built_in);
+        all.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn env_allowed(&self, name: &str) -> bool {
+        self.env.iter().any(|listed| listed == name)
     }
 
     fn hook_exists(&self, cycle: &str, _: Option<&str>) -> bool {
@@ -142,7 +152,7 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     };
     let sources: Vec<Source> = paths.into_iter().map(Source::read).collect::<Result<_>>()?;
     let known = known(&settings, &sources)?;
-    let host = ScriptHost::new(ScriptLimits::default());
+    let host = ScriptHost::new(script_limits(&settings.config));
     let mut found = Found::default();
     for source in &sources {
         if source.is_settings() {
@@ -220,6 +230,7 @@ fn known(settings: &Settings, sources: &[Source]) -> Result<Known> {
         built_in,
         has_settings: settings.found,
         cycles,
+        env: settings.config.env_for_cycles.clone(),
     })
 }
 

@@ -157,7 +157,7 @@ impl Connect {
         started: Instant,
     ) -> Result<Answer, RequestError> {
         let status = answer.status();
-        let good = status.is_success();
+        let good = wire.is_good(status);
         let limit = if good {
             self.response_limit()
         } else {

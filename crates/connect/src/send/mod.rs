@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use velodrome_spec::connector::{AuthDef, ErrorAction, MethodDef};
+use velodrome_spec::connector::{AuthDef, ErrorAction, MethodDef, StatusMatch};
 use velodrome_types::Timestamp;
 
 pub(crate) use body::read_at_most;
@@ -34,6 +34,8 @@ pub struct SendOptions {
     pub timeout: Duration,
     /// Sent as `Idempotency-Key` with every verb but GET and HEAD.
     pub idempotency_key: Option<String>,
+    /// Statuses that are no error beside 2xx; no rule is asked of them.
+    pub ok: Vec<StatusMatch>,
 }
 
 /// An answer.
@@ -101,6 +103,9 @@ impl Connect {
             let answer = self
                 .attempt(connection, request, tokens.as_ref(), &how)
                 .await?;
+            if how.ok.iter().any(|ok| ok.matches(answer.status)) {
+                return Ok(answer.into_response(Verdict::Ok));
+            }
             let action = rules::judge(
                 answer.status,
                 &answer.body,
@@ -177,7 +182,7 @@ impl Connect {
         how: &SendOptions,
     ) -> Result<Answer, RequestError> {
         let leaving = Leaving {
-            wire: wire::write(request, how.idempotency_key.as_deref())?,
+            wire: wire::write(request, how.idempotency_key.as_deref())?.taking(&how.ok),
             signer: credentials::Signer::new(connection, tokens)?,
             deadline: Instant::now() + how.timeout,
         };

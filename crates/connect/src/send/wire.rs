@@ -1,9 +1,10 @@
 //! A built request as it goes over the wire: URL with query, checked headers, body bytes.
 
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
 use url::Url;
+use velodrome_spec::connector::StatusMatch;
 use velodrome_types::Json;
 
 use crate::error::RequestError;
@@ -19,9 +20,24 @@ pub(super) struct Wire {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
+    /// Statuses beside 2xx whose bodies are read whole.
+    ok: Vec<StatusMatch>,
 }
 
 impl Wire {
+    /// The same, with statuses that are no error.
+    pub(super) fn taking(self, ok: &[StatusMatch]) -> Self {
+        Self {
+            ok: ok.to_vec(),
+            ..self
+        }
+    }
+
+    /// Whether an answer with this status is no error.
+    pub(super) fn is_good(&self, status: StatusCode) -> bool {
+        status.is_success() || self.ok.iter().any(|ok| ok.matches(status.as_u16()))
+    }
+
     /// Whether asking twice is as good as once.
     pub(super) fn is_safe(&self) -> bool {
         is_safe(&self.verb)
@@ -66,6 +82,7 @@ pub(super) fn write(
         headers.insert(name, value);
     }
     Ok(Wire {
+        ok: Vec::new(),
         verb,
         url,
         headers,

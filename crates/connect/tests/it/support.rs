@@ -350,6 +350,7 @@ pub(crate) fn request(verb: &str, url: &str) -> HttpRequest {
 
 pub(crate) fn how() -> SendOptions {
     SendOptions {
+        ok: Vec::new(),
         timeout: Duration::from_secs(20),
         idempotency_key: None,
     }

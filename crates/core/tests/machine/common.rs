@@ -136,6 +136,7 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
             step: None,
         }),
         query: Vec::new(),
+        ok: vec![],
         headers: Vec::new(),
         handoff: Handoff::Direct,
     };
@@ -192,6 +193,10 @@ pub(crate) struct Nothing;
 impl velodrome_core::Statics for Nothing {
     fn hook_url(&self, target: &HookTarget) -> String {
         format!("http://here/hooks/{}", target.cycle)
+    }
+
+    fn env(&self, _: &str) -> Option<String> {
+        None
     }
 }
 

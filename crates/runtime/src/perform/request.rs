@@ -90,6 +90,10 @@ impl Job {
         let permit = self.shared.workers.acquire().await;
         let read_only = matches!(request.verb.as_str(), "GET" | "HEAD");
         let how = SendOptions {
+            ok: match &self.step().kind {
+                velodrome_spec::plan::StepKind::Send(send) => send.ok.clone(),
+                _ => Vec::new(),
+            },
             timeout: self.step().timeout,
             idempotency_key: (!read_only).then(|| format!("{}/{}", self.run.id, self.step().id)),
         };

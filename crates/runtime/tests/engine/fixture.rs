@@ -175,6 +175,7 @@ impl Fixture {
             response_limit: 1 << 20,
             workers: 16,
             script_limits: Default::default(),
+            env: Default::default(),
             strict: true,
         })
         .await

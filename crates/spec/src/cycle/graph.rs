@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::step::{Draft, ExitDraft};
+use super::form::{ExitDraft, Form};
+use super::step::Draft;
 use crate::diagnostic::Span;
 use crate::keys::{Faults, closest};
 use crate::plan::StepIx;
@@ -64,14 +65,24 @@ pub(super) fn check(drafts: &[Draft], steps: Span, faults: &mut Faults) -> Ways 
         }
     }
     for (at, draft) in drafts.iter().enumerate() {
-        if StepIx(at as u16) == trigger {
-            if !draft.is_webhook() && draft.kind.is_some() {
-                faults.not_yet(draft.span, "a trigger that is no webhook");
+        let webhook = draft.form == Form::Webhook;
+        if StepIx(at as u16) != trigger {
+            if webhook {
+                faults.not_yet(draft.span, "a webhook in the middle of a cycle");
             }
-        } else if draft.is_webhook() {
-            faults.not_yet(draft.span, "a webhook in the middle of a cycle");
+            continue;
+        }
+        if !webhook && draft.form != Form::Unknown {
+            faults.not_yet(draft.span, "a trigger that is no webhook");
+        }
+        if let Some(exit) = draft.exits.otherwise.first().filter(|_| webhook) {
+            let message = format!("the trigger `{}` has no false exit", draft.id);
+            faults.error("graph.no_else", exit.span, message).hint(
+                "a webhook leaves by `else` only in the middle of a cycle, when its time is up",
+            );
         }
     }
+    runs_twice(drafts, &edges, faults);
     ways
 }
 
@@ -79,19 +90,89 @@ fn edges(drafts: &[Draft], faults: &mut Faults) -> Vec<Vec<StepIx>> {
     drafts
         .iter()
         .map(|draft| {
-            if let Some(exit) = draft.otherwise.as_ref().filter(|_| !draft.has_else()) {
+            if let Some(exit) = draft
+                .exits
+                .otherwise
+                .first()
+                .filter(|_| !draft.form.has_else())
+            {
                 let message = format!("step `{}` has no false exit", draft.id);
                 faults
                     .error("graph.no_else", exit.span, message)
                     .hint("`else` is for decisions and lists; `catch` is the error exit");
             }
-            [&draft.then, &draft.otherwise, &draft.catch]
-                .into_iter()
-                .flatten()
+            if let Some(exit) = draft
+                .exits
+                .all()
+                .next()
+                .filter(|_| draft.form == Form::Stop)
+            {
+                let message = format!("step `{}` ends the run and has no exits", draft.id);
+                faults
+                    .error("graph.after_stop", exit.span, message)
+                    .hint("remove the exit, or the `stop`");
+            }
+            draft
+                .exits
+                .all()
                 .filter_map(|exit| find(drafts, exit, faults))
                 .collect()
         })
         .collect()
+}
+
+/// Branches of one fork that meet at a step which does not join them: it runs once for each.
+fn runs_twice(drafts: &[Draft], edges: &[Vec<StepIx>], faults: &mut Faults) {
+    let mut told = BTreeSet::new();
+    for draft in drafts {
+        for fork in [
+            &draft.exits.then,
+            &draft.exits.otherwise,
+            &draft.exits.catch,
+        ] {
+            let branches: Vec<BTreeSet<usize>> = fork
+                .iter()
+                .filter_map(|exit| exit.ix)
+                .map(|ix| reach(ix.0 as usize, drafts, edges))
+                .collect();
+            let meets = |at: usize| {
+                branches
+                    .iter()
+                    .filter(|branch| branch.contains(&at))
+                    .count()
+                    > 1
+            };
+            for (at, met) in drafts.iter().enumerate() {
+                // The first step that branches share; what follows it runs twice for that reason only.
+                let first = meets(at)
+                    && met.form != Form::WaitAll
+                    && (0..drafts.len())
+                        .filter(|from| edges[*from].contains(&StepIx(at as u16)))
+                        .any(|from| !meets(from));
+                if first && told.insert(at) {
+                    let message = format!(
+                        "branches of the fork at `{}` meet at `{}`: it runs once for each",
+                        draft.id, met.id
+                    );
+                    faults.warning("graph.runs_twice", met.span, message).hint(
+                        "let them meet at a `wait_all` step before it, if it should run once",
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Steps that a branch reaches before it is joined with others.
+fn reach(from: usize, drafts: &[Draft], edges: &[Vec<StepIx>]) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        if found.insert(at) && drafts[at].form != Form::WaitAll {
+            open.extend(edges[at].iter().map(|to| to.0 as usize));
+        }
+    }
+    found
 }
 
 fn find(drafts: &[Draft], exit: &ExitDraft, faults: &mut Faults) -> Option<StepIx> {
@@ -150,9 +231,9 @@ fn way_back(drafts: &[Draft], edges: &[Vec<StepIx>], faults: &mut Faults) {
                 }
                 1 => {
                     let draft = &drafts[at];
-                    let exit = [&draft.then, &draft.otherwise, &draft.catch]
-                        .into_iter()
-                        .flatten()
+                    let exit = draft
+                        .exits
+                        .all()
                         .find(|exit| exit.to == drafts[to].id.as_str());
                     let span = exit.map_or(draft.span, |exit| exit.span);
                     let message = format!("this exit leads back to `{}`", drafts[to].id);
@@ -175,7 +256,7 @@ fn trigger(drafts: &[Draft], starts: &[usize], faults: &mut Faults) -> Option<St
             let webhooks: Vec<usize> = many
                 .iter()
                 .copied()
-                .filter(|at| drafts[*at].is_webhook())
+                .filter(|at| drafts[*at].form == Form::Webhook)
                 .collect();
             if let [trigger] = webhooks.as_slice() {
                 for at in many.iter().filter(|at| *at != trigger) {

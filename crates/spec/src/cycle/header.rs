@@ -1,9 +1,12 @@
 //! The keys of the cycle itself.
 
-use velodrome_types::{CycleId, Json, OnError, RetryPolicy, RetryTimes, check_name};
+use velodrome_types::{CycleId, Json, OnError, RetryPolicy, RetryTimes, Timestamp, check_name};
+
+use super::schedule;
+use crate::format;
 
 use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
-use crate::plan::{LogPolicy, LoopLimits, Payloads, Plan, Sources, Step, StepIx};
+use crate::plan::{Language, LogPolicy, LoopLimits, Payloads, Plan, Sources, Step, StepIx};
 use crate::yaml::{Node, Value};
 
 /// The cycle's keys, with their defaults.
@@ -18,9 +21,8 @@ pub(super) struct Header {
     pub(super) variables: Vec<(String, Json)>,
     autostart: bool,
     log: LogPolicy,
+    pub(super) language: Language,
 }
-
-const NOT_YET: &[&str] = &["schedule", "retention", "error_webhook", "time_zone"];
 
 pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
     let cycle = keys.need("cycle", "the file", faults).and_then(|node| {
@@ -90,17 +92,23 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
             faults.not_yet(node.span, "`split` other than `none`");
         }
     }
-    if let Some(node) = keys.get("script_language")
-        && choice(
-            node,
-            "`script_language`",
-            &[("rhai", true), ("javascript", false)],
-            faults,
-        ) == Some(false)
-    {
-        faults.not_yet(node.span, "JavaScript");
+    let languages = [
+        ("rhai", Language::Rhai),
+        ("javascript", Language::JavaScript),
+    ];
+    let language = keys
+        .get("script_language")
+        .and_then(|node| choice(node, "`script_language`", &languages, faults))
+        .unwrap_or(Language::Rhai);
+    let zone = keys
+        .get("time_zone")
+        .and_then(|node| schedule::zone(node, faults));
+    if let Some(node) = keys.get("schedule") {
+        schedule::read(node, zone, faults);
     }
-    keys.not_yet(NOT_YET, faults);
+    if let Some(node) = keys.get("retention") {
+        retention(node, faults);
+    }
     Header {
         cycle,
         name,
@@ -112,7 +120,29 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
         variables,
         autostart,
         log,
+        language,
     }
+}
+
+/// Whether a text is a date.
+pub(super) fn is_date(text: &str) -> bool {
+    Timestamp::parse(text).is_ok()
+}
+
+/// `retention:`, of a cycle or of all.
+pub(crate) fn retention(node: &Node, faults: &mut Faults) {
+    let Some(mut keys) = Keys::in_table(node, &format::RETENTION, "`retention`", faults) else {
+        return;
+    };
+    for key in ["succeeded", "failed"] {
+        if let Some(node) = keys.get(key) {
+            duration(node, &format!("`{key}`"), faults);
+        }
+    }
+    if let Some(node) = keys.get("laps") {
+        whole(node, "`laps`", 1, faults);
+    }
+    keys.finish("`retention`", faults);
 }
 
 fn clamp(number: u64) -> u32 {
@@ -144,7 +174,7 @@ pub(super) fn retry(node: &Node, faults: &mut Faults) -> Option<RetryPolicy> {
             ..policy
         });
     }
-    let mut keys = Keys::of(node, "`retry`", faults)?;
+    let mut keys = Keys::in_table(node, &format::RETRY, "`retry`", faults)?;
     if let Some(times) = keys
         .get("times")
         .and_then(|node| whole(node, "`times`", 0, faults))
@@ -177,7 +207,7 @@ pub(super) fn retry(node: &Node, faults: &mut Faults) -> Option<RetryPolicy> {
 
 fn limits(node: &Node, faults: &mut Faults) -> LoopLimits {
     let mut limits = LoopLimits::default();
-    let Some(mut keys) = Keys::of(node, "`loop`", faults) else {
+    let Some(mut keys) = Keys::in_table(node, &format::LOOP, "`loop`", faults) else {
         return limits;
     };
     let or_none = |node: &Node, what: &str, faults: &mut Faults| match node.scalar() {
@@ -220,7 +250,7 @@ fn limits(node: &Node, faults: &mut Faults) -> LoopLimits {
 
 fn log(node: &Node, faults: &mut Faults) -> LogPolicy {
     let mut policy = LogPolicy::default();
-    let Some(mut keys) = Keys::of(node, "`log`", faults) else {
+    let Some(mut keys) = Keys::in_table(node, &format::LOG, "`log`", faults) else {
         return policy;
     };
     let words = [

@@ -6,13 +6,19 @@
 
 mod condition;
 pub(crate) use fields::KINDS as FIELD_KINDS;
+pub(crate) use header::retention;
 mod fields;
+mod form;
 mod graph;
 mod header;
+mod method;
 mod names;
 mod references;
+mod schedule;
 mod script;
 mod step;
+mod tool;
+mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +29,7 @@ use velodrome_types::CycleId;
 use crate::analyse::ScriptAnalyser;
 use crate::connector::ConnectorDef;
 use crate::diagnostic::Diagnostic;
+use crate::format;
 use crate::keys::{Faults, Keys};
 use crate::plan::{Plan, Sources, Step};
 use crate::yaml::{self, Node, Value};
@@ -42,6 +49,10 @@ pub enum ConnectionLookup {
 pub trait Lookup {
     /// A connection by its name.
     fn connection(&self, name: &str) -> ConnectionLookup;
+    /// The names of all connections, for guesses at what was meant.
+    fn connections(&self) -> Vec<String>;
+    /// Whether cycles may read this environment variable (`env_for_cycles`).
+    fn env_allowed(&self, name: &str) -> bool;
     /// Whether a cycle has such a webhook.
     fn hook_exists(&self, cycle: &str, step: Option<&str>) -> bool;
 }
@@ -116,7 +127,8 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn check(&mut self, root: &Node) -> (Option<CycleId>, Option<Plan>) {
-        let Some(mut keys) = Keys::of(root, "a cycle file", &mut self.faults) else {
+        let Some(mut keys) = Keys::in_table(root, &format::CYCLE, "a cycle file", &mut self.faults)
+        else {
             return (None, None);
         };
         let header = header::read(&mut keys, &mut self.faults);

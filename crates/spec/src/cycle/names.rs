@@ -4,7 +4,7 @@ use velodrome_types::{CycleId, StepId};
 
 use super::Lookup;
 use super::header::Header;
-use super::step::hook_of;
+use super::method::hook_of;
 use crate::diagnostic::Span;
 use crate::expr::{Expr, HookTarget, Root, Segment};
 use crate::keys::{Faults, closest};
@@ -18,6 +18,10 @@ pub(super) struct CycleNames<'a> {
     cycle: Option<CycleId>,
     variables: Vec<String>,
     lookup: &'a dyn Lookup,
+    /// Whether `item` and `index` are there.
+    pub(super) in_each: bool,
+    /// The list step whose date the step commits.
+    pub(super) watermark: Option<(StepIx, Span)>,
     pub(super) taken: Vec<(StepIx, Vec<Segment>, String, Span)>,
 }
 
@@ -36,6 +40,8 @@ impl<'a> CycleNames<'a> {
                 .map(|(name, _)| name.clone())
                 .collect(),
             lookup,
+            in_each: false,
+            watermark: None,
             taken: Vec::new(),
         }
     }
@@ -99,8 +105,17 @@ impl Names for CycleNames<'_> {
                 return Some(Root::Cycle);
             }
             "item" | "index" => {
-                faults.not_yet(span, "`for_each` with `item` and `index`");
-                return None;
+                if !self.in_each {
+                    let message = format!("`{name}` is there only in a step with `for_each`");
+                    faults
+                        .error("reference.no_item", span, message)
+                        .hint("add `for_each: ${contacts.records}` to the step");
+                }
+                return Some(if name == "item" {
+                    Root::Item
+                } else {
+                    Root::Index
+                });
             }
             _ => {}
         }
@@ -151,7 +166,19 @@ impl Names for CycleNames<'_> {
                 }
                 Some(Root::Hook(target))
             }
-            "env" | "secret" | "file" => {
+            "env" => {
+                if !self.lookup.env_allowed(argument) {
+                    let message =
+                        format!("cycles may not read the environment variable `{argument}`");
+                    faults
+                        .error("reference.env_not_listed", span, message)
+                        .hint(format!(
+                            "list it in velodrome.yaml: `env_for_cycles: [{argument}]`"
+                        ));
+                }
+                Some(Root::Env(argument.to_owned()))
+            }
+            "secret" | "file" => {
                 faults.not_yet(span, &format!("`${{{kind}:…}}` in a cycle file"));
                 None
             }

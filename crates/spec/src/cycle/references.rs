@@ -1,20 +1,22 @@
 //! References to steps: whether the step has run by then, whether it has the field, and what of it
 //! must be kept.
 
+use super::form::{EACH_NAMES, Form};
 use super::graph::Ways;
 use super::step::Draft;
 use crate::expr::Segment;
 use crate::keys::{Faults, closest, list};
-use crate::plan::{Live, StepIx, StepKind};
+use crate::plan::{Live, StepIx};
 
 /// Checks every reference and tells, step by step, which names something later reads.
 pub(super) fn check(drafts: &[Draft], ways: &Ways, faults: &mut Faults) -> Vec<Live> {
     let mut live = vec![Live::default(); drafts.len()];
     for (at, draft) in drafts.iter().enumerate() {
+        watermark(at, drafts, ways, faults);
         for (ix, path, name, span) in &draft.references {
             let read = &drafts[ix.0 as usize];
-            // A webhook's URL is known before anything runs: any step may name it.
-            if name == "url" && read.is_webhook() {
+            // A webhook's URLs are known before anything runs: any step may name them.
+            if matches!(name.as_str(), "url" | "resume_url") && read.form == Form::Webhook {
                 continue;
             }
             if ways.trigger.is_some() && at != ix.0 as usize && !ways.some[at].is_empty() {
@@ -59,62 +61,54 @@ pub(super) fn check(drafts: &[Draft], ways: &Ways, faults: &mut Faults) -> Vec<L
     live
 }
 
-/// The names that win over an answer's fields.
-fn own_names(kind: &StepKind) -> &'static [&'static str] {
-    match kind {
-        StepKind::Webhook(_) => &["url", "body", "http", "error"],
-        StepKind::List(_) => &[
-            "body",
-            "records",
-            "count",
-            "error",
-            "last_successful_run_date",
-            "http",
-        ],
-        StepKind::Send(_) => &["body", "error", "http"],
-        StepKind::Watermark { .. }
-        | StepKind::Decision(_)
-        | StepKind::Delay(_)
-        | StepKind::Stop { .. } => &["error"],
-    }
-}
-
 fn field(read: &Draft, name: &str, span: crate::diagnostic::Span, faults: &mut Faults) {
-    let Some(kind) = &read.kind else { return };
-    let own = own_names(kind);
-    if own.contains(&name) {
-        return;
-    }
-    let described: Vec<&str> = match kind {
-        StepKind::Webhook(_) => return,
-        StepKind::List(step) if step.method.def().response.open => return,
-        StepKind::Send(step) if step.method.def().response.open => return,
-        StepKind::List(step) => step
-            .method
-            .def()
-            .response
-            .fields
-            .keys()
-            .map(String::as_str)
-            .collect(),
-        StepKind::Send(step) => step
-            .method
-            .def()
-            .response
-            .fields
-            .keys()
-            .map(String::as_str)
-            .collect(),
-        _ => Vec::new(),
+    let own = if read.each {
+        EACH_NAMES
+    } else {
+        read.form.own_names()
     };
-    if described.contains(&name) {
+    let described: &[String] = match read.form.fields() {
+        _ if read.each => &[],
+        Some(fields) => fields,
+        None => return,
+    };
+    if own.contains(&name) || described.iter().any(|field| field == name) {
         return;
     }
     let message = format!("step `{}` has no field `{name}`", read.id);
     let fault = faults.error("reference.unknown_field", span, message);
-    let known: Vec<&str> = described.iter().chain(own).copied().collect();
+    let known: Vec<&str> = described
+        .iter()
+        .map(String::as_str)
+        .chain(own.iter().copied())
+        .collect();
     match closest(name, known.iter().copied()) {
         Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
         None => fault.hint(format!("it has {}", list(&known))),
+    }
+}
+
+/// A watermark step names a list step that has run by then.
+fn watermark(at: usize, drafts: &[Draft], ways: &Ways, faults: &mut Faults) {
+    let draft = &drafts[at];
+    let Some((of, span)) = draft.watermark else {
+        return;
+    };
+    let list = &drafts[of.0 as usize];
+    if !matches!(list.form, Form::List { .. } | Form::Unknown) {
+        let message = format!("`{}` is no list step: it holds no date", list.id);
+        let fault = faults.error("graph.no_list", span, message);
+        let lists = drafts
+            .iter()
+            .filter(|draft| matches!(draft.form, Form::List { .. }));
+        let lists: Vec<&str> = lists.map(|draft| draft.id.as_str()).collect();
+        if !lists.is_empty() {
+            fault.hint(format!("the list steps are {}", crate::keys::list(&lists)));
+        }
+    } else if ways.trigger.is_some() && !ways.some[at].is_empty() && !ways.some[at].contains(&of) {
+        let message = format!("step `{}` is on no way to `{}`", list.id, draft.id);
+        faults
+            .error("reference.not_passed", span, message)
+            .hint("only a list that has run has a date to commit");
     }
 }

@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Checker;
+use super::form::Form;
 use crate::analyse::ScriptFault;
 use crate::diagnostic::Span;
-use crate::keys::{Faults, Keys, choice, text};
+use crate::format;
+use crate::keys::{Faults, Keys, choice, list, text};
 use crate::plan::{Language, Plan, StepScript};
 use crate::yaml::{Entry, Node};
 
 impl Checker<'_> {
-    pub(super) fn script(&mut self, entry: &Entry) -> Option<StepScript> {
+    pub(super) fn script(&mut self, entry: &Entry, language: Language) -> Option<StepScript> {
         let node = &entry.value;
         if node.scalar().is_some() {
-            return self.code(node, Language::Rhai);
+            return self.code(node, language);
         }
-        let mut keys = Keys::of(node, "`script`", &mut self.faults)?;
+        let mut keys = Keys::in_table(node, &format::SCRIPT, "`script`", &mut self.faults)?;
         let words = [
             ("rhai", Language::Rhai),
             ("javascript", Language::JavaScript),
@@ -24,7 +26,7 @@ impl Checker<'_> {
         let language = keys
             .get("language")
             .and_then(|node| choice(node, "`language`", &words, &mut self.faults))
-            .unwrap_or(Language::Rhai);
+            .unwrap_or(language);
         let code = keys.get("code");
         let file = keys.get("file");
         keys.finish("`script`", &mut self.faults);
@@ -108,6 +110,31 @@ impl Checker<'_> {
                     self.script_fault(fault, node.span);
                 }
                 None
+            }
+        }
+    }
+
+    /// Handlers that nothing calls at such a step.
+    pub(super) fn handlers(&mut self, form: &Form, script: &StepScript, entry: &Entry) {
+        if *form == Form::Unknown {
+            return;
+        }
+        let called = form.handlers();
+        for handler in &script.analysis.handlers {
+            if called.contains(&handler.as_str()) {
+                continue;
+            }
+            let message = format!("nothing calls `{handler}` at this step");
+            let at = script.code.find(handler.as_str());
+            let span = match at {
+                Some(at) if script.path == self.input.path => entry.value.inside(at, handler.len()),
+                _ => entry.key_span,
+            };
+            let fault = self.faults.warning("script.never_runs", span, message);
+            if called.is_empty() {
+                fault.hint("it sends and takes no requests: put the handler into a step that does");
+            } else {
+                fault.hint(format!("its handlers are {}", list(called)));
             }
         }
     }

@@ -1,0 +1,166 @@
+//! What other steps may know of a step: whether it takes requests, its exits, its own names, its fields.
+//!
+//! A step whose tool does not run yet has a form like any other, so that everything around it is checked.
+
+use crate::plan::{StepIx, StepKind};
+
+/// The outside of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Its `use` could not be read.
+    Unknown,
+    /// Takes requests.
+    Webhook,
+    /// Brings records; `fields` is `None` where any may be named.
+    List {
+        two_exits: bool,
+        fields: Option<Vec<String>>,
+    },
+    /// Sends one request.
+    Send {
+        two_exits: bool,
+        fields: Option<Vec<String>>,
+    },
+    /// Commits the date of a list step.
+    Watermark,
+    /// Two exits by a condition.
+    Decision,
+    /// An exit a case, and `else`.
+    Switch,
+    /// Waits: a delay, or until a date.
+    Wait,
+    /// Goes on once for many runs.
+    WaitAll,
+    /// Answers the caller.
+    Respond,
+    /// Runs a function of the user's.
+    Script,
+    /// Ends the run.
+    Stop,
+}
+
+impl Form {
+    pub(super) fn of(kind: &StepKind) -> Self {
+        match kind {
+            StepKind::Webhook(_) => Self::Webhook,
+            StepKind::List(list) => {
+                let def = list.method.def();
+                Self::List {
+                    two_exits: def.two_exits,
+                    fields: described(&def.response),
+                }
+            }
+            StepKind::Send(send) => {
+                let def = send.method.def();
+                Self::Send {
+                    two_exits: def.two_exits,
+                    fields: described(&def.response),
+                }
+            }
+            StepKind::Watermark { .. } => Self::Watermark,
+            StepKind::Decision(_) => Self::Decision,
+            StepKind::Delay(_) => Self::Wait,
+            StepKind::Stop { .. } => Self::Stop,
+        }
+    }
+
+    /// Whether the step has a false exit.
+    pub(super) fn has_else(&self) -> bool {
+        match self {
+            Self::Unknown | Self::Decision | Self::Switch => true,
+            Self::List { two_exits, .. } | Self::Send { two_exits, .. } => *two_exits,
+            // A webhook in the middle of a cycle leaves by `else` when nobody calls in time.
+            Self::Webhook => true,
+            _ => false,
+        }
+    }
+
+    /// The names that win over an answer's fields.
+    pub(super) fn own_names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Unknown => &[],
+            Self::Webhook => WEBHOOK_NAMES,
+            Self::List { .. } => &[
+                "body",
+                "records",
+                "count",
+                "error",
+                "last_successful_run_date",
+                "http",
+            ],
+            Self::Send { .. } | Self::Script => &["body", "error", "http"],
+            _ => &["error"],
+        }
+    }
+
+    /// The described fields; `None` where any may be named.
+    pub(super) fn fields(&self) -> Option<&[String]> {
+        match self {
+            Self::Unknown | Self::Webhook | Self::Script => None,
+            Self::List { fields, .. } | Self::Send { fields, .. } => fields.as_deref(),
+            _ => Some(&[]),
+        }
+    }
+
+    /// Handlers that the engine calls at such a step.
+    pub(super) fn handlers(&self) -> &'static [&'static str] {
+        match self {
+            Self::Webhook => &["before_webhook", "after_webhook"],
+            Self::List { .. } | Self::Send { .. } => &[
+                "before_action",
+                "after_action",
+                "after_action_paging",
+                "after_error",
+                "action_condition",
+            ],
+            Self::Script => &["run"],
+            _ => &[],
+        }
+    }
+}
+
+/// The own names of a webhook: a declared field cannot have one.
+pub(super) const WEBHOOK_NAMES: &[&str] = &["url", "resume_url", "body", "http", "error"];
+
+/// Names of `for_each` over a step, in place of its answer's.
+pub(super) const EACH_NAMES: &[&str] = &["count", "succeeded", "failed", "results", "error"];
+
+fn described(response: &crate::connector::ResponseDef) -> Option<Vec<String>> {
+    (!response.open).then(|| response.fields.keys().cloned().collect())
+}
+
+/// An exit as it is written.
+#[derive(Clone, Debug)]
+pub(super) struct ExitDraft {
+    pub(super) to: String,
+    pub(super) span: crate::diagnostic::Span,
+    pub(super) ix: Option<StepIx>,
+}
+
+/// All exits of a step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exits {
+    pub(super) then: Vec<ExitDraft>,
+    pub(super) otherwise: Vec<ExitDraft>,
+    pub(super) catch: Vec<ExitDraft>,
+    /// A switch's own.
+    pub(super) cases: Vec<ExitDraft>,
+}
+
+impl Exits {
+    pub(super) fn all(&self) -> impl Iterator<Item = &ExitDraft> {
+        self.then
+            .iter()
+            .chain(&self.otherwise)
+            .chain(&self.catch)
+            .chain(&self.cases)
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut ExitDraft> {
+        self.then
+            .iter_mut()
+            .chain(&mut self.otherwise)
+            .chain(&mut self.catch)
+            .chain(&mut self.cases)
+    }
+}

@@ -1,0 +1,200 @@
+//! `use` with a tool.
+
+use super::Checker;
+use super::form::Form;
+use super::names::CycleNames;
+use super::step::{Draft, exit};
+use crate::expr::Expr;
+use crate::format;
+use crate::keys::{Keys, choice, closest, duration, list, text};
+use crate::plan::StepKind;
+use crate::values::{named, value};
+use crate::yaml::{Node, Value};
+
+impl Checker<'_> {
+    /// Reads `use` and the keys that come with it.
+    pub(super) fn kind(
+        &mut self,
+        node: &Node,
+        draft: &mut Draft,
+        keys: &mut Keys<'_>,
+        names: &mut CycleNames<'_>,
+    ) {
+        let Some(used) = text(node, "`use`", &mut self.faults) else {
+            return;
+        };
+        if let Some((connection, method)) = used.split_once('.') {
+            draft.kind = self.method((connection, method), node, keys, names);
+            if let Some(kind) = &draft.kind {
+                draft.form = Form::of(kind);
+            }
+            return;
+        }
+        let mut tools = format::KINDS.iter().filter(|kind| kind.tool);
+        let Some(tool) = tools.clone().find(|tool| tool.uses == used) else {
+            let message = format!("`{used}` is neither a tool nor `connection.method`");
+            let fault = self.faults.error("step.unknown_tool", node.span, message);
+            match closest(&used, tools.clone().map(|tool| tool.uses)) {
+                Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
+                None => {
+                    let known: Vec<&str> = tools.by_ref().map(|tool| tool.uses).collect();
+                    fault.hint(format!(
+                        "a method is written `connection.method`, such as `generic_webhook.post`; the tools are {}",
+                        list(&known)
+                    ));
+                }
+            }
+            return;
+        };
+        keys.also(tool.table);
+        draft.form = match used.as_str() {
+            "decision" => Form::Decision,
+            "switch" => Form::Switch,
+            "delay" | "wait_until" => Form::Wait,
+            "wait_all" => Form::WaitAll,
+            "respond" => Form::Respond,
+            "script" => Form::Script,
+            _ => Form::Stop,
+        };
+        draft.kind = self.tool(&used, draft, keys, names);
+        if used != "script"
+            && let Some(entry) = keys.entry("map")
+        {
+            let message = format!("`{used}` has no inputs");
+            self.faults
+                .error("field.unknown", entry.key_span, message)
+                .hint("`map` is for methods and for `script`");
+        }
+        if tool.later {
+            self.faults
+                .not_yet(node.span, &format!("the tool `{used}`"));
+        }
+    }
+
+    /// The step that runs; `None` where there is a fault or the tool does not run yet.
+    fn tool(
+        &mut self,
+        tool: &str,
+        draft: &mut Draft,
+        keys: &mut Keys<'_>,
+        names: &mut CycleNames<'_>,
+    ) -> Option<StepKind> {
+        match tool {
+            "decision" => {
+                let node = keys.need("if", "a decision", &mut self.faults)?;
+                super::condition::read(node, names, &mut self.faults).map(StepKind::Decision)
+            }
+            "delay" => {
+                let node = keys.need("for", "a delay", &mut self.faults)?;
+                duration(node, "`for`", &mut self.faults).map(StepKind::Delay)
+            }
+            "stop" => {
+                let message = keys
+                    .get("message")
+                    .and_then(|node| value(node, names, &mut self.faults));
+                let words = [("succeeded", false), ("failed", true)];
+                let failed = keys
+                    .get("as")
+                    .and_then(|node| choice(node, "`as`", &words, &mut self.faults));
+                Some(StepKind::Stop {
+                    message,
+                    failed: failed.unwrap_or(false),
+                })
+            }
+            "switch" => {
+                if let Some(node) = keys.need("value", "a switch", &mut self.faults) {
+                    value(node, names, &mut self.faults);
+                }
+                let node = keys.need("cases", "a switch", &mut self.faults)?;
+                self.cases(node, draft);
+                None
+            }
+            "wait_until" => {
+                let node = keys.need("at", "a wait", &mut self.faults)?;
+                self.date(node, names);
+                None
+            }
+            "wait_all" => {
+                let words = [("lap", ()), ("cycle", ())];
+                if let Some(node) = keys.get("scope") {
+                    choice(node, "`scope`", &words, &mut self.faults);
+                }
+                None
+            }
+            "respond" => {
+                self.respond(keys, names);
+                None
+            }
+            _ => {
+                keys.get("map")
+                    .map(|node| named(node, "`map`", names, &mut self.faults));
+                let runs = draft
+                    .script
+                    .as_ref()
+                    .is_none_or(|script| script.analysis.has("run"));
+                if keys.get("script").is_none() || !runs {
+                    let message = "a `script` step needs a script with `fn run()`";
+                    self.faults.error("script.no_run", draft.span, message);
+                }
+                None
+            }
+        }
+    }
+
+    fn cases(&mut self, node: &Node, draft: &mut Draft) {
+        let Value::Map(entries) = &node.value else {
+            let message = format!(
+                "`cases` must be a map from texts to steps, not {}",
+                node.kind()
+            );
+            self.faults.error("value.type", node.span, message);
+            return;
+        };
+        let mut seen: Vec<String> = Vec::new();
+        for entry in entries {
+            let lower = entry.key.to_lowercase();
+            if seen.contains(&lower) {
+                let message = format!("`{}` is the same case as one before it", entry.key);
+                self.faults
+                    .error("value.case_twice", entry.key_span, message)
+                    .hint("cases are compared without regard to upper and lower case");
+            }
+            seen.push(lower);
+            draft
+                .exits
+                .cases
+                .extend(exit(&entry.value, "a case", &mut self.faults));
+        }
+    }
+
+    /// A date, or a reference that gives one while the run is on.
+    fn date(&mut self, node: &Node, names: &mut CycleNames<'_>) {
+        let found = value(node, names, &mut self.faults);
+        if let Some(Expr::Literal(literal)) = found {
+            let date = literal.as_str().is_some_and(super::header::is_date);
+            if !date {
+                self.faults
+                    .error("value.date", node.span, "`at` is no date")
+                    .hint("write `2026-11-23T12:00:00Z`, or a reference to one");
+            }
+        }
+    }
+
+    fn respond(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) {
+        if let Some(node) = keys.get("status")
+            && let Some(Expr::Literal(status)) = value(node, names, &mut self.faults)
+            && !status
+                .as_u64()
+                .is_some_and(|status| (200..=599).contains(&status))
+        {
+            let message = "`status` must be a number from 200 to 599";
+            self.faults.error("value.type", node.span, message);
+        }
+        if let Some(node) = keys.get("headers") {
+            super::method::headers(node, names, &mut self.faults);
+        }
+        if let Some(node) = keys.get("body") {
+            value(node, names, &mut self.faults);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The file format as data: every key, what it takes, its default, where it may stand.
+//!
+//! Readers take their keys from these tables (a key that no table has cannot be read), the JSON Schema
+//! and the reference in `docs/` are made from them. So a key is said once.
+
+mod cycle;
+mod settings;
+mod step;
+mod table;
+mod tool;
+
+pub use cycle::CYCLE;
+pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
+pub use settings::SETTINGS;
+pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WEBHOOKS};
+pub(crate) use step::{COMMON, DEDUPE, FIELD, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
+pub use step::{KINDS, StepTable};
+pub use table::{Key, Table, Takes};
+pub(crate) use tool::CONDITION;
