@@ -1,14 +1,19 @@
-//! What a person repeats: `cargo xtask tidy`.
+//! What a person repeats: `cargo xtask tidy`, `cargo xtask yaml-suite FOLDER`.
 
 mod tidy;
+mod yaml_suite;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("tidy") => tidy::run(),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["tidy"] => tidy::run(),
+        ["yaml-suite", folder] => yaml_suite::run(Path::new(folder)),
         _ => {
-            eprintln!("usage: cargo xtask tidy");
+            eprintln!("usage: cargo xtask tidy | yaml-suite FOLDER");
             ExitCode::from(2)
         }
     }

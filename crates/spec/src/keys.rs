@@ -171,23 +171,16 @@ impl<'a> Keys<'a> {
             let keys = self.tables.iter().flat_map(|table| table.keys);
             keys.map(|key| key.name).collect()
         };
-        let elsewhere = || {
-            let kinds = format::KINDS.iter();
-            kinds
-                .filter(|kind| kind.table.key(&entry.key).is_some())
-                .map(|kind| kind.table.name)
-                .collect::<Vec<_>>()
-        };
-        let in_steps = self
-            .tables
-            .iter()
-            .any(|table| table.name == format::COMMON.name);
-        match closest(&entry.key, known.iter().copied()) {
-            Some(meant) => fault.hint(format!("did you mean `{meant}`?")),
-            None if in_steps && !elsewhere().is_empty() => {
-                fault.hint(format!("it belongs to {}", elsewhere().join(" and ")));
+        let snake = snake_case(&entry.key);
+        let elsewhere = format::owners(&snake);
+        match closest(&snake, known.iter().copied()) {
+            Some(meant) if meant == snake || elsewhere.is_empty() => {
+                fault.hint(format!("did you mean `{meant}`?"));
             }
-            None => fault.hint(format!("it takes {}", list(&known))),
+            _ if !self.tables.is_empty() && !elsewhere.is_empty() => {
+                fault.hint(format!("`{snake}` belongs to {}", elsewhere.join(" and ")));
+            }
+            _ => fault.hint(format!("it takes {}", list(&known))),
         }
     }
 }
@@ -209,6 +202,54 @@ pub(crate) fn closest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
         .min()
         .map(|(_, other)| other)
 }
+
+/// `maxLaps` and `max-laps` as `max_laps`.
+fn snake_case(word: &str) -> String {
+    let mut snake = String::new();
+    for c in word.chars() {
+        if c.is_ascii_uppercase() && !snake.is_empty() && !snake.ends_with('_') {
+            snake.push('_');
+        }
+        snake.push(if c == '-' {
+            '_'
+        } else {
+            c.to_ascii_lowercase()
+        });
+    }
+    snake
+}
+
+/// What other tools call the words of a file.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("int", "integer"),
+    ("long", "integer"),
+    ("float", "number"),
+    ("double", "number"),
+    ("decimal", "number"),
+    ("string", "text"),
+    ("str", "text"),
+    ("bool", "boolean"),
+    ("array", "list"),
+    ("map", "object"),
+    ("dict", "object"),
+    ("json", "object"),
+    ("date", "datetime"),
+    ("timestamp", "datetime"),
+    ("success", "succeeded"),
+    ("ok", "succeeded"),
+    ("failure", "failed"),
+    ("error", "failed"),
+    ("stop", "stop_run"),
+    ("continue", "ignore"),
+    ("eq", "equals"),
+    ("==", "equals"),
+    ("!=", "not_equals"),
+    (">", "greater_than"),
+    ("<", "less_than"),
+    (">=", "greater_or_equal"),
+    ("<=", "less_or_equal"),
+    ("js", "javascript"),
+];
 
 /// Edits between two words: insertions, deletions, replacements and neighbours exchanged.
 fn distance(a: &str, b: &str) -> usize {
@@ -317,7 +358,12 @@ pub(crate) fn choice<T: Copy>(
         node.span,
         format!("{what} is one of {}, not `{text}`", list(&known)),
     );
-    if let Some(meant) = closest(&text, known.iter().copied()) {
+    let synonym = SYNONYMS
+        .iter()
+        .filter(|(other, _)| *other == text)
+        .map(|(_, word)| *word)
+        .find(|word| known.contains(word));
+    if let Some(meant) = synonym.or_else(|| closest(&text, known.iter().copied())) {
         fault.hint(format!("did you mean `{meant}`?"));
     }
     None

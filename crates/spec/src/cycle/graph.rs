@@ -259,7 +259,11 @@ fn trigger(drafts: &[Draft], starts: &[usize], faults: &mut Faults) -> Option<St
                 .filter(|at| drafts[*at].form == Form::Webhook)
                 .collect();
             if let [trigger] = webhooks.as_slice() {
-                for at in many.iter().filter(|at| *at != trigger) {
+                // Where an exit could not be read, it may have led there.
+                let unread = faults.0.iter().any(|fault| {
+                    matches!(fault.code.as_str(), "graph.unknown_step" | "field.unknown")
+                });
+                for at in many.iter().filter(|at| *at != trigger && !unread) {
                     let draft = &drafts[*at];
                     let message = format!("no exit leads to step `{}`", draft.id);
                     faults

@@ -23,13 +23,14 @@ impl Checker<'_> {
             ("rhai", Language::Rhai),
             ("javascript", Language::JavaScript),
         ];
-        let language = keys
-            .get("language")
-            .and_then(|node| choice(node, "`language`", &words, &mut self.faults))
-            .unwrap_or(language);
+        let language = match keys.get("language") {
+            Some(node) => choice(node, "`language`", &words, &mut self.faults),
+            None => Some(language),
+        };
         let code = keys.get("code");
         let file = keys.get("file");
         keys.finish("`script`", &mut self.faults);
+        let language = language?;
         match (code, file) {
             (Some(code), None) => self.code(code, language),
             (None, Some(file)) => self.file(file),

@@ -4,10 +4,23 @@
 //! and the reference in `docs/` are made from them. So a key is said once.
 
 mod cycle;
+pub mod schema;
 mod settings;
 mod step;
 mod table;
 mod tool;
+
+/// Where a key of this name stands, as messages call the places.
+pub(crate) fn owners(key: &str) -> Vec<&'static str> {
+    let steps = KINDS.iter().map(|kind| kind.table);
+    let inner = [&LOOP, &RETRY, &LOG, &RETENTION, &SCHEDULE, &FIELD];
+    std::iter::once(&CYCLE)
+        .chain(steps)
+        .chain(inner)
+        .filter(|table| table.key(key).is_some())
+        .map(|table| table.name)
+        .collect()
+}
 
 pub use cycle::CYCLE;
 pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};

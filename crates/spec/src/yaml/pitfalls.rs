@@ -69,6 +69,47 @@ pub(super) fn value_cut(text: &str, span: Span) -> Option<Diagnostic> {
     ))
 }
 
+/// A syntax error in the parser's words, with what usually causes it.
+pub(super) fn syntax(message: String, at: Span) -> Diagnostic {
+    let hint = [
+        ("tab", "indent with blanks: YAML takes no tabs there"),
+        ("unclosed quote", "the quote begins here and ends nowhere"),
+        (
+            "did not find expected key",
+            "a line is indented otherwise than the keys beside it, or a value above needs quotes",
+        ),
+        (
+            "mapping values are not allowed",
+            "a value with `: ` in it needs quotes; or a line is indented too far",
+        ),
+        (
+            "did not find expected ',' or",
+            "a bracket or brace above has no end",
+        ),
+    ]
+    .into_iter()
+    .find(|(part, _)| message.contains(part))
+    .map(|(_, hint)| hint);
+    error("yaml.syntax", message, at, hint)
+}
+
+/// The tag or anchor that stands before a node.
+pub(super) fn before(text: &str, span: Span, sign: char) -> Span {
+    let Some(start) = text.get(..span.start).and_then(|before| before.rfind(sign)) else {
+        return span;
+    };
+    // `!!str` is one tag.
+    let start = start - usize::from(text[..start].ends_with(sign));
+    let word = text[start..].split_whitespace().next().unwrap_or_default();
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    Span {
+        start,
+        end: start + word.len(),
+        line: text[..start].matches('\n').count() as u32 + 1,
+        column: text[line_start..start].chars().count() as u32 + 1,
+    }
+}
+
 fn line_of(text: &str, number: u32) -> Option<(usize, &str)> {
     let mut start = 0;
     for (at, line) in text.split('\n').enumerate() {

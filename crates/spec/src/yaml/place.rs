@@ -105,6 +105,15 @@ pub(super) fn stretches(source: &str, span: Span, style: Style, text: &str) -> V
         let escaped = raw.character(wanted);
         expected = (!escaped).then_some(raw.place);
     }
+    // What is said of the end stands behind the last character: the file may have no line after it.
+    let end = text.trim_end().len();
+    if end < text.len() && !found.is_empty() {
+        let last = point(&found, text, end);
+        found.push(Stretch {
+            text: text.len(),
+            file: last,
+        });
+    }
     if found.is_empty() {
         found.push(Stretch {
             text: 0,
@@ -175,7 +184,8 @@ impl Raw<'_> {
 
     fn blanks(&mut self) {
         while let Some(c) = self.peek() {
-            if !c.is_whitespace() && !(c == '\\' && self.continued()) {
+            let blank = c.is_whitespace() || (c == '\\' && self.continued());
+            if !blank {
                 return;
             }
             self.next();

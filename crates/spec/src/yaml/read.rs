@@ -33,6 +33,9 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         text,
+        lines: std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect(),
         faults: Vec::new(),
     };
     let read = reader.document();
@@ -61,6 +64,8 @@ pub(super) fn error(
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     /// Faults after which reading goes on.
     faults: Vec<Diagnostic>,
 }
@@ -82,7 +87,7 @@ impl<'a> Reader<'a> {
     fn syntax(&self, fault: &granit_parser::ScanError) -> Diagnostic {
         let at = self.place(fault.marker());
         pitfalls::reference_in_flow(self.text, at.line)
-            .unwrap_or_else(|| error("yaml.syntax", fault.info(), at, None))
+            .unwrap_or_else(|| pitfalls::syntax(fault.info(), at))
     }
 
     fn document(&mut self) -> Read<Node> {
@@ -145,7 +150,7 @@ impl<'a> Reader<'a> {
             self.refuse(
                 "yaml.tag",
                 "tags are not taken",
-                span,
+                pitfalls::before(self.text, span, '!'),
                 "write the value itself; text is quoted, not tagged",
             );
         }
@@ -153,7 +158,7 @@ impl<'a> Reader<'a> {
             self.refuse(
                 "yaml.anchor",
                 "anchors are not taken",
-                span,
+                pitfalls::before(self.text, span, '&'),
                 "write the value out where it is used",
             );
         }
@@ -249,6 +254,12 @@ impl<'a> Reader<'a> {
 
     fn scalar(&mut self, text: Cow<'a, str>, style: ScalarStyle, range: Range, flow: bool) -> Node {
         let span = self.span(range);
+        // An empty value comes as `~`, which is text where it is written.
+        let text = if span.start == span.end {
+            Cow::Borrowed("")
+        } else {
+            text
+        };
         let style = match style {
             ScalarStyle::Plain => Style::Plain,
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
@@ -284,11 +295,15 @@ impl<'a> Reader<'a> {
 
     fn place(&self, mark: &Marker) -> Span {
         let start = mark.byte_offset().unwrap_or(0).min(self.text.len());
+        // Lines as editors and `render` count them; YAML also ends one at a lone carriage return.
+        let line = self.lines.partition_point(|begin| *begin <= start);
+        let begin = self.lines[line - 1];
+        let before = self.text.get(begin..start).unwrap_or_default();
         Span {
             start,
             end: start,
-            line: mark.line().max(1) as u32,
-            column: mark.col() as u32 + 1,
+            line: line as u32,
+            column: before.trim_start_matches('\u{feff}').chars().count() as u32 + 1,
         }
     }
 

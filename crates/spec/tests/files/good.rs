@@ -1,0 +1,94 @@
+//! Good files, and what YAML's scalars are.
+
+use velodrome_spec::{Severity, render};
+use velodrome_types::Json;
+
+use crate::world::{World, files};
+
+#[test]
+fn good_files_have_no_fault() {
+    let world = World::new();
+    for (path, text) in files("good") {
+        let checked = world.check("x.yaml", &text);
+        let path = path.display().to_string();
+        assert!(
+            checked.plan.is_some(),
+            "{}",
+            render(&checked.diagnostics, &path, &text)
+        );
+        let warned = checked
+            .diagnostics
+            .iter()
+            .any(|found| found.severity == Severity::Warning);
+        assert!(!warned, "{}", render(&checked.diagnostics, &path, &text));
+    }
+}
+
+/// What a value is that is written so.
+#[track_caller]
+fn check(written: &str, expect: Json) {
+    let text = format!(
+        "cycle: scalars\nvariables:\n  x: {written}\nsteps:\n  webhook: {{use: generic_webhook.webhook}}\n"
+    );
+    let checked = World::new().check("x.yaml", &text);
+    let plan = checked
+        .plan
+        .unwrap_or_else(|| panic!("{}", render(&checked.diagnostics, "x.yaml", &text)));
+    assert_eq!(plan.variables[0].1, expect, "{written}");
+}
+
+#[test]
+fn only_json_literals_are_typed() {
+    for (written, value) in [
+        ("true", Json::Bool(true)),
+        ("false", Json::Bool(false)),
+        ("null", Json::Null),
+        ("", Json::Null),
+        ("7", Json::from(7)),
+        ("-7", Json::from(-7)),
+        ("1.5", Json::from(1.5)),
+        ("1e3", Json::from(1000.0)),
+        ("18446744073709551615", Json::from(u64::MAX)),
+    ] {
+        check(written, value);
+    }
+    for text in [
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+        "~",
+        "NO",
+        "Yes",
+        "True",
+        "TRUE",
+        "Null",
+        "01234",
+        "+44",
+        "0x1F",
+        "0o17",
+        "1_000",
+        "12:30",
+        "1.",
+        ".5",
+        "1.0.0",
+        ".inf",
+        ".nan",
+        "2026-11-23",
+        "-",
+        "--",
+        "1 2",
+        "a: b",
+    ] {
+        if text.contains(": ") || text == "-" {
+            continue;
+        }
+        check(text, Json::from(text));
+    }
+    for quoted in ["\"true\"", "'7'", "\"null\"", "''"] {
+        let text = quoted.trim_matches(['"', '\'']);
+        check(quoted, Json::from(text));
+    }
+}

@@ -1,0 +1,98 @@
+//! The world around a file under test: three connections, one other cycle, two script files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, check_connector, check_cycle};
+
+/// Connections `generic_webhook` and `zoho`; connector `zoho_crm` without a connection of its name; the
+/// cycle `other` with a webhook; `STAGE` of the environment.
+pub(crate) struct World {
+    generic_webhook: Arc<ConnectorDef>,
+    zoho_crm: Arc<ConnectorDef>,
+    scripts: ScriptHost,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            generic_webhook: connector("generic_webhook"),
+            zoho_crm: connector("zoho_crm"),
+            scripts: ScriptHost::new(ScriptLimits::default()),
+        }
+    }
+
+    pub(crate) fn check(&self, path: &str, text: &str) -> Checked {
+        check_cycle(CycleInput {
+            path,
+            text,
+            analyser: &self.scripts,
+            lookup: self,
+            script_file: &|file| match file {
+                "hooks/good.rhai" => Ok("fn before_action() { return true; }\n".to_owned()),
+                "hooks/broken.rhai" => Ok("fn before_action() {\n    let x = ;\n}\n".to_owned()),
+                _ => Err(std::io::ErrorKind::NotFound.into()),
+            },
+        })
+    }
+}
+
+impl Lookup for World {
+    fn connection(&self, name: &str) -> ConnectionLookup {
+        match name {
+            "generic_webhook" => ConnectionLookup::Found(Arc::clone(&self.generic_webhook)),
+            "zoho" => ConnectionLookup::Found(Arc::clone(&self.zoho_crm)),
+            "zoho_crm" => ConnectionLookup::Undeclared(Arc::clone(&self.zoho_crm)),
+            _ => ConnectionLookup::Unknown,
+        }
+    }
+
+    fn connections(&self) -> Vec<String> {
+        ["generic_webhook", "zoho", "zoho_crm"]
+            .map(str::to_owned)
+            .into()
+    }
+
+    fn env_allowed(&self, name: &str) -> bool {
+        name == "STAGE"
+    }
+
+    fn hook_exists(&self, cycle: &str, step: Option<&str>) -> bool {
+        cycle == "other" && step.is_none_or(|step| step == "webhook")
+    }
+}
+
+fn connector(name: &str) -> Arc<ConnectorDef> {
+    let path = format!(
+        "{}/../connect/connectors/{name}.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(path).expect("the built-in connectors are beside");
+    let (def, faults) = check_connector(name, &text);
+    Arc::new(def.unwrap_or_else(|| panic!("{faults:?}")))
+}
+
+/// Every YAML file of a folder beside this one.
+pub(crate) fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("a readable file");
+            (path, text)
+        })
+        .collect()
+}
