@@ -10,6 +10,15 @@ mod step;
 mod table;
 mod tool;
 
+pub use cycle::CYCLE;
+pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
+pub use settings::SETTINGS;
+pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WEBHOOKS};
+pub use step::{COMMON, FIELD, KINDS, StepTable};
+pub(crate) use step::{DEDUPE, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
+pub use table::{Key, Table, Takes};
+pub use tool::CONDITION;
+
 /// Where a key of this name stands, as messages call the places.
 pub(crate) fn owners(key: &str) -> Vec<&'static str> {
     let steps = KINDS.iter().map(|kind| kind.table);
@@ -21,12 +30,3 @@ pub(crate) fn owners(key: &str) -> Vec<&'static str> {
         .map(|table| table.name)
         .collect()
 }
-
-pub use cycle::CYCLE;
-pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
-pub use settings::SETTINGS;
-pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WEBHOOKS};
-pub(crate) use step::{COMMON, DEDUPE, FIELD, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
-pub use step::{KINDS, StepTable};
-pub use table::{Key, Table, Takes};
-pub(crate) use tool::CONDITION;

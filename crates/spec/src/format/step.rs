@@ -90,7 +90,7 @@ const fn later(uses: &'static str, doc: &'static str, table: &'static Table) -> 
 }
 
 /// What every step may have.
-pub(crate) const COMMON: Table = Table {
+pub const COMMON: Table = Table {
     name: "a step",
     keys: &[
         Key::new("use", Takes::Text, "A tool, or `<connection>.<method>`.").required(),
@@ -203,7 +203,7 @@ pub(crate) const DEDUPE: Table = Table {
 };
 
 /// A field of a body.
-pub(crate) const FIELD: Table = Table {
+pub const FIELD: Table = Table {
     name: "a field",
     keys: &[
         Key::new(
