@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use velodrome_core::{Acceptance, Loop, Run, TimerChange, Transition};
 use velodrome_spec::Plan;
-use velodrome_store::{Expect, IdempotencyRow, StorageWrite, TimerWrite, Unit, WatermarkWrite};
+use velodrome_store::{
+    Expect, IdempotencyRow, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+};
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::overlay::Overlay;
-use crate::records::{loop_row, run_row};
+use crate::records::{item_parts, loop_row, run_row};
 
 /// A commit in the making.
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub(crate) struct Making {
     expect: Vec<Expect>,
     runs: BTreeMap<RunId, Run>,
     loops: BTreeMap<LoopId, Loop>,
+    parts: Vec<PartWrite>,
     timers: BTreeMap<RunId, TimerWrite>,
     watermarks: Vec<WatermarkWrite>,
     lines: Vec<LogLine>,
@@ -62,6 +65,8 @@ impl Making {
             watermarks,
             action,
             stop_cycle,
+            items,
+            items_only,
         } = transition;
         self.lines.extend(lines);
         match timer {
@@ -80,8 +85,11 @@ impl Making {
                 .push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
         }
         self.stop_cycle |= stop_cycle;
-        self.runs.insert(run.id, run.clone());
-        self.loops.insert(looped.id, looped.clone());
+        self.parts.extend(item_parts(run.id, items));
+        if !items_only {
+            self.runs.insert(run.id, run.clone());
+            self.loops.insert(looped.id, looped.clone());
+        }
         (run, looped, action)
     }
 
@@ -143,6 +151,7 @@ impl Making {
             // What moved last knows the loop best.
             self.loops.entry(id).or_insert(looped);
         }
+        self.parts.extend(other.parts);
         self.timers.extend(other.timers);
         self.watermarks.extend(other.watermarks);
         // What ends the loop is told last, also where the next lap was over at once.
@@ -180,6 +189,7 @@ impl Making {
         let unit = Unit {
             expect: self.expect,
             runs: self.runs.values().map(run_row).collect(),
+            parts: self.parts,
             loops: self.loops.values().map(loop_row).collect(),
             timers: self.timers.into_values().collect(),
             storage,

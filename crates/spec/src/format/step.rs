@@ -105,9 +105,9 @@ pub const COMMON: Table = Table {
         Key::new("retry", RETRY_TAKES, "How transient failures are tried again.").default("the cycle's"),
         Key::new("timeout", Takes::Duration, "How long one request may take; for a webhook in the middle of a cycle, how long the run waits.").default("30 seconds"),
         Key::new("split", Takes::Boolean, "Makes a child run of each record, which goes on separately to the end.").default("false").later(),
-        Key::new("for_each", Takes::Value, "Runs the step once for each item of this list, as `${item}` and `${index}`.").later(),
-        Key::new("parallel", Takes::Integer(1), "How many items of `for_each` are under way at once.").default("1").later(),
-        Key::new("skip_failures", Takes::Boolean, "Whether `for_each` goes on where an item failed.").default("false").later(),
+        Key::new("for_each", Takes::Value, "Runs the step once for each item of this list, as `${item}` and `${index}`."),
+        Key::new("parallel", Takes::Integer(1), "How many items of `for_each` are under way at once.").default("1"),
+        Key::new("skip_failures", Takes::Boolean, "Whether `for_each` goes on where an item failed.").default("false"),
         Key::new("if_unknown", Takes::Choice(&["resend", "fail"]), "What is done when nobody knows whether a request arrived.").default("resend"),
     ],
 };
