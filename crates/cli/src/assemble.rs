@@ -283,21 +283,6 @@ pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
     connectors(&plan)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_on_all_addresses_is_reached_on_loopback() {
-        let check = |at: &str, expect: &str| {
-            assert_eq!(reached_at(at.parse().unwrap()).to_string(), expect);
-        };
-        check("0.0.0.0:7300", "127.0.0.1:7300");
-        check("[::]:7300", "[::1]:7300");
-        check("192.0.2.7:80", "192.0.2.7:80");
-    }
-}
-
 /// The limits of one call of a script: the defaults, and what the settings say.
 pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
     let said = &config.script_limits;
@@ -322,4 +307,19 @@ fn environment(config: &Config) -> HashMap<String, Option<String>> {
         .iter()
         .map(|name| (name.clone(), std::env::var(name).ok()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
+        let check = |at: &str, expect: &str| {
+            assert_eq!(reached_at(at.parse().unwrap()).to_string(), expect);
+        };
+        check("0.0.0.0:7300", "127.0.0.1:7300");
+        check("[::]:7300", "[::1]:7300");
+        check("192.0.2.7:80", "192.0.2.7:80");
+    }
 }

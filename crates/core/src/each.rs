@@ -229,7 +229,7 @@ fn keep(moving: &mut Moving<'_>, step: &Step, each: Each, calls: Vec<ItemCall>) 
     moving.items.progress = Some(each.clone());
     moving.run.state = State::Each {
         step: step.id.clone(),
-        each,
+        each: Box::new(each),
     };
     if !calls.is_empty() {
         moving.action = Some(Action::Items {
@@ -254,7 +254,7 @@ fn end(moving: &mut Moving<'_>, step: &Step, mut each: Each) {
             body: error.body,
             ..StepFailure::permanent(error.code, error.message)
         };
-        moving.failed_items = Some(each);
+        moving.failed_items = Some(Box::new(each));
         fail::failed(moving, step.id.clone(), attempts, None, failure);
         if moving.failed_items.take().is_some() {
             // It was caught: nothing of the items is needed again.
@@ -430,7 +430,7 @@ pub(crate) fn recover(moving: &mut Moving<'_>, step: &Step, plan: &EachPlan, eac
         .collect();
     moving.run.state = State::Each {
         step: step.id.clone(),
-        each: each.clone(),
+        each: Box::new(each.clone()),
     };
     keep(moving, step, each, calls);
     for (index, item) in lost {
@@ -447,7 +447,7 @@ pub(crate) fn recover(moving: &mut Moving<'_>, step: &Step, plan: &EachPlan, eac
             moving,
             step,
             plan,
-            each,
+            *each,
             (index, item.attempt),
             ItemReport::Failed(failure),
         );

@@ -131,10 +131,6 @@ pub struct SendAnswer {
 
 /// What became of one item.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once for each item and consumed at once"
-)]
 pub enum ItemReport {
     /// Its request has been built and must be committed before it is sent (I6).
     Built {

@@ -43,7 +43,7 @@ pub(crate) struct Moving<'a> {
     pub(crate) stop_cycle: bool,
     pub(crate) items: ItemWrites,
     /// How far a `for_each` was that has just failed, for a resume.
-    pub(crate) failed_items: Option<Each>,
+    pub(crate) failed_items: Option<Box<Each>>,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -214,21 +214,21 @@ impl Moving<'_> {
                 },
             ) if each::plan_of(self.plan, &step).is_some() => {
                 if let Some((step, plan)) = each::plan_of(self.plan, &step) {
-                    each::reported(self, step, plan, each, (index, attempt), report);
+                    each::reported(self, step, plan, *each, (index, attempt), report);
                 }
             }
             (State::Each { step, each }, Input::Due { .. })
                 if each::plan_of(self.plan, &step).is_some() =>
             {
                 if let Some((step, _)) = each::plan_of(self.plan, &step) {
-                    each::due(self, step, each);
+                    each::due(self, step, *each);
                 }
             }
             (State::Each { step, each }, Input::Recover)
                 if each::plan_of(self.plan, &step).is_some() =>
             {
                 if let Some((step, plan)) = each::plan_of(self.plan, &step) {
-                    each::recover(self, step, plan, each);
+                    each::recover(self, step, plan, *each);
                 }
             }
             (

@@ -68,7 +68,7 @@ pub enum State {
         /// The step.
         step: StepId,
         /// How far it is.
-        each: Each,
+        each: Box<Each>,
     },
     /// Nothing is under way until something happens.
     Waiting {
@@ -130,7 +130,7 @@ pub enum Finish {
         built: Option<Json>,
         /// How far the step was with its items, for a resume.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        each: Option<Each>,
+        each: Option<Box<Each>>,
     },
 }
 
@@ -211,7 +211,7 @@ impl Run {
             return;
         };
         if let Some(progress) = writes.progress {
-            *each = progress;
+            **each = progress;
         }
         each.results = writes.results.into_iter().collect();
     }

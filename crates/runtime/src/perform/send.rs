@@ -99,7 +99,7 @@ fn must_commit_first(step: &Step, request: &HttpRequest) -> bool {
 fn reads_body(step: &Step) -> bool {
     step.live.names.iter().any(|name| {
         let of_items = matches!(name.as_str(), "count" | "succeeded" | "failed");
-        !matches!(name.as_str(), "http" | "error") && !(step.each.is_some() && of_items)
+        !(matches!(name.as_str(), "http" | "error") || (step.each.is_some() && of_items))
     })
 }
 
