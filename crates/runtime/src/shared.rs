@@ -1,6 +1,5 @@
 //! What every part of the engine reaches.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +35,6 @@ pub(crate) struct Shared {
     pub(crate) cycles: Cycles,
     pub(crate) clock: Clock,
     pub(crate) service_url: String,
-    /// What cycles may read of the environment; `None` is not set.
-    pub(crate) env: Arc<HashMap<String, Option<String>>>,
     pub(crate) workers: Semaphore,
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
@@ -68,7 +65,7 @@ impl velodrome_core::Statics for Shared {
     }
 
     fn env(&self, name: &str) -> Option<String> {
-        self.env.get(name).cloned().flatten()
+        self.plans.env(name)
     }
 }
 

@@ -20,13 +20,13 @@ use crate::connections::Connections;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
-use crate::plans::Plans;
+use crate::plans::{Plans, Settled};
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
 use crate::shared::Shared;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
-use crate::tokens::SealedTokens;
+use crate::tokens::{SealedTokens, is_signed_in};
 use crate::{random, reload};
 
 /// How many stored runs are looked at in one go while taking up what was under way.
@@ -61,6 +61,17 @@ pub struct StartOptions {
     pub env: HashMap<String, Option<String>>,
     /// Whether a file with errors keeps the engine from starting.
     pub strict: bool,
+}
+
+/// What of the settings may change while an engine runs.
+#[derive(Debug)]
+pub struct Reconfigure {
+    /// Every known connector, each with its definition's text.
+    pub connectors: Vec<(Arc<ConnectorDef>, String)>,
+    /// The declared connections.
+    pub connections: Vec<Connection>,
+    /// Environment variables that cycles may read, with their values; `None` is not set.
+    pub env: HashMap<String, Option<String>>,
 }
 
 /// Why an engine did not start.
@@ -101,11 +112,10 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
     )?;
     let mut declared = Vec::new();
     for connection in options.connections {
-        let signed_in = tokens.is_signed_in(&connection.id)?;
+        let signed_in = is_signed_in(&*options.store, &connection.id)?;
         declared.push((connection, signed_in));
     }
     let store = options.store;
-    let env = Arc::new(options.env);
     let last_seq = store.last_seq();
     let shared = Arc::new(Shared {
         handlers: Handlers {
@@ -114,11 +124,14 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         },
         connect,
         connections: Connections::new(declared),
-        plans: Plans::new(options.cycles, host, options.connectors, Arc::clone(&env)),
+        plans: Plans::new(
+            options.cycles,
+            host,
+            Settled::new(options.connectors, options.env),
+        ),
         cycles: Cycles::default(),
         clock,
         service_url: options.service_url,
-        env,
         workers: Semaphore::new(options.workers.max(1)),
         registry: Registry::default(),
         timers: Timers::new(),
