@@ -36,7 +36,7 @@ mod run;
 mod steps;
 
 pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
-pub use compare::holds;
+pub use compare::{compare, holds};
 pub use each::{Each, ItemWrites, OpenItem, item_of};
 pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, text_of};
 pub use fields::{FieldProblem, convert_fields};

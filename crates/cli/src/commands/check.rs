@@ -10,6 +10,7 @@ use velodrome_script::ScriptHost;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{
     ConnectionLookup, CycleInput, Diagnostic, Lookup, Severity, check_config, check_cycle, render,
+    shared_keys,
 };
 use velodrome_types::CycleId;
 
@@ -154,6 +155,7 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let known = known(&settings, &sources)?;
     let host = ScriptHost::new(script_limits(&settings.config));
     let mut found = Found::default();
+    let mut plans = Vec::new();
     for source in &sources {
         if source.is_settings() {
             found.tell(global, source, &check_config(&source.text).1);
@@ -171,6 +173,11 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
         if let Some(cycle) = checked.cycle {
             found.own(global, cycle, source);
         }
+        plans.extend(checked.plan.map(|plan| (source, plan)));
+    }
+    let all: Vec<_> = plans.iter().map(|(_, plan)| Arc::clone(plan)).collect();
+    for (at, fault) in shared_keys(&all) {
+        found.tell(global, plans[at].0, &[fault]);
     }
     if global.json {
         out::json(&Value::Array(std::mem::take(&mut found.json)))?;

@@ -2,6 +2,8 @@
 //!
 //! With `--check` nothing is written: a page that would change is an error.
 
+mod comparisons;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -83,6 +85,8 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
         );
     }
     pages.insert(PathBuf::from("docs/keys.md"), keys());
+    let comparisons = comparisons::page();
+    pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);
     codes(&mut pages)?;
     Ok(pages)
 }
