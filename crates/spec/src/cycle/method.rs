@@ -57,7 +57,11 @@ impl Checker<'_> {
         let connection_span = node.inside(0, connection.len());
         let connector = match self.input.lookup.connection(connection) {
             ConnectionLookup::Found(def) => def,
-            ConnectionLookup::Undeclared(def) if def.needs_nothing() => def,
+            ConnectionLookup::Undeclared(def)
+                if def.needs_nothing() || !self.undeclared.insert(connection.to_owned()) =>
+            {
+                def
+            }
             ConnectionLookup::Undeclared(def) => {
                 let message = format!("connection `{connection}` is not declared");
                 self.faults

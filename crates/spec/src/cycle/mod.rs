@@ -21,6 +21,7 @@ mod step;
 mod tool;
 mod webhook;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -108,6 +109,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
         input,
         faults: Faults::default(),
         sources: Sources::default(),
+        undeclared: BTreeSet::new(),
     };
     let (cycle, plan) = checker.check(&root);
     let mut diagnostics = checker.faults.0;
@@ -124,6 +126,8 @@ struct Checker<'a> {
     input: CycleInput<'a>,
     faults: Faults,
     sources: Sources,
+    /// Connections of which it has been said that nobody declares them.
+    undeclared: BTreeSet<String>,
 }
 
 impl Checker<'_> {

@@ -8,7 +8,7 @@ use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, check_connector, check_cycle};
 
 /// Connections `generic_webhook` and `zoho`; connector `zoho_crm` without a connection of its name; the
-/// cycle `other` with a webhook; `STAGE` of the environment.
+/// cycles `other` and `export_poll` with a webhook; `STAGE` of the environment.
 pub(crate) struct World {
     generic_webhook: Arc<ConnectorDef>,
     zoho_crm: Arc<ConnectorDef>,
@@ -60,7 +60,8 @@ impl Lookup for World {
     }
 
     fn hook_exists(&self, cycle: &str, step: Option<&str>) -> bool {
-        cycle == "other" && step.is_none_or(|step| step == "webhook")
+        let known = ["other", "export_poll"].contains(&cycle);
+        known && step.is_none_or(|step| step == "webhook")
     }
 }
 
