@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,7 +31,7 @@ impl Folder {
     pub fn new(cycles: &[(&str, &str)], settings: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("cycles"))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port()?;
         let config = format!("listen: 127.0.0.1:{port}\n{settings}");
         std::fs::write(folder.path().join("velodrome.yaml"), config)?;
         let folder = Self { folder, port };
@@ -82,6 +83,21 @@ impl Folder {
         server.start().await?;
         Ok(server)
     }
+}
+
+/// A port that nothing listens on. Ports below the range that outgoing connections are given, so that none
+/// of them takes it before the server does; each test process begins elsewhere.
+fn free_port() -> Result<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..1_000 {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 12_000 + (next % 18_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free between 12000 and 30000")
 }
 
 /// A running server.

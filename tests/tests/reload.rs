@@ -87,11 +87,11 @@ async fn a_removed_file_ends_nothing_that_runs() -> Result<()> {
         (refused.status, refused.code().as_str()),
         (404, "webhook.unknown")
     );
-    // The lap in progress goes on; a hand-off to a cycle that is no more is what a caller would see.
+    // What runs goes on, on the version it has.
     let over = server.loop_over(id).await?;
     assert_eq!(
         (&over["laps"], &over["status"]),
-        (&1.into(), &"failed".into())
+        (&5.into(), &"succeeded".into())
     );
     assert_eq!(server.hook("hello", "{}").await?.status, 202);
     Ok(())
@@ -208,5 +208,45 @@ async fn a_connector_of_ones_own_is_read_again() -> Result<()> {
     server
         .wait_for("/cycles/own", |seen| seen["state"] == "running")
         .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_mended_after_the_start_finds_its_loops_and_its_queue() -> Result<()> {
+    let one_place = COUNTER.replace("steps:\n", "concurrency: 1\nsteps:\n");
+    let mut server = serve(&[("counter.yaml", &one_place)]).await?;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let answer = server.hook("counter", r#"{"page": 3}"#).await?.json();
+        ids.push(
+            answer["loop"]
+                .as_str()
+                .context("it is accepted")?
+                .to_owned(),
+        );
+    }
+    server.kill().await?;
+    server
+        .folder()
+        .write_cycle("counter.yaml", "cycle: \"counter\n")?;
+    server.start().await?;
+    assert_eq!(server.hook("counter", r#"{"page": 5}"#).await?.status, 404);
+    server.folder().write_cycle("counter.yaml", &one_place)?;
+    let mut ended = Vec::new();
+    for id in &ids {
+        assert_eq!(server.loop_over(id).await?["status"], "succeeded");
+        ended.push(server.log(&format!("loop={id}")).await?);
+    }
+    // One after the other, in the order of their acceptance.
+    for pair in ended.windows(2) {
+        let end = pair[0].last().and_then(|line| line["seq"].as_u64());
+        let begins =
+            |line: &&Value| line["event"] == "loop.started" && line["message"] != "loop started";
+        let begin = pair[1]
+            .iter()
+            .find(begins)
+            .and_then(|line| line["seq"].as_u64());
+        assert!(end < begin, "{end:?} {begin:?}");
+    }
     Ok(())
 }

@@ -76,6 +76,12 @@ impl Places {
         true
     }
 
+    /// Takes [`Places::take_next`] back.
+    pub fn put_back(&mut self) {
+        self.release();
+        self.queued += 1;
+    }
+
     /// Loops in progress and loops queued.
     pub fn counts(&self) -> (u64, u64) {
         (self.taken, self.queued)

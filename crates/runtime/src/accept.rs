@@ -141,7 +141,7 @@ fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Pro
         )
     };
     let plan = shared
-        .target_plan(&CycleId::from(request.cycle.as_str()), false)
+        .target_plan(&CycleId::from(request.cycle.as_str()), None)
         .map_err(|problem| {
             if problem.status == 404 {
                 unknown()

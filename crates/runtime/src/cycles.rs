@@ -21,6 +21,8 @@ struct Held {
     /// A queued loop is on its way to its place: the next one follows when it is there, so that
     /// loops begin in the order in which they were accepted.
     beginning: bool,
+    /// Whether the places were taken over from the store.
+    recovered: bool,
 }
 
 impl Default for Held {
@@ -30,6 +32,7 @@ impl Default for Held {
             places: Places::default(),
             said: false,
             beginning: false,
+            recovered: false,
         }
     }
 }
@@ -44,8 +47,19 @@ impl Cycles {
         act(held.entry(cycle.clone()).or_default())
     }
 
-    pub(crate) fn recover(&self, cycle: &CycleId, places: Places) {
+    /// Takes the places over from the store, once: when the cycle is first known, be it at the start or
+    /// because its file came (back) later.
+    pub(crate) fn recover<E>(
+        &self,
+        cycle: &CycleId,
+        stored: impl FnOnce() -> Result<Places, E>,
+    ) -> Result<(), E> {
+        if self.with(cycle, |held| std::mem::replace(&mut held.recovered, true)) {
+            return Ok(());
+        }
+        let places = stored().inspect_err(|_| self.with(cycle, |held| held.recovered = false))?;
         self.with(cycle, |held| held.places = places);
+        Ok(())
     }
 
     pub(crate) fn state(&self, cycle: &CycleId) -> CycleState {
@@ -111,6 +125,12 @@ impl Cycles {
     /// The loop that was on its way has begun, or is gone.
     pub(crate) fn begun(&self, cycle: &CycleId) {
         self.with(cycle, |held| held.beginning = false);
+    }
+
+    /// The place that was taken for a queued loop is given back as it was: the loop ended by itself, and
+    /// counts itself out of the queue.
+    pub(crate) fn put_back(&self, cycle: &CycleId) {
+        self.with(cycle, |held| held.places.put_back());
     }
 
     /// The place that was taken for the first of the queue is given back: there was none.

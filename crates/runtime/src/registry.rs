@@ -42,13 +42,26 @@ pub(crate) enum ToLoop {
 pub(crate) struct Beginning {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cycle: CycleId,
-    pub(crate) taken: bool,
+    pub(crate) end: BeginningEnd,
+}
+
+/// How a place on its way ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BeginningEnd {
+    /// The loop took it.
+    Taken,
+    /// The loop could not be begun; it has left the queue all the same.
+    Lost,
+    /// The loop ended before it could begin, and has left the queue by itself.
+    Over,
 }
 
 impl Drop for Beginning {
     fn drop(&mut self) {
-        if !self.taken {
-            self.shared.cycles.release(&self.cycle);
+        match self.end {
+            BeginningEnd::Taken => {}
+            BeginningEnd::Lost => self.shared.cycles.release(&self.cycle),
+            BeginningEnd::Over => self.shared.cycles.put_back(&self.cycle),
         }
         self.shared.began(&self.cycle);
     }
@@ -83,14 +96,21 @@ impl Registry {
         (sender, Some(inbox))
     }
 
-    /// Leaves, unless a message has come meanwhile.
-    pub(crate) fn leave(&self, id: LoopId, inbox: &mpsc::Receiver<ToLoop>) -> bool {
+    /// Leaves, unless a message has come meanwhile. A sender that found the way before may have got
+    /// its message in at the last moment: it is given back, to be sent on to whoever comes next.
+    pub(crate) fn leave(
+        &self,
+        id: LoopId,
+        inbox: &mut mpsc::Receiver<ToLoop>,
+    ) -> Option<Vec<ToLoop>> {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         if !inbox.is_empty() {
-            return false;
+            return None;
         }
+        // From here on a sender is refused, and looks for the way again.
+        inbox.close();
         loops.remove(&id);
-        true
+        Some(std::iter::from_fn(|| inbox.try_recv().ok()).collect())
     }
 
     /// Leaves whatever waits: senders see a closed inbox.
@@ -107,5 +127,28 @@ impl Registry {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use velodrome_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn whoever_found_the_way_too_late_is_refused_and_a_message_is_never_lost() {
+        let registry = Registry::default();
+        let id = LoopId::new(Timestamp::from_millis(1), [1; 10]);
+        let (sender, inbox) = registry.reach(id);
+        let mut inbox = inbox.expect("nobody drives it yet");
+        assert!(registry.reach(id).1.is_none(), "one task a loop");
+        sender.try_send(ToLoop::Recover).expect("there is room");
+        assert!(registry.leave(id, &mut inbox).is_none(), "a message waits");
+        inbox.try_recv().expect("it is there");
+        let late = registry.leave(id, &mut inbox).expect("nothing waits");
+        assert!(late.is_empty());
+        assert!(sender.try_send(ToLoop::Recover).is_err(), "it looks again");
+        assert!(registry.reach(id).1.is_some(), "and finds a new task");
     }
 }

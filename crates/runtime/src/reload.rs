@@ -93,6 +93,9 @@ pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
         tracing::error!(%error, "what changed in the cycle files was not logged");
     }
     for cycle in shared.plans.ids() {
+        if let Err(error) = shared.recover_places(&cycle) {
+            tracing::error!(%cycle, %error, "the loops of a cycle cannot be counted");
+        }
         shared.begin_next(&cycle);
     }
     problems

@@ -1,15 +1,17 @@
 //! What every part of the engine reaches.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::Connect;
+use velodrome_core::Places;
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
-use velodrome_store::{CommitError, Store, Unit};
-use velodrome_types::{CycleId, CycleState, LogLine, LoopId, StepId, Timestamp};
+use velodrome_store::{CommitError, Store, StoreError, Unit};
+use velodrome_types::{CycleId, CycleState, LogLine, LoopId, LoopStatus, StepId, Timestamp};
 
 use crate::actor::Actor;
 use crate::api::Problem;
@@ -20,7 +22,7 @@ use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
 use crate::plans::Plans;
 use crate::refusals::Refusals;
-use crate::registry::{Beginning, Registry, ToLoop};
+use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
 use crate::unit::Making;
@@ -126,14 +128,25 @@ impl Shared {
 
     /// The plan that a new run of this cycle begins on; refused where the cycle takes none.
     ///
-    /// `own` is a lap: it goes on while the cycle is finishing or paused.
-    pub(crate) fn target_plan(&self, cycle: &CycleId, own: bool) -> Result<Arc<Plan>, Problem> {
-        let state = match self.plans.current(cycle) {
+    /// `own` is the plan of a lap's loop: it goes on while the cycle is finishing or paused, and on the
+    /// version it has where the file is gone or has had errors since the start.
+    pub(crate) fn target_plan(
+        &self,
+        cycle: &CycleId,
+        own: Option<&Arc<Plan>>,
+    ) -> Result<Arc<Plan>, Problem> {
+        let current = self.plans.current(cycle);
+        if let (None, Some(own)) = (&current, own)
+            && self.cycles.state(cycle) != CycleState::Stopped
+        {
+            return Ok(Arc::clone(own));
+        }
+        let state = match current {
             Some(plan) => {
                 let state = self.state_of(cycle);
                 let takes = match state {
                     CycleState::Running | CycleState::Paused => true,
-                    CycleState::Finishing | CycleState::NeedsConnection => own,
+                    CycleState::Finishing | CycleState::NeedsConnection => own.is_some(),
                     CycleState::Stopped | CycleState::Invalid => false,
                 };
                 if takes {
@@ -247,6 +260,14 @@ impl Shared {
         }
     }
 
+    /// Tells a loop something from within a loop's task, which must not wait for itself.
+    pub(crate) fn tell_soon(self: &Arc<Self>, id: LoopId, message: ToLoop) {
+        let shared = Arc::clone(self);
+        let telling: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { shared.tell(id, message).await });
+        self.tasks.drive(telling);
+    }
+
     /// Logs something that changed nothing, without making anybody wait for it.
     pub(crate) fn note(self: &Arc<Self>, line: LogLine) {
         let shared = Arc::clone(self);
@@ -259,6 +280,20 @@ impl Shared {
                 tracing::warn!(%error, "a log line was not stored");
             }
         });
+    }
+
+    /// Counts a cycle's loops as the store has them, when the cycle is first known.
+    pub(crate) fn recover_places(&self, cycle: &CycleId) -> Result<(), StoreError> {
+        self.cycles.recover(cycle, || {
+            let (mut taken, mut queued) = (0, 0);
+            for (status, count) in self.store.open_loops(cycle)? {
+                match status {
+                    LoopStatus::Queued => queued += count,
+                    _ => taken += count,
+                }
+            }
+            Ok(Places::recovered(taken, queued))
+        })
     }
 
     /// A loop has ended: its place goes to the first of the queue.
@@ -295,7 +330,7 @@ impl Shared {
                 let beginning = Beginning {
                     shared: Arc::clone(self),
                     cycle: cycle.clone(),
-                    taken: false,
+                    end: BeginningEnd::Lost,
                 };
                 self.tasks
                     .drive(async move { shared.tell(row.id, ToLoop::Begin(beginning)).await });

@@ -9,11 +9,10 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules};
-use velodrome_core::Places;
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_store::{SealKey, Store, StoreError};
-use velodrome_types::{LoopStatus, RunStatus};
+use velodrome_types::RunStatus;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
@@ -150,28 +149,14 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
     if options.strict && shared.plans.has_problems() {
         return Err(StartError::Files(problems.join("\n")));
     }
-    recover_places(&shared)?;
+    for cycle in shared.plans.ids() {
+        shared.recover_places(&cycle)?;
+    }
     spawn(&shared);
     for cycle in shared.plans.ids() {
         shared.begin_next(&cycle);
     }
     Ok(Engine { shared })
-}
-
-fn recover_places(shared: &Shared) -> Result<(), StoreError> {
-    for cycle in shared.plans.ids() {
-        let (mut taken, mut queued) = (0, 0);
-        for (status, count) in shared.store.open_loops(&cycle)? {
-            match status {
-                LoopStatus::Queued => queued += count,
-                _ => taken += count,
-            }
-        }
-        shared
-            .cycles
-            .recover(&cycle, Places::recovered(taken, queued));
-    }
-    Ok(())
 }
 
 fn spawn(shared: &Arc<Shared>) {

@@ -136,7 +136,7 @@ impl Actor {
         let own = target.cycle == posting.plan.cycle;
         let to = self
             .shared
-            .target_plan(&target.cycle, own)
+            .target_plan(&target.cycle, own.then_some(posting.plan))
             .map_err(refused)?;
         let own_trigger = target
             .step

@@ -13,7 +13,7 @@ use super::{Actor, Left};
 use crate::accept::{REMEMBERED, accepted_answer, replayed};
 use crate::api::{HookAnswer, Problem};
 use crate::handoff::SignedOrigin;
-use crate::registry::{Beginning, LapRequest};
+use crate::registry::{Beginning, BeginningEnd, LapRequest};
 use crate::unit::Making;
 use crate::webhook::{self, Ids, Received};
 
@@ -29,10 +29,13 @@ impl Actor {
             .find(|(_, active)| matches!(active.run.state, State::Queued { .. }));
         let Some((id, plan)) = queued.map(|(id, active)| (*id, Arc::clone(&active.plan))) else {
             // It was stopped or purged meanwhile: the place goes to the next.
+            beginning.end = BeginningEnd::Over;
             return Ok(());
         };
         let begun = self.begin_run(id, plan).await;
-        beginning.taken = begun.is_ok();
+        if begun.is_ok() {
+            beginning.end = BeginningEnd::Taken;
+        }
         begun
     }
 
@@ -176,7 +179,9 @@ impl Actor {
             .runs
             .get(&origin.run)
             .ok_or_else(|| Problem::new(409, "handoff.run_over", "the run that posts has ended"))?;
-        let plan = self.shared.target_plan(&self.looped.cycle, true)?;
+        let plan = self
+            .shared
+            .target_plan(&self.looped.cycle, Some(&poster.plan))?;
         may_begin_lap(&poster.plan, &self.looped, &poster.run).map_err(|failure| Problem {
             code: failure.code,
             ..Problem::new(409, "handoff.refused", failure.message)

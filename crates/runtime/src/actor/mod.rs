@@ -203,7 +203,12 @@ impl Actor {
                 tokio::task::yield_now().await;
                 continue;
             }
-            if self.performing.is_empty() && self.shared.registry.leave(self.id, inbox) {
+            if self.performing.is_empty()
+                && let Some(late) = self.shared.registry.leave(self.id, inbox)
+            {
+                for message in late {
+                    self.shared.tell_soon(self.id, message);
+                }
                 return Ok(());
             }
             let happened = tokio::select! {
