@@ -40,7 +40,7 @@ pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, text_of};
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
-    Action, Facts, FailureKind, Input, ListAnswer, SendAnswer, StepFailure, TimerChange,
+    Action, Exit, Facts, FailureKind, Input, ListAnswer, SendAnswer, StepFailure, TimerChange,
     Transition, Watermarks,
 };
 pub use lines::Lines;

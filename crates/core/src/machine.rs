@@ -14,11 +14,11 @@
 //! *(next steps)* is [`crate::steps`]: pure steps are folded until an action, a wait or the end.
 
 use velodrome_spec::Plan;
-use velodrome_spec::plan::IfUnknown;
+use velodrome_spec::plan::{IfUnknown, StepIx};
 use velodrome_types::{Code, Event, Level, StepId, Timestamp};
 
 use crate::fail;
-use crate::input::{Action, Facts, FailureKind, Input, StepFailure, TimerChange, Transition};
+use crate::input::{Action, Exit, Facts, FailureKind, Input, StepFailure, TimerChange, Transition};
 use crate::lines::Lines;
 use crate::looped::Loop;
 use crate::run::{Finish, Run, State, WaitingOn};
@@ -36,6 +36,7 @@ pub(crate) struct Moving<'a> {
     pub(crate) watermarks: Vec<(StepId, Timestamp)>,
     pub(crate) action: Option<Action>,
     pub(crate) stop_cycle: bool,
+    pub(crate) exits: Vec<(StepIx, Exit)>,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -64,6 +65,7 @@ pub fn advance(
         watermarks: Vec::new(),
         action: None,
         stop_cycle: false,
+        exits: Vec::new(),
     };
     moving.decide(input);
     Some(moving.finish_up())
@@ -89,13 +91,12 @@ impl Moving<'_> {
         match (state, input) {
             (State::Queued { .. }, Input::Begin { body, logs }) => {
                 let trigger = self.plan.trigger;
-                let step = self.plan.step(trigger);
-                self.script_logs(&step.id, logs);
+                self.script_logs(&self.plan.step(trigger).id, logs);
                 if self.looped.open.len() == 1 && self.run.lap == 1 {
                     self.looped.placed = true;
                 }
                 exits::keep_webhook(self, trigger, body);
-                steps::go(self, step.then);
+                steps::leave(self, trigger, Exit::Then);
             }
             (State::Queued { .. }, Input::Ignore { logs }) => {
                 let step = self.plan.step(self.plan.trigger).id.clone();
@@ -161,11 +162,10 @@ impl Moving<'_> {
                 self.timer = TimerChange::Clear;
                 self.lines
                     .at(&step, Level::Debug, Event::DelayEnded, "delay ended");
-                let then = self
-                    .plan
-                    .find(step.as_str())
-                    .and_then(|ix| self.plan.step(ix).then);
-                steps::go(self, then);
+                match self.plan.find(step.as_str()) {
+                    Some(ix) => steps::leave(self, ix, Exit::Then),
+                    None => steps::go(self, None),
+                }
             }
             (
                 State::Waiting {
@@ -298,6 +298,7 @@ impl Moving<'_> {
             watermarks: self.watermarks,
             action: self.action,
             stop_cycle: self.stop_cycle,
+            exits: self.exits,
         }
     }
 

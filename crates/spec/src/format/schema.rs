@@ -11,7 +11,9 @@ use super::{COMMON, CONDITION, CYCLE, FIELD, KINDS, SETTINGS};
 /// The schema of a cycle file.
 pub fn cycle() -> Value {
     let mut schema = top(&CYCLE, "Velodrome cycle");
-    let steps = KINDS.iter().map(|kind| (step_name(kind.uses, kind.tool), step(kind.table)));
+    let steps = KINDS
+        .iter()
+        .map(|kind| (step_name(kind.uses, kind.tool), step(kind.table)));
     let mut defs = json!({
         "condition": condition(),
         "field": {"anyOf": [of(&kind_of_field()), object(FIELD.keys)]},
@@ -89,7 +91,9 @@ fn of(takes: &Takes) -> Value {
         Takes::Integer(least) => json!({"type": "integer", "minimum": least}),
         Takes::Number => json!({"type": "number"}),
         Takes::Boolean => json!({"type": "boolean"}),
-        Takes::Duration => json!({"type": "string", "pattern": "^\\s*(\\d|P)", "examples": ["2 seconds", "1h30m"]}),
+        Takes::Duration => {
+            json!({"type": "string", "pattern": "^\\s*(\\d|P)", "examples": ["2 seconds", "1h30m"]})
+        }
         Takes::Size => json!({"type": ["integer", "string"], "examples": ["1 MiB"]}),
         Takes::Date => json!({"type": "string", "pattern": "^\\d{4}-\\d{2}-\\d{2}"}),
         Takes::Choice(words) => json!({"enum": words}),
@@ -165,7 +169,11 @@ fn method() -> Value {
 }
 
 fn use_words() -> Value {
-    let tools: Vec<&str> = KINDS.iter().filter(|kind| kind.tool).map(|kind| kind.uses).collect();
+    let tools: Vec<&str> = KINDS
+        .iter()
+        .filter(|kind| kind.tool)
+        .map(|kind| kind.uses)
+        .collect();
     json!({
         "description": "A tool, or `<connection>.<method>`.",
         "anyOf": [{"enum": tools}, {"type": "string", "pattern": "^[^.]+\\..+$"}],
