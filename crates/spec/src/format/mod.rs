@@ -8,6 +8,7 @@ pub mod schema;
 mod settings;
 mod step;
 mod table;
+mod test_file;
 mod tool;
 
 /// Where a key of this name stands, as messages call the places.
@@ -29,4 +30,8 @@ pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WE
 pub(crate) use step::{COMMON, DEDUPE, FIELD, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
 pub use step::{KINDS, StepTable};
 pub use table::{Key, Table, Takes};
+pub use test_file::{
+    ANSWER, DELIVERY, EXPECT, EXPECTED_ANSWER, EXPECTED_ERROR, EXPECTED_LINE, EXPECTED_LOOP,
+    EXPECTED_REQUEST, LIMITS, TEST, TEST_FILE,
+};
 pub(crate) use tool::CONDITION;
