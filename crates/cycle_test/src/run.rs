@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
-use velodrome_runtime::api::{BodyFormat, HookAnswer, HookRequest, Problem, RunView};
+use velodrome_runtime::api::{BodyFormat, HookAnswer, HookRequest, Listing, Problem, RunView};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, Engine, StartError};
 use velodrome_spec::test_file::{CycleTest, StorageFamily, Stored, TestDelivery, TestFile};
@@ -197,7 +197,7 @@ fn happen(
     let engine = simulated.engine();
     let mut loops = Vec::new();
     newest_first(
-        |page| engine.loops(&LoopFilter::default(), page),
+        |page| engine.loops(&LoopFilter::default(), page).ok(),
         &mut loops,
     );
     loops.reverse();
@@ -207,7 +207,7 @@ fn happen(
             ..RunFilter::default()
         };
         let mut runs: Vec<RunView> = Vec::new();
-        newest_first(|page| engine.runs(&filter, page), &mut runs);
+        newest_first(|page| engine.runs(&filter, page).ok(), &mut runs);
         runs.reverse();
         runs
     };
@@ -282,13 +282,10 @@ impl Watch {
     }
 }
 
-fn newest_first<T>(
-    list: impl Fn(PageRequest) -> Result<velodrome_runtime::api::Listing<T>, Problem>,
-    into: &mut Vec<T>,
-) {
+fn newest_first<T>(list: impl Fn(PageRequest) -> Option<Listing<T>>, into: &mut Vec<T>) {
     let mut after = None;
     loop {
-        let Ok(page) = list(PageRequest {
+        let Some(page) = list(PageRequest {
             after,
             limit: CHUNK,
         }) else {

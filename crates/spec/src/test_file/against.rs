@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use velodrome_types::CycleId;
 
-use super::{Answers, Canned, CycleTest, Shape, StepAnswers, TestFile};
+use super::{Answers, Canned, CycleTest, Shape, StepAnswers, TestFile, TestSettings};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::keys::{Faults, closest};
 use crate::plan::{Handoff, Plan, Step, StepKind};
@@ -16,8 +16,8 @@ pub fn check_against(file: &TestFile, plan: &Plan, others: &[Arc<Plan>]) -> Vec<
         others,
         faults: Faults::default(),
     };
-    for (connection, _) in &file.settings {
-        known.connection(&connection.value, connection.span);
+    for settings in &file.settings {
+        known.settings(settings);
     }
     for test in &file.tests {
         known.test(test);
@@ -178,6 +178,39 @@ impl<'a> Known<'a> {
             cycle.is_none() && self.others.iter().any(|other| other.find(&step).is_some());
         if !elsewhere {
             self.step(plan, &step, span);
+        }
+    }
+
+    fn settings(&mut self, settings: &TestSettings) {
+        let name = &settings.connection;
+        self.connection(&name.value, name.span);
+        let plans = std::iter::once(self.plan).chain(self.others.iter().map(|plan| &**plan));
+        let mut methods = plans
+            .flat_map(|plan| &plan.steps)
+            .filter_map(|step| match &step.kind {
+                StepKind::List(list) => Some(&list.method),
+                StepKind::Send(send) => Some(&send.method),
+                _ => None,
+            });
+        let used = methods.find(|method| method.connection.as_str() == name.value);
+        let Some(def) = used.map(|method| &method.connector) else {
+            return;
+        };
+        for (setting, _) in &settings.values {
+            if def.settings.contains_key(&setting.value) {
+                continue;
+            }
+            let message = format!(
+                "connector `{}` has no setting `{}`",
+                def.name, setting.value
+            );
+            let fault = self
+                .faults
+                .error("test.unknown_setting", setting.span, message);
+            let known = def.settings.keys().map(String::as_str);
+            if let Some(meant) = closest(&setting.value, known) {
+                fault.hint(format!("did you mean `{meant}`?"));
+            }
         }
     }
 

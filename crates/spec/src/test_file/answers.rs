@@ -66,19 +66,19 @@ fn answer(node: &Node, faults: &mut Faults) -> Option<CannedAnswer> {
     }
     let [status, headers, body, records] = said.map(|entry| entry.map(|entry| &entry.value));
     let status = match status {
-        Some(node) => self::status(node, faults)?,
+        Some(node) => self::status(node, faults).unwrap_or(200),
         None => 200,
     };
     let headers = headers.map_or_else(Vec::new, |node| texts(node, "`headers`", faults));
     let records = match records {
-        Some(node) => match whole(node, "`records`", 0, faults)? {
-            many if many > RECORDS => {
+        Some(node) => {
+            let many = whole(node, "`records`", 0, faults);
+            if let Some(many) = many.filter(|many| *many > RECORDS) {
                 let message = format!("`records` must be at most {RECORDS}, not {many}");
                 faults.error("value.type", node.span, message);
-                return None;
             }
-            some => Some(some),
-        },
+            many
+        }
         None => None,
     };
     keys.finish("an answer", faults);

@@ -37,12 +37,21 @@ pub struct Placed<T> {
 pub struct TestFile {
     /// The cycle under test, if the file names it.
     pub cycle: Option<Placed<CycleId>>,
-    /// Settings: connection, setting, value.
-    pub settings: Vec<(Placed<String>, Vec<(Placed<String>, Json)>)>,
+    /// Settings of connections.
+    pub settings: Vec<TestSettings>,
     /// The least part of the exits that its tests must take, from 0 to 100.
     pub coverage: Option<Placed<f64>>,
     /// The tests, in order.
     pub tests: Vec<CycleTest>,
+}
+
+/// Settings of one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestSettings {
+    /// The connection.
+    pub connection: Placed<String>,
+    /// Its settings and their values.
+    pub values: Vec<(Placed<String>, Json)>,
 }
 
 /// One test.

@@ -6,7 +6,8 @@ use velodrome_types::{CycleId, Json, JsonMap, StepId, Timestamp, check_name, par
 
 use super::shape::Shape;
 use super::{
-    CycleTest, Placed, StorageFamily, Stored, TestDelivery, TestFile, TestLimits, answers, expect,
+    CycleTest, Placed, StorageFamily, Stored, TestDelivery, TestFile, TestLimits, TestSettings,
+    answers, expect,
 };
 use crate::diagnostic::Span;
 use crate::format::{DELIVERY, LIMITS, TEST, TEST_FILE};
@@ -46,10 +47,10 @@ pub(super) fn file(root: &Node, faults: &mut Faults) -> Option<TestFile> {
 fn test(entry: &Entry, faults: &mut Faults) -> Option<CycleTest> {
     let what = format!("test `{}`", entry.key);
     let mut keys = Keys::in_table(&entry.value, &TEST, &what, faults)?;
-    let start = match keys.get("start") {
-        Some(node) => date(node, "`start`", faults)?,
-        None => Timestamp::parse(START).expect("it is RFC 3339"),
-    };
+    let start = keys
+        .get("start")
+        .and_then(|node| date(node, "`start`", faults))
+        .unwrap_or_else(|| Timestamp::parse(START).expect("it is RFC 3339"));
     let deliveries = deliveries(&mut keys, faults);
     let mut storage = Vec::new();
     for (key, family) in [
@@ -174,18 +175,17 @@ fn limits(node: &Node, faults: &mut Faults) -> TestLimits {
     limits
 }
 
-fn settings(
-    node: &Node,
-    faults: &mut Faults,
-) -> Vec<(Placed<String>, Vec<(Placed<String>, Json)>)> {
+fn settings(node: &Node, faults: &mut Faults) -> Vec<TestSettings> {
     let mut all = Vec::new();
     for connection in entries(node, "`settings`", faults) {
         let what = format!("the settings of `{}`", connection.key);
-        let settings = entries(&connection.value, &what, faults)
+        let values = entries(&connection.value, &what, faults)
             .iter()
-            .map(|entry| (placed(entry), entry.value.to_json()))
-            .collect();
-        all.push((placed(connection), settings));
+            .map(|entry| (placed(entry), entry.value.to_json()));
+        all.push(TestSettings {
+            connection: placed(connection),
+            values: values.collect(),
+        });
     }
     all
 }
