@@ -5,11 +5,13 @@ mod binary;
 mod client;
 mod server;
 mod sign_in;
+mod sink;
 
 pub use binary::velodrome;
 pub use client::{Answer, Client};
 pub use server::{Folder, Server};
 pub use sign_in::sign_in;
+pub use sink::{Came, Sink};
 
 /// The shipped page loop.
 pub const ZOHO_INCREMENTAL: &str = include_str!("../../cycles/zoho_incremental.yaml");

@@ -86,3 +86,26 @@ async fn commands_without_a_server_exit_with_4_and_wrong_usage_with_2() -> Resul
     assert!(velodrome().exists());
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_sees_two_cycles_that_write_one_key() -> Result<()> {
+    let cycle = |name: &str| {
+        format!(
+            "cycle: {name}\nconcurrency: 1\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n    script: |\n      \
+             fn after_webhook() {{ cyclr_storage_set(\"page\", 1); return true; }}\n"
+        )
+    };
+    let folder = Folder::new(
+        &[("a.yaml", &cycle("first")), ("b.yaml", &cycle("second"))],
+        "",
+    )?;
+    let (code, _, err) = folder.command(&["check"]).await?;
+    assert_eq!(code, 0, "warnings alone exit 0: {err}");
+    assert_eq!(
+        err.matches("warning[storage.shared_key]").count(),
+        2,
+        "{err}"
+    );
+    assert!(err.contains("is written by `second` too"), "{err}");
+    Ok(())
+}

@@ -130,7 +130,7 @@ async fn a_bad_file_exits_with_3_and_no_file_with_2() -> Result<()> {
     )?;
     let (code, out, err) = folder.command(&["test"]).await?;
     assert_eq!(code, 3, "{out}{err}");
-    assert!(err.contains("first_loop.yaml:16:"), "{err}");
+    assert!(err.contains("first_loop.yaml:"), "{err}");
     // Tests without a cycle.
     let alone = Folder::new(&[("x.test.yaml", "tests: {a: {}}\n")], "")?;
     let (code, _, err) = alone.command(&["test"]).await?;

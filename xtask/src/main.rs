@@ -1,5 +1,6 @@
-//! What a person repeats: `cargo xtask tidy`, `cargo xtask yaml-suite FOLDER`.
+//! What a person repeats: `cargo xtask tidy`, `cargo xtask docs`, `cargo xtask yaml-suite FOLDER`.
 
+mod docs;
 mod tidy;
 mod yaml_suite;
 
@@ -11,9 +12,11 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["tidy"] => tidy::run(),
+        ["docs"] => docs::run(false),
+        ["docs", "--check"] => docs::run(true),
         ["yaml-suite", folder] => yaml_suite::run(Path::new(folder)),
         _ => {
-            eprintln!("usage: cargo xtask tidy | yaml-suite FOLDER");
+            eprintln!("usage: cargo xtask tidy | docs [--check] | yaml-suite FOLDER");
             ExitCode::from(2)
         }
     }

@@ -22,6 +22,7 @@ use velodrome_types::{ConnectionId, Json};
 
 use crate::config::Settings;
 use crate::exit::Ended;
+use crate::settings_watch;
 
 /// What is served, once flags, environment and file are laid over each other.
 #[derive(Clone, Debug)]
@@ -121,6 +122,14 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
     let router = velodrome_server::router(engine.clone(), options);
     let mut serving = JoinSet::new();
     serving.spawn(velodrome_server::serve(listener, router, stop.clone()));
+    if !plan.settings.file.as_os_str().is_empty() {
+        let path = plan.settings.file.clone();
+        let watch = settings_watch::run(engine.clone(), plan.settings, path, stop.clone());
+        serving.spawn(async move {
+            watch.await;
+            Ok(())
+        });
+    }
     let token_file = plan.data.join(velodrome_server::ADMIN_TOKEN_FILE);
     Ok(Running {
         engine,
@@ -283,21 +292,6 @@ pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
     connectors(&plan)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_on_all_addresses_is_reached_on_loopback() {
-        let check = |at: &str, expect: &str| {
-            assert_eq!(reached_at(at.parse().unwrap()).to_string(), expect);
-        };
-        check("0.0.0.0:7300", "127.0.0.1:7300");
-        check("[::]:7300", "[::1]:7300");
-        check("192.0.2.7:80", "192.0.2.7:80");
-    }
-}
-
 /// The limits of one call of a script: the defaults, and what the settings say.
 pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
     let said = &config.script_limits;
@@ -316,10 +310,25 @@ pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
 }
 
 /// What cycles may read of the environment.
-fn environment(config: &Config) -> HashMap<String, Option<String>> {
+pub(crate) fn environment(config: &Config) -> HashMap<String, Option<String>> {
     config
         .env_for_cycles
         .iter()
         .map(|name| (name.clone(), std::env::var(name).ok()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
+        let check = |at: &str, expect: &str| {
+            assert_eq!(reached_at(at.parse().unwrap()).to_string(), expect);
+        };
+        check("0.0.0.0:7300", "127.0.0.1:7300");
+        check("[::]:7300", "[::1]:7300");
+        check("192.0.2.7:80", "192.0.2.7:80");
+    }
 }

@@ -14,6 +14,8 @@ use crate::exit::Ended;
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) folder: PathBuf,
+    /// The settings file, whether or not it is there.
+    pub(crate) file: PathBuf,
     /// Whether there is a settings file at all.
     pub(crate) found: bool,
 }
@@ -34,6 +36,7 @@ impl Settings {
                 return Ok(Self {
                     config: Config::default(),
                     folder: folder.to_owned(),
+                    file: path,
                     found: false,
                 });
             }
@@ -55,6 +58,7 @@ impl Settings {
                 Ok(Self {
                     config,
                     folder: folder.to_owned(),
+                    file: path,
                     found: true,
                 })
             }

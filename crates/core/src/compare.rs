@@ -43,7 +43,7 @@ pub fn holds(condition: &Condition, scope: Scope<'_>) -> Result<bool, EvalError>
 }
 
 /// The table itself: a total function of two values.
-pub(crate) fn compare(left: &Json, is: Comparison, right: &Json) -> bool {
+pub fn compare(left: &Json, is: Comparison, right: &Json) -> bool {
     match is {
         Comparison::Exists => !left.is_null(),
         Comparison::NotExists => left.is_null(),

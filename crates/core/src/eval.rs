@@ -24,6 +24,28 @@ pub struct Scope<'a> {
     pub run: &'a Run,
     /// Static references.
     pub statics: &'a dyn Statics,
+    /// The item of a `for_each`, and its index.
+    pub item: Option<(&'a Json, u64)>,
+}
+
+impl<'a> Scope<'a> {
+    /// What a step may read that runs once.
+    pub fn new(plan: &'a Plan, run: &'a Run, statics: &'a dyn Statics) -> Self {
+        Self {
+            plan,
+            run,
+            statics,
+            item: None,
+        }
+    }
+
+    /// The same for one item of a `for_each`.
+    pub fn with_item(self, item: &'a Json, index: u64) -> Self {
+        Self {
+            item: Some((item, index)),
+            ..self
+        }
+    }
 }
 
 /// Why an expression has no value.
@@ -153,22 +175,28 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
         },
         Root::Hook(target) => Json::String(scope.statics.hook_url(target)),
         Root::Env(name) => scope.statics.env(name).map_or(Json::Null, Json::String),
-        Root::Item
-        | Root::Index
-        | Root::Secret(_)
-        | Root::File(_)
-        | Root::Settings
-        | Root::Auth
-        | Root::Input => {
-            return Err(EvalError::Unresolved {
-                source_text: reference.source.clone(),
-            });
+        Root::Item => match scope.item {
+            Some((item, _)) => follow(item, &reference.path),
+            None => return Err(unresolved(reference)),
+        },
+        Root::Index => match scope.item {
+            Some((_, index)) => Json::from(index),
+            None => return Err(unresolved(reference)),
+        },
+        Root::Secret(_) | Root::File(_) | Root::Settings | Root::Auth | Root::Input => {
+            return Err(unresolved(reference));
         }
     };
     Ok(match (value, &reference.default) {
         (Json::Null, Some(default)) => default.clone(),
         (value, _) => value,
     })
+}
+
+fn unresolved(reference: &Reference) -> EvalError {
+    EvalError::Unresolved {
+        source_text: reference.source.clone(),
+    }
 }
 
 fn is_webhook(kind: &velodrome_spec::plan::StepKind) -> bool {

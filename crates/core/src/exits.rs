@@ -106,6 +106,26 @@ pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: S
     let step = moving.plan.step(ix);
     let mut answer = answer;
     moving.script_logs(id, std::mem::take(&mut answer.logs));
+    told_sent(moving, id, attempt, &answer, None);
+    let data = sent_data(&step.live, &answer);
+    store(moving, id, data);
+    steps::leave(moving, ix, Exit::Then);
+}
+
+/// Says that a request was answered, or a hand-off accepted.
+pub(crate) fn told_sent(
+    moving: &mut Moving<'_>,
+    id: &StepId,
+    attempt: u32,
+    answer: &SendAnswer,
+    item: Option<u64>,
+) {
+    // Of many items each is told, but only to those who ask for more.
+    let level = if item.is_some() {
+        Level::Debug
+    } else {
+        Level::Info
+    };
     if let Some((run, loop_id, lap, shown)) = &answer.handoff {
         let elapsed = moving.facts.now.since(moving.looped.started);
         let message = if answer.own {
@@ -114,12 +134,10 @@ pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: S
             format!("→ {} {}  {shown}", answer.url, run.tail())
         };
         let (records, laps) = (moving.looped.records, moving.looped.laps);
-        let line = moving.lines.at(
-            id,
-            Level::Info,
-            Event::HandoffSent,
-            message.trim_end().to_owned(),
-        );
+        let line = moving
+            .lines
+            .at(id, level, Event::HandoffSent, message.trim_end().to_owned());
+        line.item = item;
         line.to = Some(run.to_string());
         line.status = Some(answer.status);
         line.data = Some(if answer.own {
@@ -138,17 +156,13 @@ pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: S
             bytes(answer.bytes),
             format_duration(std::time::Duration::from_millis(answer.ms))
         );
-        let line = moving
-            .lines
-            .at(id, Level::Info, Event::ResponseReceived, message);
+        let line = moving.lines.at(id, level, Event::ResponseReceived, message);
+        line.item = item;
         line.status = Some(answer.status);
         line.ms = Some(answer.ms);
         line.url = Some(answer.url.clone());
         line.attempt = (attempt > 1).then_some(attempt);
     }
-    let data = sent_data(&step.live, &answer);
-    store(moving, id, data);
-    steps::leave(moving, ix, Exit::Then);
 }
 
 fn sent_data(live: &Live, answer: &SendAnswer) -> JsonMap {
@@ -172,7 +186,7 @@ fn keep(data: &mut JsonMap, name: &str, value: Json) {
     }
 }
 
-fn store(moving: &mut Moving<'_>, id: &StepId, data: JsonMap) {
+pub(crate) fn store(moving: &mut Moving<'_>, id: &StepId, data: JsonMap) {
     if data.is_empty() {
         moving.run.data.remove(id);
     } else {

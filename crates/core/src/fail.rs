@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use velodrome_spec::plan::StepKind;
-use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, format_duration};
+use velodrome_spec::plan::{Step, StepKind};
+use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, Timestamp, format_duration};
 
 use crate::input::{Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
@@ -25,7 +25,7 @@ pub(crate) fn failed(
     };
     let step = moving.plan.step(ix);
 
-    if let Some(gap) = gap(moving, &failure, attempt, step) {
+    if let Some(gap) = gap(moving, &failure, attempt, step).filter(|_| step.each.is_none()) {
         let due = moving.facts.now.plus(gap);
         moving.run.fence += 1;
         moving.run.state = State::Waiting {
@@ -37,22 +37,7 @@ pub(crate) fn failed(
             },
         };
         moving.timer = TimerChange::Set(due);
-        let of = match &failure.gaps {
-            Some(_) => String::new(),
-            None => format!(" of {}", step.retry.limit()),
-        };
-        let message = format!(
-            "✗ {} · retry {attempt}{of} in {}",
-            short(&failure),
-            format_duration(gap)
-        );
-        let line = moving
-            .lines
-            .at(&id, Level::Warn, Event::RetryScheduled, message);
-        line.code = Some(failure.code.clone());
-        line.status = failure.status;
-        line.attempt = Some(attempt);
-        line.data = Some(serde_json::json!({ "error": failure.message, "until": due }));
+        told_retry(moving, step, attempt, &failure, (gap, due), None);
         return;
     }
 
@@ -85,12 +70,41 @@ pub(crate) fn failed(
     }
 }
 
+/// Says that there will be another attempt.
+pub(crate) fn told_retry(
+    moving: &mut Moving<'_>,
+    step: &Step,
+    attempt: u32,
+    failure: &StepFailure,
+    (gap, due): (Duration, Timestamp),
+    item: Option<u64>,
+) {
+    let of = match &failure.gaps {
+        Some(_) => String::new(),
+        None => format!(" of {}", step.retry.limit()),
+    };
+    let which = item.map_or_else(String::new, |index| format!("item {index}: "));
+    let message = format!(
+        "✗ {which}{} · retry {attempt}{of} in {}",
+        short(failure),
+        format_duration(gap)
+    );
+    let line = moving
+        .lines
+        .at(&step.id, Level::Warn, Event::RetryScheduled, message);
+    line.code = Some(failure.code.clone());
+    line.status = failure.status;
+    line.attempt = Some(attempt);
+    line.item = item;
+    line.data = Some(serde_json::json!({ "error": failure.message, "until": due }));
+}
+
 /// The gap before the next attempt, if there is to be one.
-fn gap(
+pub(crate) fn gap(
     moving: &Moving<'_>,
     failure: &StepFailure,
     attempt: u32,
-    step: &velodrome_spec::plan::Step,
+    step: &Step,
 ) -> Option<Duration> {
     match failure.kind {
         FailureKind::Permanent => return None,
@@ -131,11 +145,13 @@ pub(crate) fn fail_run(
     if moving.looped.failed.is_none() {
         moving.looped.failed = Some((moving.run.id, failure.code.clone()));
     }
+    let each = moving.failed_items.take();
     let data = std::mem::take(&mut moving.run.data);
     moving.end(Finish::Failed {
         step: id,
         error,
         built,
+        each,
     });
     moving.run.data = data;
 }

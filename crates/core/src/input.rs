@@ -5,6 +5,7 @@ use std::time::Duration;
 use velodrome_spec::plan::StepIx;
 use velodrome_types::{Code, CycleState, Json, JsonMap, LogLine, LoopId, RunId, StepId, Timestamp};
 
+use crate::each::ItemWrites;
 use crate::looped::Loop;
 use crate::run::{Run, StepError};
 
@@ -45,6 +46,17 @@ pub enum Input {
         fence: u64,
         /// The answer.
         answer: SendAnswer,
+    },
+    /// Something became of one item of a `for_each`.
+    Item {
+        /// The fence of the step.
+        fence: u64,
+        /// Which item.
+        index: u64,
+        /// Which attempt.
+        attempt: u32,
+        /// What.
+        report: ItemReport,
     },
     /// The action failed.
     Failed {
@@ -116,6 +128,33 @@ pub struct SendAnswer {
     pub own: bool,
     /// Script log lines, oldest first.
     pub logs: Vec<String>,
+}
+
+/// What became of one item.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ItemReport {
+    /// Its request has been built and must be committed before it is sent (I6).
+    Built {
+        /// The request.
+        request: Json,
+        /// Script log lines, oldest first.
+        logs: Vec<String>,
+    },
+    /// It was answered, or its hand-off accepted.
+    Sent(SendAnswer),
+    /// It failed.
+    Failed(StepFailure),
+}
+
+/// An item to be performed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemCall {
+    /// Which item, from 0.
+    pub index: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// The request as it was built; nothing is run again to build it.
+    pub built: Option<Json>,
 }
 
 /// Whether a failure may pass by itself.
@@ -255,6 +294,15 @@ pub enum Action {
         /// The request as it was built; nothing is run again to build it.
         built: Option<Json>,
     },
+    /// Build and send the requests of some items of a `for_each`.
+    Items {
+        /// The step.
+        step: StepId,
+        /// To be reported back.
+        fence: u64,
+        /// The items.
+        items: Vec<ItemCall>,
+    },
 }
 
 /// Where a run leaves a step.
@@ -302,4 +350,8 @@ pub struct Transition {
     pub stop_cycle: bool,
     /// The exits that the run left by, in order: for coverage, not stored.
     pub exits: Vec<(StepIx, Exit)>,
+    /// What is written of a step's items beside the run's row.
+    pub items: ItemWrites,
+    /// Only what stands in `items` changed: neither the run's row nor its loop's is written.
+    pub items_only: bool,
 }

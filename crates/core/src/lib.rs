@@ -20,6 +20,7 @@
 mod accept;
 mod compare;
 mod convert;
+mod each;
 mod eval;
 mod exits;
 mod fail;
@@ -35,13 +36,14 @@ mod run;
 mod steps;
 
 pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
-pub use compare::holds;
+pub use compare::{compare, holds};
+pub use each::{Each, ItemWrites, OpenItem, item_of};
 pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, text_of};
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
-    Action, Exit, Facts, FailureKind, Input, ListAnswer, SendAnswer, StepFailure, TimerChange,
-    Transition, Watermarks,
+    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, SendAnswer,
+    StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
 pub use looped::{ListState, Loop};

@@ -7,6 +7,8 @@
 //! Running --Listed, Sent--> (next steps)    Running --Failed--> Waiting(Retry) | catch | Finished(Failed)
 //! Running --Recover--> Running, the action issued again
 //! Waiting(Timer) --Due--> (next steps)      Waiting(Retry) --Due--> Running
+//! Each    --Item--> Each | (next steps) | catch | Finished(Failed)
+//! Each    --Due, Recover--> Each, attempts issued
 //! any but Finished --Stop--> Finished(Stopped)
 //! anything else: the run fails with `engine.fault`; a report with an old fence changes nothing
 //! ```
@@ -15,10 +17,13 @@
 
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{IfUnknown, StepIx};
-use velodrome_types::{Code, Event, Level, StepId, Timestamp};
+use velodrome_types::{Code, Event, Level, RunStatus, StepId, Timestamp};
 
+use crate::each::{self, Each, ItemWrites};
 use crate::fail;
-use crate::input::{Action, Exit, Facts, FailureKind, Input, StepFailure, TimerChange, Transition};
+use crate::input::{
+    Action, Exit, Facts, FailureKind, Input, ItemReport, StepFailure, TimerChange, Transition,
+};
 use crate::lines::Lines;
 use crate::looped::Loop;
 use crate::run::{Finish, Run, State, WaitingOn};
@@ -37,6 +42,9 @@ pub(crate) struct Moving<'a> {
     pub(crate) action: Option<Action>,
     pub(crate) stop_cycle: bool,
     pub(crate) exits: Vec<(StepIx, Exit)>,
+    pub(crate) items: ItemWrites,
+    /// How far a `for_each` was that has just failed, for a resume.
+    pub(crate) failed_items: Option<Box<Each>>,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -66,9 +74,24 @@ pub fn advance(
         action: None,
         stop_cycle: false,
         exits: Vec::new(),
+        items: ItemWrites::default(),
+        failed_items: None,
     };
+    let was = moving.run.status();
+    // A hand-off changes the loop; anything else an item does changes nothing but the items.
+    let item_only = match &input {
+        Input::Item { report, .. } => {
+            !matches!(report, ItemReport::Sent(answer) if answer.handoff.is_some())
+        }
+        Input::Due { .. } => true,
+        _ => false,
+    } && matches!(moving.run.state, State::Each { .. });
     moving.decide(input);
-    Some(moving.finish_up())
+    let still = matches!(moving.run.state, State::Each { .. }) && moving.run.status() == was;
+    let fence_stays = moving.items.progress.is_some() && !moving.items.clear;
+    let mut transition = moving.finish_up();
+    transition.items_only = item_only && still && fence_stays;
+    Some(transition)
 }
 
 /// Whether the input reports an action or a wait that is over.
@@ -78,6 +101,7 @@ fn is_late(run: &Run, input: &Input) -> bool {
         | Input::Listed { fence, .. }
         | Input::Sent { fence, .. }
         | Input::Failed { fence, .. }
+        | Input::Item { fence, .. }
         | Input::Due { fence } => *fence,
         Input::Stop => return matches!(run.state, State::Finished { .. }),
         Input::Begin { .. } | Input::Ignore { .. } | Input::Recover => return false,
@@ -180,7 +204,41 @@ impl Moving<'_> {
                     None => steps::act(self, &step, attempt),
                 }
             }
-            (State::Queued { .. } | State::Running { .. } | State::Waiting { .. }, Input::Stop) => {
+            (
+                State::Each { step, each },
+                Input::Item {
+                    index,
+                    attempt,
+                    report,
+                    ..
+                },
+            ) if each::plan_of(self.plan, &step).is_some() => {
+                if let Some((step, plan)) = each::plan_of(self.plan, &step) {
+                    each::reported(self, step, plan, *each, (index, attempt), report);
+                }
+            }
+            (State::Each { step, each }, Input::Due { .. })
+                if each::plan_of(self.plan, &step).is_some() =>
+            {
+                if let Some((step, _)) = each::plan_of(self.plan, &step) {
+                    each::due(self, step, *each);
+                }
+            }
+            (State::Each { step, each }, Input::Recover)
+                if each::plan_of(self.plan, &step).is_some() =>
+            {
+                if let Some((step, plan)) = each::plan_of(self.plan, &step) {
+                    each::recover(self, step, plan, *each);
+                }
+            }
+            (
+                State::Queued { .. }
+                | State::Running { .. }
+                | State::Each { .. }
+                | State::Waiting { .. },
+                Input::Stop,
+            ) => {
+                self.items.clear |= matches!(self.run.state, State::Each { .. });
                 self.timer = TimerChange::Clear;
                 self.lines.push(Level::Warn, Event::RunStopped, "stopped");
                 self.end(Finish::Stopped);
@@ -275,7 +333,7 @@ impl Moving<'_> {
         let now = self.facts.now;
         let was_over = self.looped.status.is_final();
         let over = matches!(self.run.state, State::Finished { .. });
-        let waits = matches!(self.run.state, State::Waiting { .. });
+        let waits = self.run.status() == RunStatus::Waiting;
         self.looped.settle(self.run.id, waits, over);
         self.run.updated = now;
         self.looped.updated = now;
@@ -299,6 +357,8 @@ impl Moving<'_> {
             action: self.action,
             stop_cycle: self.stop_cycle,
             exits: self.exits,
+            items: self.items,
+            items_only: false,
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, RunStatus, StepId, Timestamp};
 
 use crate::accept::Delivery;
+use crate::each::{Each, ItemWrites};
 
 /// One traversal of a cycle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,13 @@ pub enum State {
         /// The request as it was built, where it had to be committed before it was sent (I6).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         built: Option<Json>,
+    },
+    /// A step runs once for each item of a list.
+    Each {
+        /// The step.
+        step: StepId,
+        /// How far it is.
+        each: Box<Each>,
     },
     /// Nothing is under way until something happens.
     Waiting {
@@ -120,6 +128,9 @@ pub enum Finish {
         /// The attempt's request as built, for a resume.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         built: Option<Json>,
+        /// How far the step was with its items, for a resume.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        each: Option<Box<Each>>,
     },
 }
 
@@ -151,6 +162,8 @@ impl Run {
         match &self.state {
             State::Queued { .. } => RunStatus::Queued,
             State::Running { .. } => RunStatus::Running,
+            State::Each { each, .. } if each.waits() => RunStatus::Waiting,
+            State::Each { .. } => RunStatus::Running,
             State::Waiting { .. } => RunStatus::Waiting,
             State::Finished { how } => match how {
                 Finish::Succeeded => RunStatus::Succeeded,
@@ -164,7 +177,9 @@ impl Run {
     /// The step it is at, or failed at.
     pub fn step(&self) -> Option<&StepId> {
         match &self.state {
-            State::Running { step, .. } | State::Waiting { step, .. } => Some(step),
+            State::Running { step, .. }
+            | State::Each { step, .. }
+            | State::Waiting { step, .. } => Some(step),
             State::Finished {
                 how: Finish::Failed { step, .. },
             } => Some(step),
@@ -179,8 +194,26 @@ impl Run {
                 on: WaitingOn::Timer { due } | WaitingOn::Retry { due, .. },
                 ..
             } => Some(*due),
+            State::Each { each, .. } => each.due(),
             _ => None,
         }
+    }
+
+    /// Takes over what was stored of a step's items beside the run's row.
+    pub fn restore_items(&mut self, writes: ItemWrites) {
+        let (State::Each { each, .. }
+        | State::Finished {
+            how: Finish::Failed {
+                each: Some(each), ..
+            },
+        }) = &mut self.state
+        else {
+            return;
+        };
+        if let Some(progress) = writes.progress {
+            **each = progress;
+        }
+        each.results = writes.results.into_iter().collect();
     }
 
     /// The error it failed with.

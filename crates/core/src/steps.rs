@@ -5,6 +5,7 @@ use velodrome_spec::plan::{FirstRun, StepIx, StepKind};
 use velodrome_types::{Code, Event, Level, StepId, format_duration};
 
 use crate::compare::holds;
+use crate::each;
 use crate::eval::{Scope, evaluate, text_of};
 use crate::fail;
 use crate::input::{Action, Exit, StepFailure, TimerChange};
@@ -38,11 +39,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
         let step = moving.plan.step(ix);
         match &step.kind {
             StepKind::Decision(condition) => {
-                let scope = Scope {
-                    plan: moving.plan,
-                    run: &moving.run,
-                    statics: moving.facts.statics,
-                };
+                let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
                 let truth = match holds(condition, scope) {
                     Ok(truth) => truth,
                     Err(error) => {
@@ -85,11 +82,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
             }
             StepKind::Stop { message, failed } => {
                 let text = message.as_ref().and_then(|expr| {
-                    let scope = Scope {
-                        plan: moving.plan,
-                        run: &moving.run,
-                        statics: moving.facts.statics,
-                    };
+                    let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
                     evaluate(expr, scope)
                         .ok()
                         .flatten()
@@ -107,7 +100,12 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                     .at(&step.id, Level::Info, Event::RunSucceeded, text);
                 return moving.end(Finish::Succeeded);
             }
-            StepKind::List(_) | StepKind::Send(_) => return act(moving, &step.id, 1),
+            StepKind::List(_) | StepKind::Send(_) => {
+                return match &step.each {
+                    Some(each) => each::begin(moving, step, each),
+                    None => act(moving, &step.id, 1),
+                };
+            }
             StepKind::Webhook(_) => {
                 let failure = StepFailure::permanent(
                     Code::new("engine.fault"),

@@ -78,6 +78,17 @@ impl Connections {
         }
     }
 
+    /// Puts other declared connections in force. What is under way goes on with those it began with; a
+    /// connection that somebody signed in to stays signed in while its connector is the same.
+    pub(crate) fn replace(&self, declared: Vec<(Connection, bool)>) {
+        let next = Self::new(declared);
+        let next = next
+            .known
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<ConnectionId, Entry>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }

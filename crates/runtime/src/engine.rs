@@ -16,9 +16,12 @@ use crate::api::{
     ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,
     RunView, StepView,
 };
+use crate::plans::Settled;
 use crate::records::{loop_view, run_view};
 use crate::shared::Shared;
+use crate::start::Reconfigure;
 use crate::tasks::Task;
+use crate::tokens::is_signed_in;
 use crate::{accept, command, reload};
 
 /// How long draining waits for requests in flight before the store is closed all the same: what is
@@ -339,6 +342,24 @@ impl Engine {
     /// Reads the cycle files again now and tells what is wrong with any, rendered.
     pub async fn reload(&self) -> Vec<String> {
         reload::now(&self.shared).await
+    }
+
+    /// Puts other connections, connectors and environment in force, and checks the cycle files against
+    /// them. What is under way goes on as it began. Gives what is wrong with any file, rendered.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot tell who is signed in; nothing has changed then.
+    pub async fn reconfigure(&self, change: Reconfigure) -> Result<Vec<String>, StoreError> {
+        let mut declared = Vec::new();
+        for connection in change.connections {
+            let signed_in = is_signed_in(&*self.shared.store, &connection.id)?;
+            declared.push((connection, signed_in));
+        }
+        self.shared.connections.replace(declared);
+        let settled = Settled::new(change.connectors, change.env);
+        self.shared.plans.settle(settled);
+        Ok(reload::now(&self.shared).await)
     }
 
     /// Completes with the reason when the process must exit because a commit's outcome is unknown.

@@ -27,6 +27,9 @@ pub(crate) struct SignedOrigin {
     pub(crate) hops: u64,
     /// The step that posts.
     pub(crate) step: StepId,
+    /// The item of its `for_each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) item: Option<u64>,
 }
 
 impl SignedOrigin {
@@ -42,7 +45,10 @@ impl SignedOrigin {
 
     /// The engine's key.
     pub(crate) fn key(&self) -> String {
-        format!("handoff/{}/{}", self.run, self.step)
+        match self.item {
+            Some(item) => format!("handoff/{}/{}/{item}", self.run, self.step),
+            None => format!("handoff/{}/{}", self.run, self.step),
+        }
     }
 
     /// The header's value.
@@ -83,6 +89,7 @@ mod tests {
             root: run,
             hops: 3,
             step: "next".into(),
+            item: None,
         };
         let value = origin.sign(&[7; 32]);
         assert_eq!(SignedOrigin::verify(&value, &[7; 32]), Some(origin));

@@ -45,4 +45,4 @@ mod webhook;
 pub use cycle_files::{CycleFiles, HeldFiles};
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;
-pub use start::{StartError, StartOptions, start};
+pub use start::{Reconfigure, StartError, StartOptions, start};

@@ -57,8 +57,7 @@ pub(crate) enum Change {
 pub(crate) struct Plans {
     files: CycleFiles,
     host: Arc<ScriptHost>,
-    connectors: HashMap<String, (Arc<ConnectorDef>, String)>,
-    env: Arc<HashMap<String, Option<String>>>,
+    settled: RwLock<Arc<Settled>>,
     current: RwLock<HashMap<CycleId, Entry>>,
     /// What is wrong with files whose cycle is not known, and every text that was read last.
     seen: Mutex<BTreeMap<String, Seen>>,
@@ -72,9 +71,29 @@ struct Seen {
     problems: Option<String>,
 }
 
+/// What cycle files are checked against beside the connections: it may change while the engine runs.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    connectors: HashMap<String, (Arc<ConnectorDef>, String)>,
+    env: HashMap<String, Option<String>>,
+}
+
+impl Settled {
+    pub(crate) fn new(
+        connectors: Vec<(Arc<ConnectorDef>, String)>,
+        env: HashMap<String, Option<String>>,
+    ) -> Self {
+        let connectors = connectors
+            .into_iter()
+            .map(|(def, text)| (def.name.clone(), (def, text)))
+            .collect();
+        Self { connectors, env }
+    }
+}
+
 /// Answers the checker's questions about connections and other cycles.
 struct Known<'a> {
-    plans: &'a Plans,
+    settled: Arc<Settled>,
     connections: &'a Connections,
     cycles: &'a HashSet<String>,
 }
@@ -84,7 +103,7 @@ impl Lookup for Known<'_> {
         if let Some(def) = self.connections.declared(name) {
             return ConnectionLookup::Found(def);
         }
-        match self.plans.connectors.get(name) {
+        match self.settled.connectors.get(name) {
             Some((def, _)) => ConnectionLookup::Undeclared(Arc::clone(def)),
             None => ConnectionLookup::Unknown,
         }
@@ -92,12 +111,12 @@ impl Lookup for Known<'_> {
 
     fn connections(&self) -> Vec<String> {
         let declared = self.connections.names();
-        let built_in = self.plans.connectors.keys().cloned();
+        let built_in = self.settled.connectors.keys().cloned();
         declared.chain(built_in).collect()
     }
 
     fn env_allowed(&self, name: &str) -> bool {
-        self.plans.env.contains_key(name)
+        self.settled.env.contains_key(name)
     }
 
     fn hook_exists(&self, cycle: &str, _step: Option<&str>) -> bool {
@@ -106,26 +125,30 @@ impl Lookup for Known<'_> {
 }
 
 impl Plans {
-    pub(crate) fn new(
-        files: CycleFiles,
-        host: Arc<ScriptHost>,
-        connectors: Vec<(Arc<ConnectorDef>, String)>,
-        env: Arc<HashMap<String, Option<String>>>,
-    ) -> Self {
-        let connectors = connectors
-            .into_iter()
-            .map(|(def, text)| (def.name.clone(), (def, text)))
-            .collect();
+    pub(crate) fn new(files: CycleFiles, host: Arc<ScriptHost>, settled: Settled) -> Self {
         Self {
             files,
             host,
-            connectors,
-            env,
+            settled: RwLock::new(Arc::new(settled)),
             current: RwLock::default(),
             seen: Mutex::default(),
             by_hash: Mutex::default(),
             stored: Mutex::default(),
         }
+    }
+
+    /// Puts other connectors and another environment in force; the files are read again after it.
+    pub(crate) fn settle(&self, settled: Settled) {
+        *self.settled.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settled);
+    }
+
+    fn settled(&self) -> Arc<Settled> {
+        Arc::clone(&self.settled.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A variable of the environment that cycles may read.
+    pub(crate) fn env(&self, name: &str) -> Option<String> {
+        self.settled().env.get(name).cloned().flatten()
     }
 
     /// The folder to watch, if there is one.
@@ -173,7 +196,7 @@ impl Plans {
             .filter_map(|(_, text)| declared_id(text.as_ref().ok()?))
             .collect();
         let known = Known {
-            plans: self,
+            settled: self.settled(),
             connections,
             cycles: &cycles,
         };
@@ -339,8 +362,9 @@ impl Plans {
     /// A plan's sources with the texts of its connectors: a rebuilt plan must not depend on those that
     /// a later program ships.
     fn sources_of(&self, sources: &Sources) -> StoredSources {
+        let settled = self.settled();
         let connectors = sources.connectors.iter().map(|(connection, connector, _)| {
-            let text = self
+            let text = settled
                 .connectors
                 .get(connector)
                 .map(|(_, text)| text.clone())

@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use velodrome_core::{Loop, Run};
-use velodrome_store::{LoopRow, RunRow, StoreError};
-use velodrome_types::{Json, Timestamp};
+use velodrome_core::{ItemWrites, Loop, Run};
+use velodrome_store::{LoopRow, PartWrite, RunRow, Store, StoreError};
+use velodrome_types::{Json, RunId, Timestamp};
 
 use crate::api::{LoopView, RunView};
 
@@ -50,6 +50,35 @@ pub(crate) fn run_row(run: &Run) -> RunRow {
         plan: run.plan.clone(),
         record: encode(run),
     }
+}
+
+/// What is written of a step's items: part 0 is how far it is, part *n* + 1 the result of item *n*.
+pub(crate) fn item_parts(run: RunId, items: ItemWrites) -> Vec<PartWrite> {
+    let progress = items
+        .progress
+        .map(|progress| PartWrite::Put(run, 0, encode(&progress)));
+    let results = items
+        .results
+        .into_iter()
+        .map(|(index, result)| PartWrite::Put(run, index + 1, encode(&result)));
+    let clear = items.clear.then_some(PartWrite::Clear(run));
+    progress.into_iter().chain(results).chain(clear).collect()
+}
+
+/// A run as it is stored, with what is kept beside its row.
+pub(crate) fn whole_run(store: &dyn Store, row: &RunRow) -> Result<Run, StoreError> {
+    let mut run = run_of(row)?;
+    let mut items = ItemWrites::default();
+    for (number, body) in store.parts(run.id)? {
+        match number {
+            0 => items.progress = Some(decode("the items of a run", &body)?),
+            number => items
+                .results
+                .push((number - 1, decode("an item's result", &body)?)),
+        }
+    }
+    run.restore_items(items);
+    Ok(run)
 }
 
 pub(crate) fn run_of(row: &RunRow) -> Result<Run, StoreError> {

@@ -1,6 +1,5 @@
 //! What every part of the engine reaches.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +40,6 @@ pub(crate) struct Shared {
     /// Notes what is committed, in a simulation.
     pub(crate) witness: Option<Arc<Witness>>,
     pub(crate) service_url: String,
-    /// What cycles may read of the environment; `None` is not set.
-    pub(crate) env: Arc<HashMap<String, Option<String>>>,
     pub(crate) workers: Semaphore,
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
@@ -73,7 +70,7 @@ impl velodrome_core::Statics for Shared {
     }
 
     fn env(&self, name: &str) -> Option<String> {
-        self.env.get(name).cloned().flatten()
+        self.plans.env(name)
     }
 }
 

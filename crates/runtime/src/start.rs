@@ -22,7 +22,7 @@ use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
-use crate::plans::Plans;
+use crate::plans::{Plans, Settled};
 use crate::random::Random;
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
@@ -31,7 +31,7 @@ use crate::shared::Shared;
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
-use crate::tokens::SealedTokens;
+use crate::tokens::{SealedTokens, is_signed_in};
 
 /// How many stored runs are looked at in one go while taking up what was under way.
 const RECOVERY_CHUNK: usize = 1_000;
@@ -67,6 +67,17 @@ pub struct StartOptions {
     pub strict: bool,
 }
 
+/// What of the settings may change while an engine runs.
+#[derive(Debug)]
+pub struct Reconfigure {
+    /// Every known connector, each with its definition's text.
+    pub connectors: Vec<(Arc<ConnectorDef>, String)>,
+    /// The declared connections.
+    pub connections: Vec<Connection>,
+    /// Environment variables that cycles may read, with their values; `None` is not set.
+    pub env: HashMap<String, Option<String>>,
+}
+
 /// Why an engine did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -93,7 +104,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
     });
     let mut connections = Vec::new();
     for connection in options.connections {
-        let signed_in = tokens.is_signed_in(&connection.id)?;
+        let signed_in = is_signed_in(&*options.store, &connection.id)?;
         connections.push((connection, signed_in));
     }
     let parts = Parts {
@@ -177,7 +188,6 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         connect = connect.carried_by(transport);
     }
     let (host, store) = (parts.host, parts.store);
-    let env = Arc::new(parts.env);
     let last_seq = store.last_seq();
     let shared = Arc::new(Shared {
         handlers: Handlers {
@@ -186,13 +196,12 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         },
         connect,
         connections: Connections::new(parts.connections),
-        plans: Plans::new(parts.files, host, parts.connectors, Arc::clone(&env)),
+        plans: Plans::new(parts.files, host, Settled::new(parts.connectors, parts.env)),
         cycles: Cycles::default(),
         clock,
         random,
         witness,
         service_url: parts.service_url,
-        env,
         workers: Semaphore::new(parts.workers.max(1)),
         registry: Registry::default(),
         timers: Timers::new(horizon),

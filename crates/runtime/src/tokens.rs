@@ -21,15 +21,15 @@ fn broken(error: impl std::fmt::Display) -> TokenStoreError {
     TokenStoreError(error.to_string())
 }
 
-impl SealedTokens {
-    /// Whether somebody signed in to this connection.
-    pub(crate) fn is_signed_in(
-        &self,
-        connection: &ConnectionId,
-    ) -> Result<bool, velodrome_store::StoreError> {
-        Ok(self.store.secret(&name(connection))?.is_some())
-    }
+/// Whether somebody signed in to this connection.
+pub(crate) fn is_signed_in(
+    store: &dyn Store,
+    connection: &ConnectionId,
+) -> Result<bool, velodrome_store::StoreError> {
+    Ok(store.secret(&name(connection))?.is_some())
+}
 
+impl SealedTokens {
     async fn write(&self, unit: Unit) -> Result<(), TokenStoreError> {
         self.store.commit(unit).await.map(drop).map_err(broken)
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use velodrome_core::{Acceptance, Loop, Run, TimerChange, Transition};
 use velodrome_spec::Plan;
-use velodrome_store::{Expect, IdempotencyRow, StorageWrite, TimerWrite, Unit, WatermarkWrite};
+use velodrome_store::{
+    Expect, IdempotencyRow, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+};
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::overlay::Overlay;
-use crate::records::{loop_row, run_row};
+use crate::records::{item_parts, loop_row, run_row};
 use crate::simulated::{HandedOff, TakenExit};
 
 /// A commit in the making.
@@ -18,6 +20,7 @@ pub(crate) struct Making {
     expect: Vec<Expect>,
     runs: BTreeMap<RunId, Run>,
     loops: BTreeMap<LoopId, Loop>,
+    parts: Vec<PartWrite>,
     timers: BTreeMap<RunId, TimerWrite>,
     watermarks: Vec<WatermarkWrite>,
     lines: Vec<LogLine>,
@@ -68,6 +71,8 @@ impl Making {
             action,
             stop_cycle,
             exits,
+            items,
+            items_only,
         } = transition;
         self.exits.extend(
             exits
@@ -91,8 +96,11 @@ impl Making {
                 .push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
         }
         self.stop_cycle |= stop_cycle;
-        self.runs.insert(run.id, run.clone());
-        self.loops.insert(looped.id, looped.clone());
+        self.parts.extend(item_parts(run.id, items));
+        if !items_only {
+            self.runs.insert(run.id, run.clone());
+            self.loops.insert(looped.id, looped.clone());
+        }
         (run, looped, action)
     }
 
@@ -154,6 +162,7 @@ impl Making {
             // What moved last knows the loop best.
             self.loops.entry(id).or_insert(looped);
         }
+        self.parts.extend(other.parts);
         self.timers.extend(other.timers);
         self.watermarks.extend(other.watermarks);
         // What ends the loop is told last, also where the next lap was over at once.
@@ -193,6 +202,7 @@ impl Making {
         let unit = Unit {
             expect: self.expect,
             runs: self.runs.values().map(run_row).collect(),
+            parts: self.parts,
             loops: self.loops.values().map(loop_row).collect(),
             timers: self.timers.into_values().collect(),
             storage,

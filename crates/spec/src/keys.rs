@@ -125,6 +125,12 @@ impl<'a> Keys<'a> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
+    /// Where a key stands.
+    pub(crate) fn span_of(&self, key: &str) -> Option<Span> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(entry.key_span)
+    }
+
     /// The value of a key.
     pub(crate) fn get(&mut self, key: &'static str) -> Option<&'a Node> {
         self.entry(key).map(|entry| &entry.value)

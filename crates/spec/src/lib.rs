@@ -23,7 +23,16 @@ mod yaml;
 pub use analyse::{ScriptAnalyser, ScriptFault};
 pub use config::{Config, ConnectionConfig, EgressConfig, LogFormat, check_config};
 pub use connector_file::check_connector;
-pub use cycle::{Checked, ConnectionLookup, CycleInput, Lookup, check_cycle};
+pub use cycle::{Checked, ConnectionLookup, CycleInput, Lookup, check_cycle, shared_keys};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use plan::Plan;
 pub use render::render;
+
+/// A YAML file as plain JSON, references and all: what an editor holds against the schema.
+///
+/// # Errors
+///
+/// What is wrong with its YAML.
+pub fn plain(source: &str) -> Result<velodrome_types::Json, Vec<Diagnostic>> {
+    yaml::parse(source).map(|root| root.to_json())
+}

@@ -132,10 +132,23 @@ pub struct Step {
     pub timeout: Duration,
     /// What is done when nobody knows whether a request arrived.
     pub if_unknown: IfUnknown,
+    /// The list that it runs once for each item of.
+    pub each: Option<EachPlan>,
     /// What of its data something later reads.
     pub live: Live,
     /// The 1-based line of the step in the cycle file.
     pub line: u32,
+}
+
+/// `for_each`, `parallel` and `skip_failures`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EachPlan {
+    /// The list.
+    pub list: Expr,
+    /// Items under way at once.
+    pub parallel: u32,
+    /// Whether the others go on where an item failed.
+    pub skip_failures: bool,
 }
 
 /// `if_unknown:`.

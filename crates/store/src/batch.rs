@@ -14,6 +14,8 @@ pub struct Unit {
     pub expect: Vec<Expect>,
     /// Runs to write.
     pub runs: Vec<RunRow>,
+    /// Parts of runs to write, each over the one it replaces.
+    pub parts: Vec<PartWrite>,
     /// Loops to write.
     pub loops: Vec<LoopRow>,
     /// Timers to set and clear.
@@ -47,6 +49,16 @@ pub enum Expect {
     LoopOpen(LoopId),
     /// No unexpired answer is remembered for (hook, key) at this time.
     NoAnswer(String, String, Timestamp),
+}
+
+/// Writes what is kept of a run beside its row, in numbered parts: what changes often while the row,
+/// which may be large, does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartWrite {
+    /// Puts the part of this number.
+    Put(RunId, u64, Vec<u8>),
+    /// Forgets every part of the run.
+    Clear(RunId),
 }
 
 /// Sets or clears a run's timer.

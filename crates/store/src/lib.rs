@@ -16,7 +16,8 @@ mod suffix;
 pub mod testkit;
 
 pub use batch::{
-    Committed, Expect, IdempotencyWrite, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    Committed, Expect, IdempotencyWrite, PartWrite, StorageOp, StorageWrite, TimerWrite, Unit,
+    WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
 pub use memory::MemoryStore;

@@ -133,6 +133,8 @@ pub trait Runs: Send + Sync {
     /// Every run that has not ended, in order of acceptance, some at a time: those after `after`.
     /// The number with each is its place in that order.
     fn unfinished(&self, after: u64, limit: usize) -> Result<Vec<(u64, RunRow)>, StoreError>;
+    /// What is kept of a run beside its row, by number.
+    fn parts(&self, run: RunId) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
     /// Timers due at or before `until`, earliest first, at most `limit`.
     fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<TimerRow>, StoreError>;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::{Value, json};
 use velodrome_spec::test_file::{check_against, check_test_file};
-use velodrome_spec::{Diagnostic, Plan, Severity, check_config, render};
+use velodrome_spec::{Diagnostic, Plan, Severity, check_config, render, shared_keys};
 use velodrome_types::CycleId;
 
 use crate::args::{Check, Global};
@@ -78,6 +78,7 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let sources: Vec<Source> = paths.into_iter().map(Source::read).collect::<Result<_>>()?;
     let shelf = Shelf::new(&settings, &sources)?;
     let mut found = Found::default();
+    let mut plans = Vec::new();
     for source in &sources {
         if source.is_settings() {
             found.tell(global, source, &check_config(&source.text).1);
@@ -89,7 +90,12 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
             if let Some(cycle) = checked.cycle {
                 found.own(global, cycle, source);
             }
+            plans.extend(checked.plan.map(|plan| (source, plan)));
         }
+    }
+    let all: Vec<_> = plans.iter().map(|(_, plan)| Arc::clone(plan)).collect();
+    for (at, fault) in shared_keys(&all) {
+        found.tell(global, plans[at].0, &[fault]);
     }
     if global.json {
         out::json(&Value::Array(std::mem::take(&mut found.json)))?;

@@ -92,6 +92,8 @@ fn plan(folder: &TempDir, sim: &Sim, options: &SimOptions, delay: Duration) -> R
     let (config, diagnostics) = check_config(&text);
     let config = config.with_context(|| render(&diagnostics, "velodrome.yaml", &text))?;
     let settings = Settings {
+        // Nobody edits a demo's settings.
+        file: std::path::PathBuf::new(),
         config,
         folder: folder.path().to_owned(),
         found: true,

@@ -15,8 +15,8 @@ use velodrome_spec::connector::{
 };
 use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
 use velodrome_spec::plan::{
-    Comparison, Condition, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy, LoopLimits,
-    MethodUse, SendStep, Sources, Step, StepIx, StepKind, WebhookAuth, WebhookStep,
+    Comparison, Condition, EachPlan, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy,
+    LoopLimits, MethodUse, SendStep, Sources, Step, StepIx, StepKind, WebhookAuth, WebhookStep,
 };
 use velodrome_types::{
     ConnectionId, CycleId, CycleState, Json, LoopId, OnError, RetryPolicy, RunId, StepId, Timestamp,
@@ -100,6 +100,7 @@ fn step(id: &str, kind: StepKind) -> Step {
         retry: RetryPolicy::default(),
         timeout: Duration::from_secs(30),
         if_unknown: IfUnknown::Resend,
+        each: None,
         live: Live::default(),
         line: 1,
     }
@@ -185,6 +186,37 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         log: LogPolicy::default(),
         sources: Sources::default(),
     }
+}
+
+/// webhook → each, which posts one request for each of `items`.
+pub(crate) fn items(items: &Json, parallel: u32, skip_failures: bool) -> Plan {
+    let mut plan = page_loop(Duration::ZERO);
+    let webhook = Step {
+        then: Some(StepIx(1)),
+        ..plan.steps[0].clone()
+    };
+    let each = EachPlan {
+        list: Expr::Literal(items.clone()),
+        parallel,
+        skip_failures,
+    };
+    let names = ["count", "succeeded", "failed", "results"];
+    let mut post = plan.steps[NEXT.0 as usize].clone();
+    if let StepKind::Send(send) = &mut post.kind {
+        send.target = None;
+    }
+    let post = Step {
+        id: StepId::from("each"),
+        each: Some(each),
+        then: Some(StepIx(2)),
+        live: Live {
+            names: names.map(str::to_owned).into(),
+        },
+        ..post
+    };
+    let pause = step("pause", StepKind::Delay(Duration::from_secs(1)));
+    plan.steps = vec![webhook, post, pause];
+    plan
 }
 
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The run machine through its boundary.
 
 mod common;
+mod items;
 mod page_loop;
 mod table;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::common::{accepted, asking, moved, page, page_loop};
+use crate::common::{accepted, asking, items, moved, page, page_loop};
 use serde_json::json;
-use velodrome_core::{Acceptance, Input, Loop, Run, SendAnswer, StepFailure};
+use velodrome_core::{Acceptance, Input, ItemReport, Loop, Run, SendAnswer, StepFailure};
+use velodrome_spec::Plan;
 use velodrome_types::{Code, RunStatus};
 
 /// One run in each state, by name.
-fn states() -> Vec<(&'static str, Run, Loop)> {
+fn states() -> Vec<(&'static str, Plan, Run, Loop)> {
     let plan = page_loop(Duration::from_secs(2));
     let Acceptance { run, looped, .. } = accepted(&plan);
     let mut states = vec![("queued", run, looped)];
@@ -49,6 +50,30 @@ fn states() -> Vec<(&'static str, Run, Loop)> {
     states.push(("retrying", retry.run, retry.looped));
     let over = moved(&plan, listing.run, listing.looped, Input::Stop).expect("a fixture");
     states.push(("finished", over.run, over.looped));
+    let mut states: Vec<_> = states
+        .into_iter()
+        .map(|(name, run, looped)| (name, plan.clone(), run, looped))
+        .collect();
+    let plan = items(&json!(["one"]), 1, false);
+    let Acceptance { run, looped, .. } = accepted(&plan);
+    let begin = Input::Begin {
+        body: json!({}),
+        logs: vec![],
+    };
+    let each = moved(&plan, run, looped, begin).expect("a fixture");
+    states.push(("each", plan.clone(), each.run.clone(), each.looped.clone()));
+    let failure = StepFailure {
+        kind: velodrome_core::FailureKind::Transient,
+        ..StepFailure::permanent(Code::new("request.status"), "503")
+    };
+    let again = Input::Item {
+        fence: each.run.fence,
+        index: 0,
+        attempt: 1,
+        report: ItemReport::Failed(failure),
+    };
+    let waits = moved(&plan, each.run, each.looped, again).expect("a fixture");
+    states.push(("item waits", plan, waits.run, waits.looped));
     states
 }
 
@@ -89,6 +114,15 @@ fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
             },
         ),
         ("failed", Input::Failed { fence, failure }),
+        (
+            "item",
+            Input::Item {
+                fence,
+                index: 0,
+                attempt: 1,
+                report: ItemReport::Sent(SendAnswer::default()),
+            },
+        ),
         ("due", Input::Due { fence }),
         ("recover", Input::Recover),
         ("stop", Input::Stop),
@@ -96,10 +130,9 @@ fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
 }
 
 /// What each pair comes to: the status after it, `fault` for `engine.fault`, `-` for no change.
-fn outcome(run: Run, looped: Loop, input: Input) -> String {
-    let plan = page_loop(Duration::from_secs(2));
+fn outcome(plan: &Plan, run: Run, looped: Loop, input: Input) -> String {
     let was_final = run.status().is_final();
-    match moved(&plan, run, looped, input) {
+    match moved(plan, run, looped, input) {
         None => "-".into(),
         Some(_) if was_final => "-".into(),
         Some(transition) => match transition.run.error() {
@@ -112,22 +145,24 @@ fn outcome(run: Run, looped: Loop, input: Input) -> String {
 #[test]
 fn every_pair_is_decided_as_the_table_says() {
     let columns = [
-        "begin", "ignore", "built", "listed", "sent", "failed", "due", "recover", "stop",
+        "begin", "ignore", "built", "listed", "sent", "failed", "item", "due", "recover", "stop",
     ];
     #[rustfmt::skip]
     let table = [
-        ("queued",   ["running", "ignored", "fault",   "fault",     "fault",     "failed", "fault",   "fault",   "stopped"]),
-        ("listing",  ["fault",   "fault",   "running", "succeeded", "succeeded", "failed", "fault",   "running", "stopped"]),
-        ("delayed",  ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "running", "fault",   "stopped"]),
-        ("sending",  ["fault",   "fault",   "running", "running",   "succeeded", "failed", "fault",   "running", "stopped"]),
-        ("built",    ["fault",   "fault",   "fault",   "running",   "succeeded", "failed", "fault",   "running", "stopped"]),
-        ("retrying", ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "running", "fault",   "stopped"]),
-        ("finished", ["-",       "-",       "-",       "-",         "-",         "-",      "-",       "-",       "-"]),
+        ("queued",     ["running", "ignored", "fault",   "fault",     "fault",     "failed", "fault",   "fault",   "fault",   "stopped"]),
+        ("listing",    ["fault",   "fault",   "running", "succeeded", "succeeded", "failed", "fault",   "fault",   "running", "stopped"]),
+        ("delayed",    ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "fault",   "running", "fault",   "stopped"]),
+        ("sending",    ["fault",   "fault",   "running", "running",   "succeeded", "failed", "fault",   "fault",   "running", "stopped"]),
+        ("built",      ["fault",   "fault",   "fault",   "running",   "succeeded", "failed", "fault",   "fault",   "running", "stopped"]),
+        ("retrying",   ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "fault",   "running", "fault",   "stopped"]),
+        ("each",       ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "waiting", "running", "running", "stopped"]),
+        ("item waits", ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "waiting", "waiting", "waiting", "stopped"]),
+        ("finished",   ["-",       "-",       "-",       "-",         "-",         "-",      "-",       "-",       "-",       "-"]),
     ];
     let states = states();
     let mut seen = BTreeSet::new();
     for (state, row) in table {
-        let (_, run, looped) = states
+        let (_, plan, run, looped) = states
             .iter()
             .find(|(name, ..)| *name == state)
             .expect("a fixture");
@@ -137,7 +172,7 @@ fn every_pair_is_decided_as_the_table_says() {
                 .find(|(name, _)| name == column)
                 .expect("a fixture")
                 .1;
-            let got = outcome(run.clone(), looped.clone(), input);
+            let got = outcome(plan, run.clone(), looped.clone(), input);
             assert_eq!(got, expected, "{state} with {column}");
             seen.insert(got);
         }

@@ -19,6 +19,7 @@ use super::commit::Begins;
 use super::{Actor, Left, is_inside};
 use crate::api::Problem;
 use crate::handlers::Caller;
+use crate::perform::Item;
 use crate::simulated::HandedOff;
 use crate::unit::Making;
 use crate::webhook::{self, Ids, Received};
@@ -29,12 +30,17 @@ struct Posting<'a> {
     run: &'a Run,
     step: &'a Step,
     send: &'a SendStep,
+    /// The item of a `for_each` that it posts.
+    item: Option<&'a Item>,
 }
 
 impl Actor {
     /// Whether the action is a hand-off that may go into the commit that is being made.
     pub(super) fn may_hand_off(&self, plan: &Plan, action: &Action) -> bool {
-        is_inside(plan, action) && !self.shared.draining.is_cancelled() && self.stopping.is_empty()
+        let one = !matches!(action, Action::Items { items, .. } if items.len() > 1);
+        one && is_inside(plan, action)
+            && !self.shared.draining.is_cancelled()
+            && self.stopping.is_empty()
     }
 
     /// A hand-off whose commit is its own.
@@ -61,8 +67,16 @@ impl Actor {
         making: &mut Making,
         begins: &mut Begins,
     ) -> (Run, Loop, Option<Action>) {
-        let (Action::Send { step, fence, .. } | Action::List { step, fence, .. }) = &action;
+        let (Action::Send { step, fence, .. }
+        | Action::List { step, fence, .. }
+        | Action::Items { step, fence, .. }) = &action;
         let fence = *fence;
+        let item = match &action {
+            Action::Items { items, .. } => items
+                .first()
+                .and_then(|call| Item::of(&self.shared, plan, &run, step, call)),
+            _ => None,
+        };
         let Some(step) = plan.find(step.as_str()).map(|ix| plan.step(ix)) else {
             return (run, looped, Some(action));
         };
@@ -74,6 +88,7 @@ impl Actor {
             run: &run,
             step,
             send,
+            item: item.as_ref(),
         };
         // A failed hand-off leaves nothing behind: neither its handlers' writes nor a place.
         let saved = making.overlay.clone();
@@ -89,6 +104,10 @@ impl Actor {
                     failure: *failure,
                 }
             }
+        };
+        let input = match &item {
+            Some(item) => item.report(input),
+            None => input,
         };
         making.overlay = std::mem::take(&mut next.overlay);
         let moved = self
@@ -273,11 +292,12 @@ impl Actor {
             run,
             step,
             send,
+            item,
         } = posting;
-        let scope = Scope {
-            plan,
-            run,
-            statics: &*self.shared,
+        let scope = Scope::new(plan, run, &*self.shared);
+        let scope = match item {
+            Some(item) => scope.with_item(&item.value, item.index),
+            None => scope,
         };
         let failed = |error: velodrome_core::EvalError| {
             Box::new(StepFailure::permanent(error.code(), error.to_string()))

@@ -7,7 +7,7 @@ use velodrome_store::StoreError;
 use velodrome_types::LoopId;
 
 use super::{Active, Actor, Left};
-use crate::records::{loop_of, run_of};
+use crate::records::{loop_of, whole_run};
 use crate::shared::Shared;
 use crate::unit::Making;
 
@@ -29,7 +29,7 @@ impl Actor {
                     why: format!("its run {run} is missing"),
                 });
             };
-            let run = run_of(&row)?;
+            let run = whole_run(&*shared.store, &row)?;
             let plan = shared.plans.of_run(&*shared.store, &run.plan)?;
             actor.runs.insert(
                 run.id,
@@ -49,7 +49,7 @@ impl Actor {
         let interrupted: Vec<_> = self
             .runs
             .values()
-            .filter(|active| matches!(active.run.state, State::Running { .. }))
+            .filter(|active| matches!(active.run.state, State::Running { .. } | State::Each { .. }))
             .map(|active| active.run.id)
             .collect();
         for id in interrupted {

@@ -29,7 +29,7 @@ use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
 use velodrome_types::{LoopId, RunId, Timestamp};
 
-use crate::perform::{Job, Report};
+use crate::perform::{Item, Job, Report};
 use crate::registry::ToLoop;
 use crate::shared::Shared;
 use crate::unit::Making;
@@ -132,28 +132,40 @@ impl Actor {
             return;
         }
         if is_inside(&active.plan, &action) {
-            self.inside.push_back((id, action));
+            let one_by_one = one_by_one(action);
+            self.inside.extend(one_by_one.map(|action| (id, action)));
             return;
         }
-        let (step, fence, built) = match action {
-            Action::List { step, fence, .. } => (step, fence, None),
+        let (step, fence, calls) = match action {
+            Action::List { step, fence, .. } => (step, fence, vec![(None, None)]),
             Action::Send {
                 step, fence, built, ..
-            } => (step, fence, built),
+            } => (step, fence, vec![(built, None)]),
+            Action::Items { step, fence, items } => {
+                let calls = items.into_iter().map(|call| {
+                    let item = Item::of(&self.shared, &active.plan, &active.run, &step, &call);
+                    (call.built, item)
+                });
+                let calls = calls.collect();
+                (step, fence, calls)
+            }
         };
         let Some(ix) = active.plan.find(step.as_str()) else {
             return;
         };
-        let job = Job {
-            shared: Arc::clone(&self.shared),
-            plan: Arc::clone(&active.plan),
-            run: active.run.clone(),
-            list: self.looped.lists.get(&step).cloned().unwrap_or_default(),
-            step: ix,
-            fence,
-            built,
-        };
-        self.performing.push(Box::pin(job.perform()));
+        for (built, item) in calls {
+            let job = Job {
+                shared: Arc::clone(&self.shared),
+                plan: Arc::clone(&active.plan),
+                run: active.run.clone(),
+                list: self.looped.lists.get(&step).cloned().unwrap_or_default(),
+                step: ix,
+                fence,
+                built,
+                item,
+            };
+            self.performing.push(Box::pin(job.perform()));
+        }
     }
 
     /// Starts the loop's task.
@@ -307,9 +319,25 @@ impl Actor {
     }
 }
 
+/// Items each as an action of its own: each hand-off is a commit of its own.
+fn one_by_one(action: Action) -> impl Iterator<Item = Action> {
+    let actions: Vec<Action> = match action {
+        Action::Items { step, fence, items } => items
+            .into_iter()
+            .map(|call| Action::Items {
+                step: step.clone(),
+                fence,
+                items: vec![call],
+            })
+            .collect(),
+        other => vec![other],
+    };
+    actions.into_iter()
+}
+
 /// A hand-off in process: no socket, no commit before it.
 fn is_inside(plan: &Plan, action: &Action) -> bool {
-    let Action::Send { step, .. } = action else {
+    let (Action::Send { step, .. } | Action::Items { step, .. }) = action else {
         return false;
     };
     plan.find(step.as_str())

@@ -9,7 +9,9 @@ mod send;
 use std::sync::Arc;
 
 use velodrome_connect::{Connection, ErrorKind, RequestError};
-use velodrome_core::{FailureKind, Input, ListState, Run, Scope, StepFailure};
+use velodrome_core::{
+    FailureKind, Input, ItemCall, ItemReport, ListState, Run, Scope, StepFailure, item_of,
+};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{MethodUse, Step, StepIx};
 use velodrome_types::{Code, Json, JsonMap, LoopId, RunId, StepId};
@@ -30,6 +32,55 @@ pub(crate) struct Job {
     pub(crate) fence: u64,
     /// The request as it was built before.
     pub(crate) built: Option<Json>,
+    /// The item of a `for_each` that it is for.
+    pub(crate) item: Option<Item>,
+}
+
+/// An item of a `for_each`.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) value: Json,
+    pub(crate) index: u64,
+    pub(crate) attempt: u32,
+}
+
+impl Item {
+    /// The item that is called for, out of what the run keeps.
+    pub(crate) fn of(
+        shared: &Shared,
+        plan: &Plan,
+        run: &Run,
+        step: &StepId,
+        call: &ItemCall,
+    ) -> Option<Self> {
+        let step = plan.step(plan.find(step.as_str())?);
+        let list = &step.each.as_ref()?.list;
+        Some(Self {
+            value: item_of(plan, run, list, call.index, shared),
+            index: call.index,
+            attempt: call.attempt,
+        })
+    }
+
+    /// What became of it, as the run hears it.
+    pub(crate) fn report(&self, input: Input) -> Input {
+        let (fence, report) = match input {
+            Input::Built {
+                fence,
+                request,
+                logs,
+            } => (fence, ItemReport::Built { request, logs }),
+            Input::Sent { fence, answer } => (fence, ItemReport::Sent(answer)),
+            Input::Failed { fence, failure } => (fence, ItemReport::Failed(failure)),
+            other => return other,
+        };
+        Input::Item {
+            fence,
+            index: self.index,
+            attempt: self.attempt,
+            report,
+        }
+    }
 }
 
 /// What became of an action.
@@ -58,6 +109,7 @@ impl Job {
     pub(crate) async fn perform(self) -> Report {
         let step = self.step();
         let (run, id, fence) = (self.run.id, step.id.clone(), self.fence);
+        let item = self.item.clone();
         let mut gathered = Gathered::default();
         let outcome = match &step.kind {
             velodrome_spec::plan::StepKind::List(list) => {
@@ -80,6 +132,10 @@ impl Job {
                 failure: *failure,
             }
         });
+        let input = match &item {
+            Some(item) => item.report(input),
+            None => input,
+        };
         Report {
             run,
             input,
@@ -94,10 +150,10 @@ impl Job {
     }
 
     fn scope(&self) -> Scope<'_> {
-        Scope {
-            plan: &self.plan,
-            run: &self.run,
-            statics: &*self.shared,
+        let scope = Scope::new(&self.plan, &self.run, &*self.shared);
+        match &self.item {
+            Some(item) => scope.with_item(&item.value, item.index),
+            None => scope,
         }
     }
 

@@ -79,6 +79,15 @@ impl Job {
         Ok(())
     }
 
+    /// The same in every attempt, another for each item.
+    fn key(&self) -> String {
+        let (run, step) = (&self.run.id, &self.step().id);
+        match &self.item {
+            Some(item) => format!("{run}/{step}/{}", item.index),
+            None => format!("{run}/{step}"),
+        }
+    }
+
     /// Sends; where the API answers with an error, `after_error` may make it a success.
     pub(super) async fn exchange(
         &self,
@@ -100,7 +109,7 @@ impl Job {
                 step: self.step().id.clone(),
                 lap: self.run.lap,
             }),
-            idempotency_key: (!read_only).then(|| format!("{}/{}", self.run.id, self.step().id)),
+            idempotency_key: (!read_only).then(|| self.key()),
         };
         let sent = self
             .shared

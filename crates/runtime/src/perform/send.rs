@@ -98,10 +98,10 @@ fn must_commit_first(step: &Step, request: &HttpRequest) -> bool {
 }
 
 fn reads_body(step: &Step) -> bool {
-    step.live
-        .names
-        .iter()
-        .any(|name| !matches!(name.as_str(), "http" | "error"))
+    step.live.names.iter().any(|name| {
+        let of_items = matches!(name.as_str(), "count" | "succeeded" | "failed");
+        !(matches!(name.as_str(), "http" | "error") || (step.each.is_some() && of_items))
+    })
 }
 
 async fn build(
@@ -160,6 +160,7 @@ async fn over_http(
         root: job.run.root,
         hops: job.run.hops,
         step: step.id.clone(),
+        item: job.item.as_ref().map(|item| item.index),
     };
     let mut request = request.clone();
     let key = job.shared.handoff_key();

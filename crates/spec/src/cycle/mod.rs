@@ -16,6 +16,7 @@ mod names;
 mod references;
 mod schedule;
 mod script;
+pub use script::shared_keys;
 mod step;
 mod tool;
 mod webhook;

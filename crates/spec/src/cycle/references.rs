@@ -62,13 +62,13 @@ pub(super) fn check(drafts: &[Draft], ways: &Ways, faults: &mut Faults) -> Vec<L
 }
 
 fn field(read: &Draft, name: &str, span: crate::diagnostic::Span, faults: &mut Faults) {
-    let own = if read.each {
+    let own = if read.is_each {
         EACH_NAMES
     } else {
         read.form.own_names()
     };
     let described: &[String] = match read.form.fields() {
-        _ if read.each => &[],
+        _ if read.is_each => &[],
         Some(fields) => fields,
         None => return,
     };

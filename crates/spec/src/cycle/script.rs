@@ -1,12 +1,12 @@
 //! A step's script: where it stands, what is in it, and faults that point into the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Checker;
 use super::form::Form;
 use crate::analyse::ScriptFault;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostic, Span};
 use crate::format;
 use crate::keys::{Faults, Keys, choice, list, text};
 use crate::plan::{Language, Plan, StepScript};
@@ -227,4 +227,45 @@ pub(super) fn warn_shared_keys(plan: &Plan, text: &str, faults: &mut Faults) {
                 .hint("use `loop_storage_*`, which each loop has for itself, or `concurrency: 1`");
         }
     }
+}
+
+/// `storage.shared_key` between cycles: two that write one literal key of one connection's storage.
+/// Each is told at the place where it writes, by its place in `plans`.
+pub fn shared_keys(plans: &[Arc<Plan>]) -> Vec<(usize, Diagnostic)> {
+    let mut writers: BTreeMap<(String, String), Vec<(usize, Span)>> = BTreeMap::new();
+    for (at, plan) in plans.iter().enumerate() {
+        for step in &plan.steps {
+            let Some(script) = &step.script else { continue };
+            let shared = script.analysis.writes.iter();
+            for (_, key) in shared.filter(|(family, _)| family == "cyclr") {
+                let span = literal(&plan.sources.cycle, script, key);
+                let places = writers
+                    .entry((step.connection().to_string(), key.clone()))
+                    .or_default();
+                if places.iter().all(|(other, _)| *other != at) {
+                    places.push((at, span));
+                }
+            }
+        }
+    }
+    let mut told = Vec::new();
+    for ((connection, key), places) in writers.into_iter().filter(|(_, places)| places.len() > 1) {
+        for (at, span) in &places {
+            let others: Vec<&str> = places
+                .iter()
+                .filter(|(other, _)| other != at)
+                .map(|(other, _)| plans[*other].cycle.as_str())
+                .collect();
+            let mut faults = Faults::default();
+            let message = format!(
+                "`{key}` of `{connection}`'s storage is written by {} too",
+                list(&others)
+            );
+            faults
+                .warning("storage.shared_key", *span, message)
+                .hint("use `loop_storage_*`, which each loop has for itself, or `cycle_storage_*`");
+            told.extend(faults.0.into_iter().map(|fault| (*at, fault)));
+        }
+    }
+    told
 }

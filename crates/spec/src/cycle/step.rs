@@ -11,7 +11,7 @@ use crate::diagnostic::Span;
 use crate::expr::Segment;
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
-use crate::plan::{IfUnknown, Live, Step, StepIx, StepKind, StepScript};
+use crate::plan::{EachPlan, IfUnknown, Live, Step, StepIx, StepKind, StepScript};
 use crate::values::value;
 use crate::yaml::{Entry, Value};
 
@@ -25,7 +25,9 @@ pub(super) struct Draft {
     pub(super) kind: Option<StepKind>,
     pub(super) form: Form,
     /// Whether it runs once for each item of a list.
-    pub(super) each: bool,
+    pub(super) each: Option<EachPlan>,
+    /// Whether `for_each` is written, be it right or not.
+    pub(super) is_each: bool,
     pub(super) script: Option<StepScript>,
     pub(super) exits: Exits,
     on_error: OnError,
@@ -54,6 +56,7 @@ impl Draft {
             retry: self.retry,
             timeout: self.timeout,
             if_unknown: self.if_unknown,
+            each: self.each,
             live,
             line: self.span.line,
         })
@@ -105,7 +108,8 @@ impl Checker<'_> {
             name: None,
             kind: None,
             form: Form::Unknown,
-            each: false,
+            each: None,
+            is_each: false,
             script: None,
             exits: Exits::default(),
             on_error: header.on_error,
@@ -128,11 +132,13 @@ impl Checker<'_> {
         draft.exits.otherwise = self.exits(keys.entry("else"));
         draft.exits.catch = self.exits(keys.entry("catch"));
         self.on_failure(&mut draft, &mut keys);
+        draft.is_each = keys.get("for_each").is_some();
         draft.each = self.for_each(&mut keys, &mut names);
         let script = keys.entry("script");
         draft.script = script.and_then(|entry| self.script(entry, header.language));
         if let Some(node) = keys.need("use", &what, &mut self.faults) {
             self.kind(node, &mut draft, &mut keys, &mut names);
+            self.each_fits(&draft, &keys);
             if let (Some(script), Some(entry)) = (&draft.script, script) {
                 self.handlers(&draft.form, script, entry);
             }
@@ -178,17 +184,18 @@ impl Checker<'_> {
     }
 
     /// `for_each` and the keys that mean nothing without it.
-    fn for_each(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) -> bool {
+    fn for_each(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) -> Option<EachPlan> {
+        let mut list = None;
         let each = keys.get("for_each");
         if let Some(node) = each {
-            let list = match &node.value {
+            let may_be = match &node.value {
                 Value::List(_) => true,
                 _ => node
                     .scalar()
                     .is_some_and(|scalar| scalar.text.contains("${")),
             };
-            if list {
-                value(node, names, &mut self.faults);
+            if may_be {
+                list = value(node, names, &mut self.faults);
             } else {
                 let message = format!("`for_each` must be a list, not {}", node.kind());
                 self.faults
@@ -197,12 +204,14 @@ impl Checker<'_> {
             }
             names.in_each = true;
         }
-        if let Some(node) = keys.get("parallel") {
-            whole(node, "`parallel`", 1, &mut self.faults);
-        }
-        if let Some(node) = keys.get("skip_failures") {
-            truth(node, "`skip_failures`", &mut self.faults);
-        }
+        let parallel = keys
+            .get("parallel")
+            .and_then(|node| whole(node, "`parallel`", 1, &mut self.faults))
+            .unwrap_or(1);
+        let skip_failures = keys
+            .get("skip_failures")
+            .and_then(|node| truth(node, "`skip_failures`", &mut self.faults))
+            .unwrap_or(false);
         for key in ["parallel", "skip_failures"] {
             if let (None, Some(entry)) = (each, keys.entry(key)) {
                 let message = format!("`{key}` means something with `for_each` only");
@@ -211,7 +220,28 @@ impl Checker<'_> {
                     .hint("add `for_each: ${contacts.records}`, or remove it");
             }
         }
-        each.is_some()
+        Some(EachPlan {
+            list: list?,
+            parallel: u32::try_from(parallel).unwrap_or(u32::MAX),
+            skip_failures,
+        })
+    }
+
+    /// Single requests run once for each item; the rest does not yet, or never.
+    fn each_fits(&mut self, draft: &Draft, keys: &Keys<'_>) {
+        let Some(span) = keys.span_of("for_each") else {
+            return;
+        };
+        match draft.form {
+            Form::Send { .. } | Form::Unknown => {}
+            Form::List { .. } | Form::Script => self
+                .faults
+                .not_yet(span, "`for_each` at a list or a script step"),
+            _ => {
+                let message = "`for_each` is for methods and for `script`";
+                self.faults.error("field.alone", span, message);
+            }
+        }
     }
 
     fn exits(&mut self, entry: Option<&Entry>) -> Vec<ExitDraft> {

@@ -11,6 +11,19 @@ mod table;
 mod test_file;
 mod tool;
 
+pub use cycle::CYCLE;
+pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
+pub use settings::SETTINGS;
+pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WEBHOOKS};
+pub use step::{COMMON, FIELD, KINDS, StepTable};
+pub(crate) use step::{DEDUPE, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
+pub use table::{Key, Table, Takes};
+pub use test_file::{
+    ANSWER, DELIVERY, EXPECT, EXPECTED_ANSWER, EXPECTED_ERROR, EXPECTED_LINE, EXPECTED_LOOP,
+    EXPECTED_REQUEST, LIMITS, TEST, TEST_FILE,
+};
+pub use tool::CONDITION;
+
 /// Where a key of this name stands, as messages call the places.
 pub(crate) fn owners(key: &str) -> Vec<&'static str> {
     let steps = KINDS.iter().map(|kind| kind.table);
@@ -22,16 +35,3 @@ pub(crate) fn owners(key: &str) -> Vec<&'static str> {
         .map(|table| table.name)
         .collect()
 }
-
-pub use cycle::CYCLE;
-pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
-pub use settings::SETTINGS;
-pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WEBHOOKS};
-pub(crate) use step::{COMMON, DEDUPE, FIELD, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
-pub use step::{KINDS, StepTable};
-pub use table::{Key, Table, Takes};
-pub use test_file::{
-    ANSWER, DELIVERY, EXPECT, EXPECTED_ANSWER, EXPECTED_ERROR, EXPECTED_LINE, EXPECTED_LOOP,
-    EXPECTED_REQUEST, LIMITS, TEST, TEST_FILE,
-};
-pub(crate) use tool::CONDITION;

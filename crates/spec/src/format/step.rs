@@ -90,7 +90,7 @@ const fn later(uses: &'static str, doc: &'static str, table: &'static Table) -> 
 }
 
 /// What every step may have.
-pub(crate) const COMMON: Table = Table {
+pub const COMMON: Table = Table {
     name: "a step",
     keys: &[
         Key::new("use", Takes::Text, "A tool, or `<connection>.<method>`.").required(),
@@ -105,9 +105,9 @@ pub(crate) const COMMON: Table = Table {
         Key::new("retry", RETRY_TAKES, "How transient failures are tried again.").default("the cycle's"),
         Key::new("timeout", Takes::Duration, "How long one request may take; for a webhook in the middle of a cycle, how long the run waits.").default("30 seconds"),
         Key::new("split", Takes::Boolean, "Makes a child run of each record, which goes on separately to the end.").default("false").later(),
-        Key::new("for_each", Takes::Value, "Runs the step once for each item of this list, as `${item}` and `${index}`.").later(),
-        Key::new("parallel", Takes::Integer(1), "How many items of `for_each` are under way at once.").default("1").later(),
-        Key::new("skip_failures", Takes::Boolean, "Whether `for_each` goes on where an item failed.").default("false").later(),
+        Key::new("for_each", Takes::Value, "Runs the step once for each item of this list, as `${item}` and `${index}`."),
+        Key::new("parallel", Takes::Integer(1), "How many items of `for_each` are under way at once.").default("1"),
+        Key::new("skip_failures", Takes::Boolean, "Whether `for_each` goes on where an item failed.").default("false"),
         Key::new("if_unknown", Takes::Choice(&["resend", "fail"]), "What is done when nobody knows whether a request arrived.").default("resend"),
     ],
 };
@@ -203,7 +203,7 @@ pub(crate) const DEDUPE: Table = Table {
 };
 
 /// A field of a body.
-pub(crate) const FIELD: Table = Table {
+pub const FIELD: Table = Table {
     name: "a field",
     keys: &[
         Key::new(

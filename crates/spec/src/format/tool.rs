@@ -9,7 +9,7 @@ pub(crate) const DECISION: Table = Table {
 };
 
 /// `if:`, and what stands in `all`, `any` and `not`.
-pub(crate) const CONDITION: Table = Table {
+pub const CONDITION: Table = Table {
     name: "a condition",
     keys: &[
         Key::new("left", Takes::Value, "What is looked at."),

@@ -62,7 +62,7 @@ fn answer(node: &Node, faults: &mut Faults) -> Option<CannedAnswer> {
     let said = ["status", "headers", "body", "records"].map(|key| keys.entry(key));
     if let (Some(_), Some(entry)) = (fault, said.iter().flatten().next()) {
         let message = format!("`{}` stands beside `error`: nothing comes then", entry.key);
-        faults.error("field.unknown", entry.key_span, message);
+        faults.error("field.alone", entry.key_span, message);
     }
     let [status, headers, body, records] = said.map(|entry| entry.map(|entry| &entry.value));
     let status = match status {

@@ -109,7 +109,7 @@ fn deliveries(keys: &mut Keys<'_>, faults: &mut Faults) -> Vec<TestDelivery> {
     };
     if let Some(span) = one.into_iter().flatten().next() {
         let message = "it stands beside `send`, which says what is sent";
-        faults.error("field.unknown", span, message);
+        faults.error("field.alone", span, message);
     }
     let Value::List(items) = &node.value else {
         let message = format!("`send` must be a list, not {}", node.kind());

@@ -6,4 +6,5 @@
 mod bad;
 mod good;
 mod mutations;
+mod schema;
 mod world;

@@ -54,7 +54,7 @@ tests:
             ("value.type", 8, "from 100 to 599"),
             ("value.choice", 9, "`timeout`, `connection_refused`"),
             ("value.duration", 10, "3 seconds"),
-            ("field.unknown", 10, "nothing comes then"),
+            ("field.alone", 10, "nothing comes then"),
             ("field.unknown", 12, "did you mean `laps`?"),
             ("value.duration", 13, "3 seconds"),
             ("value.choice", 14, "did you mean `webhook.accepted`?"),
@@ -67,7 +67,7 @@ tests:
 #[test]
 fn what_is_sent_is_said_once() {
     let both = "tests:\n  a:\n    body: {}\n    send: [{body: {}}]\n";
-    check(both, &[("field.unknown", 3, "beside `send`")]);
+    check(both, &[("field.alone", 3, "beside `send`")]);
     check(
         "tests: {a: {send: []}}\n",
         &[("value.type", 1, "must hold a request")],

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use velodrome_types::{CycleId, CycleState, LogLine, LoopId, RunId, StepId, Timestamp};
 
-use crate::batch::{Committed, Expect, StorageWrite, TimerWrite, Unit, WatermarkWrite};
+use crate::batch::{Committed, Expect, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite};
 use crate::error::CommitError;
 use crate::rows::{IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, StoredValue, TimerRow};
 use crate::storage_op::{StorageLimits, StorageRefusal, apply};
@@ -22,6 +22,7 @@ pub(super) struct Data {
     pub(super) unfinished: BTreeSet<u64>,
     loop_places: HashMap<LoopId, u64>,
     pub(super) loops: BTreeMap<u64, LoopRow>,
+    pub(super) parts: BTreeMap<(RunId, u64), Vec<u8>>,
     timers: HashMap<RunId, Timestamp>,
     pub(super) due: BTreeSet<TimerRow>,
     pub(super) storage: BTreeMap<Namespace, Items>,
@@ -71,6 +72,9 @@ impl Data {
         self.write_storage(unit.storage, limits)?;
         for row in unit.runs {
             self.write_run(row);
+        }
+        for write in unit.parts {
+            self.write_part(write);
         }
         for row in unit.loops {
             self.write_loop(row);
@@ -142,6 +146,15 @@ impl Data {
             self.unfinished.insert(place);
         }
         self.runs.insert(place, row);
+    }
+
+    fn write_part(&mut self, write: PartWrite) {
+        match write {
+            PartWrite::Put(run, number, body) => {
+                self.parts.insert((run, number), body);
+            }
+            PartWrite::Clear(run) => self.parts.retain(|(of, _), _| *of != run),
+        }
     }
 
     fn write_loop(&mut self, row: LoopRow) {

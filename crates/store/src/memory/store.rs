@@ -133,6 +133,15 @@ impl Runs for MemoryStore {
         }))
     }
 
+    fn parts(&self, run: RunId) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        Ok(self.read(|data| {
+            let parts = data.parts.range((run, 0)..=(run, u64::MAX));
+            parts
+                .map(|((_, number), body)| (*number, body.clone()))
+                .collect()
+        }))
+    }
+
     fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
         Ok(self.read(|data| {
             let due = data.due.iter().take_while(|timer| timer.due <= until);

@@ -35,6 +35,7 @@ type Note<'a> = &'a mut dyn FnMut(&str, &dyn Debug);
 fn rows(store: &dyn Store, note: Note<'_>) {
     for n in 0..RUNS {
         note("run", &store.run(run_id(n)));
+        note("parts", &store.parts(run_id(n)));
         let text = run_id(n).to_string();
         for from in [0, 10, 25, 29] {
             note("ending", &store.runs_ending(&text[from..]));

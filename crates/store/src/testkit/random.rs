@@ -6,8 +6,8 @@ use super::bench::{Bench, Reopen};
 use super::build::{at, line, loop_id, loop_row, run_id, run_row};
 use super::compare::{everything, outcome};
 use crate::{
-    CycleRow, Expect, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow, StorageOp,
-    StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    CycleRow, Expect, IdempotencyRow, LoopRow, Namespace, PartWrite, PlanRow, RunRow, SecretRow,
+    StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 
 pub(super) const RUNS: u8 = 12;
@@ -75,6 +75,14 @@ impl Random {
             },
             runs: self.some(2, Self::run),
             loops: self.some(2, Self::loop_row),
+            parts: self.some(2, |r| {
+                let run = run_id(r.small(RUNS));
+                if r.chance(4) {
+                    PartWrite::Clear(run)
+                } else {
+                    PartWrite::Put(run, r.below(4), vec![r.small(255)])
+                }
+            }),
             timers: self.some(2, Self::timer),
             storage: self.some(4, Self::storage),
             watermarks: self.some(1, Self::watermark),

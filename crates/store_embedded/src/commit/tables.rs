@@ -2,7 +2,8 @@
 
 use rusqlite::params;
 use velodrome_store::{
-    CycleRow, IdempotencyRow, LoopRow, PlanRow, RunRow, SecretRow, TimerWrite, WatermarkWrite,
+    CycleRow, IdempotencyRow, LoopRow, PartWrite, PlanRow, RunRow, SecretRow, TimerWrite,
+    WatermarkWrite,
 };
 use velodrome_types::Timestamp;
 
@@ -115,6 +116,22 @@ impl UnitWriter<'_> {
                 row.record,
                 self.counters.places.cast_signed(),
             ])?;
+        Ok(())
+    }
+
+    pub(super) fn write_part(&self, write: &PartWrite) -> rusqlite::Result<()> {
+        match write {
+            PartWrite::Put(run, number, body) => self
+                .conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO parts (run, part, body) VALUES (?1, ?2, ?3)",
+                )?
+                .execute((run.as_bytes(), number.cast_signed(), body)),
+            PartWrite::Clear(run) => self
+                .conn
+                .prepare_cached("DELETE FROM parts WHERE run = ?1")?
+                .execute([run.as_bytes()]),
+        }?;
         Ok(())
     }
 

@@ -56,6 +56,9 @@ impl UnitWriter<'_> {
         for row in &unit.runs {
             self.write_run(row)?;
         }
+        for write in &unit.parts {
+            self.write_part(write)?;
+        }
         for row in &unit.loops {
             self.write_loop(row)?;
         }

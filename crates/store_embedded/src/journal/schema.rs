@@ -41,6 +41,12 @@ CREATE INDEX runs_cycle ON runs (cycle);
 CREATE INDEX runs_unfinished ON runs (place) WHERE status < 3;
 CREATE INDEX runs_not_well ON runs (place) WHERE status > 3;
 
+-- What is kept of a run beside its row: rows of a long list's items, for example.
+CREATE TABLE parts (
+    run BLOB NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (run, part)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE loops (
     place INTEGER PRIMARY KEY,
     id BLOB NOT NULL, cycle INTEGER NOT NULL, status INTEGER NOT NULL,

@@ -151,6 +151,20 @@ impl Runs for EmbeddedStore {
         )
     }
 
+    fn parts(&self, run: RunId) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.shared().readers.read(|conn| {
+            let mut statement = conn
+                .prepare_cached("SELECT part, body FROM parts WHERE run = ?1 ORDER BY part")
+                .map_err(of_sqlite)?;
+            let rows = statement
+                .query_map([run.as_bytes()], |row| {
+                    Ok((i64::cast_unsigned(row.get(0)?), row.get(1)?))
+                })
+                .map_err(of_sqlite)?;
+            rows.collect::<Result<_, _>>().map_err(of_sqlite)
+        })
+    }
+
     fn due(&self, until: Timestamp, limit: usize) -> Result<Vec<TimerRow>, StoreError> {
         self.shared().readers.read(|conn| {
             let mut statement = conn

@@ -4,8 +4,8 @@ use velodrome_types::{CycleState, LoopStatus, RunStatus};
 
 use crate::testkit::{Bench, Reopen, at, line, loop_id, loop_row, run_id, run_row, storage_write};
 use crate::{
-    CommitError, CycleRow, Expect, IdempotencyRow, Namespace, PlanRow, SecretRow, StorageOp,
-    StorageRefusal, Store, TimerWrite, Unit, WatermarkWrite,
+    CommitError, CycleRow, Expect, IdempotencyRow, Namespace, PartWrite, PlanRow, SecretRow,
+    StorageOp, StorageRefusal, Store, TimerWrite, Unit, WatermarkWrite,
 };
 
 fn shared() -> Namespace {
@@ -29,6 +29,7 @@ fn whole_unit() -> Unit {
         expect: vec![Expect::NoRun(run_id(1))],
         runs: vec![run_row(1, RunStatus::Waiting)],
         loops: vec![loop_row(1, LoopStatus::Waiting)],
+        parts: vec![PartWrite::Put(run_id(1), 0, vec![1])],
         timers: vec![TimerWrite::Set(run_id(1), at(10))],
         storage: vec![storage_write(
             &shared(),

@@ -3,7 +3,7 @@
 use velodrome_types::{RunId, RunStatus};
 
 use crate::testkit::{Bench, at, loop_id, run_id, run_row};
-use crate::{Page, PageRequest, RunFilter, RunRow, Store, TimerRow, TimerWrite, Unit};
+use crate::{Page, PageRequest, PartWrite, RunFilter, RunRow, Store, TimerRow, TimerWrite, Unit};
 
 fn write(bench: &Bench, rows: impl IntoIterator<Item = RunRow>) {
     for row in rows {
@@ -238,6 +238,38 @@ pub fn unfinished_runs_come_in_order_of_acceptance(bench: &mut Bench) {
             }
             assert_eq!(found, ids(&[5, 2, 1, 7, 3]), "{limit} at a time");
         }
+    });
+}
+
+/// Parts are replaced one by one and forgotten together.
+pub fn parts_of_a_run_come_by_number(bench: &mut Bench) {
+    let put = |n, number, body: &[u8]| PartWrite::Put(run_id(n), number, body.to_vec());
+    let write = |bench: &Bench, parts: Vec<PartWrite>| {
+        bench.ok(Unit {
+            parts,
+            ..Unit::default()
+        });
+    };
+    let first = vec![
+        put(1, 7, b"seven"),
+        put(1, 0, b"old"),
+        put(2, 1, b"other"),
+        put(1, 0, b"new"),
+        put(1, u64::from(u32::MAX) + 1, b""),
+    ];
+    write(bench, first);
+    bench.holds(|store| {
+        let parts = store.parts(run_id(1)).expect("the store reads");
+        let last = (u64::from(u32::MAX) + 1, Vec::new());
+        assert_eq!(parts, [(0, b"new".to_vec()), (7, b"seven".to_vec()), last]);
+        assert_eq!(store.parts(run_id(3)).expect("the store reads"), []);
+    });
+    let then = vec![PartWrite::Clear(run_id(1)), put(1, 3, b"again")];
+    write(bench, then);
+    bench.holds(|store| {
+        let parts = store.parts(run_id(1)).expect("the store reads");
+        assert_eq!(parts, [(3, b"again".to_vec())]);
+        assert_eq!(store.parts(run_id(2)).expect("the store reads").len(), 1);
     });
 }
 

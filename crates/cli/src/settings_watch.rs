@@ -1,0 +1,160 @@
+//! `velodrome.yaml` and the folder of a user's own connectors, read again when they change.
+//!
+//! A bad edit is told and the last good settings stay. Connections, connectors and what cycles may read
+//! of the environment change at once; of the rest it is said that the next start takes it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use velodrome_runtime::{Engine, Reconfigure};
+use velodrome_spec::{Config, check_config, render};
+
+use crate::assemble::{connections, environment, known_connectors};
+use crate::config::Settings;
+
+/// How often the files are looked at: they are few and small, and an editor, a mount or a link that
+/// changes under them needs no watching of its own.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is in force, and what was read last.
+struct Watch {
+    engine: Engine,
+    settings: Settings,
+    path: PathBuf,
+    seen: Vec<String>,
+}
+
+/// Looks until the server stops.
+pub(crate) async fn run(
+    engine: Engine,
+    settings: Settings,
+    path: PathBuf,
+    stop: CancellationToken,
+) {
+    let mut watch = Watch {
+        seen: texts(&settings, &path),
+        engine,
+        settings,
+        path,
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let now = texts(&watch.settings, &watch.path);
+        if now != watch.seen {
+            watch.seen = now;
+            watch.changed().await;
+        }
+    }
+}
+
+/// The settings file and every file of the connectors folder, names and texts.
+fn texts(settings: &Settings, path: &std::path::Path) -> Vec<String> {
+    let mut texts = vec![std::fs::read_to_string(path).unwrap_or_default()];
+    let folder = settings.config.connectors.as_ref();
+    let files = folder.and_then(|folder| std::fs::read_dir(settings.path(folder)).ok());
+    let mut files: Vec<PathBuf> = files
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    for file in files {
+        texts.push(file.display().to_string());
+        texts.push(std::fs::read_to_string(file).unwrap_or_default());
+    }
+    texts
+}
+
+impl Watch {
+    async fn changed(&mut self) {
+        let shown = self.path.display().to_string();
+        if !self.path.exists() {
+            tracing::error!("{shown} is gone: the last good settings stay");
+            return;
+        }
+        let text = &self.seen[0];
+        let (config, diagnostics) = check_config(text);
+        let said = render(&diagnostics, &shown, text);
+        let Some(config) = config else {
+            tracing::error!("{shown} was not taken: the last good settings stay\n{said}");
+            return;
+        };
+        if !said.is_empty() {
+            tracing::warn!("{shown}\n{said}");
+        }
+        let next = Settings {
+            config,
+            found: true,
+            ..self.settings.clone()
+        };
+        match self.take(&next).await {
+            Ok(()) => {
+                for key in for_the_next_start(&self.settings.config, &next.config) {
+                    tracing::warn!("`{key}` of {shown} changed: the next start takes it");
+                }
+                tracing::info!("{shown} was read again");
+                self.settings = next;
+            }
+            Err(error) => {
+                tracing::error!("{shown} was not taken: the last good settings stay\n{error:#}");
+            }
+        }
+    }
+
+    async fn take(&self, next: &Settings) -> Result<()> {
+        let connectors = known_connectors(next)?;
+        let change = Reconfigure {
+            connections: connections(&next.config, &connectors)?,
+            connectors: connectors.into_values().collect(),
+            env: environment(&next.config),
+        };
+        self.engine.reconfigure(change).await?;
+        Ok(())
+    }
+}
+
+/// Keys that differ and that a running server does not change.
+fn for_the_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = [
+        ("service_url", old.service_url != new.service_url),
+        ("listen", old.listen != new.listen),
+        ("data", old.data != new.data),
+        ("cycles", old.cycles != new.cycles),
+        ("egress", old.egress != new.egress),
+        ("body_limit", old.body_limit != new.body_limit),
+        ("response_limit", old.response_limit != new.response_limit),
+        ("workers", old.workers != new.workers),
+        ("log_format", old.log_format != new.log_format),
+        ("script_limits", old.script_limits != new.script_limits),
+        ("secret_key", old.secret_key != new.secret_key),
+    ];
+    differs
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(key, _)| key)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_the_next_start_is_named() {
+        let old = Config::default();
+        let new = Config {
+            listen: "0.0.0.0:80".into(),
+            workers: 3,
+            env_for_cycles: vec!["STAGE".into()],
+            ..Config::default()
+        };
+        assert_eq!(for_the_next_start(&old, &new), ["listen", "workers"]);
+        assert_eq!(for_the_next_start(&old, &old), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,248 @@
+//! `for_each` on the real binary: each item once, so many at a time, failures, a crash in the middle.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use velodrome_tests::{Folder, Server, Sink};
+
+const NOW: Duration = Duration::ZERO;
+
+/// A cycle that posts each of its body's `items` to the sink, and then what came of them.
+fn cycle(sink: &Sink, keys: &str) -> String {
+    format!(
+        r#"
+cycle: items
+steps:
+  webhook:
+    use: generic_webhook.webhook
+    fields: {{items: {{type: list, required: true}}}}
+    then: each
+  each:
+    use: generic_webhook.post
+    url: {url}/item
+    for_each: ${{webhook.items}}
+    {keys}
+    retry: {{times: 3, first: 20 ms}}
+    map: {{id: "${{item.id}}", at: "${{index}}"}}
+    then: tell
+  tell:
+    use: generic_webhook.post
+    url: {url}/end
+    map:
+      count: ${{each.count}}
+      succeeded: ${{each.succeeded}}
+      failed: ${{each.failed}}
+      given: ${{each.results[].given}}
+"#,
+        url = sink.url()
+    )
+}
+
+async fn serve(sink: &Sink, keys: &str) -> Result<Server> {
+    let settings = format!("egress: {{allow: [\"{}\"]}}\n", sink.host());
+    let folder = Folder::new(&[("items.yaml", &cycle(sink, keys))], &settings)?;
+    folder.serve().await
+}
+
+async fn begin(server: &Server, count: usize) -> Result<String> {
+    let items: Vec<Value> = (0..count).map(|id| json!({ "id": id })).collect();
+    let body = json!({ "items": items }).to_string();
+    let answer = server.hook("items", &body).await?.json();
+    Ok(answer["loop"]
+        .as_str()
+        .context("it is accepted")?
+        .to_owned())
+}
+
+/// How often each item came.
+fn times(sink: &Sink) -> BTreeMap<u64, usize> {
+    let mut times = BTreeMap::new();
+    for came in sink.came() {
+        if let Some(id) = came.body["id"].as_u64() {
+            *times.entry(id).or_default() += 1;
+        }
+    }
+    times
+}
+
+fn end(sink: &Sink) -> Value {
+    let last = sink.came().into_iter().rfind(|came| came.path == "/end");
+    last.map_or(Value::Null, |came| came.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_item_is_sent_once_in_order_with_a_key_of_its_own() -> Result<()> {
+    let sink = Sink::start(|came, _| (200, json!({"given": came.body["id"]}), NOW)).await?;
+    let server = serve(&sink, "").await?;
+    let id = begin(&server, 25).await?;
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    let items: Vec<_> = sink
+        .came()
+        .into_iter()
+        .filter(|came| came.path == "/item")
+        .collect();
+    let order: Vec<_> = items
+        .iter()
+        .filter_map(|came| came.body["at"].as_u64())
+        .collect();
+    assert_eq!(order, (0..25).collect::<Vec<_>>());
+    let keys: std::collections::BTreeSet<_> = items.iter().map(|came| came.key.clone()).collect();
+    assert_eq!(keys.len(), 25);
+    assert_eq!(sink.most_at_once(), 1);
+    let given: Vec<u64> = (0..25).collect();
+    let expect = json!({"count": 25, "succeeded": 25, "failed": 0, "given": given});
+    assert_eq!(end(&sink), expect);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_are_under_way_at_once() -> Result<()> {
+    let sink = Sink::start(|_, _| (200, json!({}), Duration::from_millis(30))).await?;
+    let server = serve(&sink, "parallel: 4").await?;
+    let id = begin(&server, 40).await?;
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    assert_eq!(sink.most_at_once(), 4);
+    assert!(times(&sink).values().all(|times| *times == 1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passing_failures_are_tried_again_and_lasting_ones_skipped() -> Result<()> {
+    let sink = Sink::start(|came, _| match came.body["id"].as_u64() {
+        Some(3) => (400, json!({"why": "never"}), NOW),
+        _ => (200, json!({"given": 1}), NOW),
+    })
+    .await?;
+    let server = serve(&sink, "skip_failures: true\n    parallel: 2").await?;
+    let id = begin(&server, 6).await?;
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    let ended = end(&sink);
+    assert_eq!(
+        (&ended["succeeded"], &ended["failed"]),
+        (&json!(5), &json!(1))
+    );
+    assert_eq!(ended["given"], json!([1, 1, 1, null, 1, 1]));
+    let failed = server.log("event=item.failed").await?;
+    assert_eq!(failed.len(), 1);
+    assert_eq!(
+        (&failed[0]["item"], &failed[0]["code"]),
+        (&json!(3), &json!("request.status"))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_fails_for_a_while_keeps_its_key() -> Result<()> {
+    let sink = Sink::start(|came, before| {
+        let status = if came.body["id"] == 1 && before < 3 {
+            503
+        } else {
+            200
+        };
+        (status, json!({}), NOW)
+    })
+    .await?;
+    let server = serve(&sink, "").await?;
+    let id = begin(&server, 3).await?;
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    let second: Vec<_> = sink
+        .came()
+        .into_iter()
+        .filter(|came| came.body["id"] == 1)
+        .collect();
+    assert!(second.len() > 1, "it was tried again");
+    assert!(second.iter().all(|came| came.key == second[0].key));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lasting_failure_fails_the_run_and_names_the_item() -> Result<()> {
+    let sink = Sink::start(|came, _| {
+        let status = if came.body["id"] == 2 { 422 } else { 200 };
+        (status, json!({}), NOW)
+    })
+    .await?;
+    let server = serve(&sink, "").await?;
+    let id = begin(&server, 5).await?;
+    assert_eq!(server.loop_over(&id).await?["status"], "failed");
+    assert_eq!(times(&sink).keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
+    let run = server.get(&format!("/runs?loop={id}")).await?;
+    let message = run["items"][0]["error"]["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(message.contains("item 2"), "{message}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_the_rest_goes_on_and_at_most_what_was_under_way_is_repeated() -> Result<()> {
+    let sink = Sink::start(|_, _| (200, json!({"given": 1}), Duration::from_millis(25))).await?;
+    let mut server = serve(&sink, "parallel: 3").await?;
+    let id = begin(&server, 60).await?;
+    for part in [12, 30] {
+        while sink.came().len() < part {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.kill().await?;
+        server.start().await?;
+    }
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    let times = times(&sink);
+    assert_eq!(times.len(), 60, "each item came");
+    let repeated = times.values().filter(|times| **times > 1).count();
+    assert!(
+        repeated <= 6,
+        "{repeated} items came twice after two kills with three under way"
+    );
+    let came = sink.came();
+    for twice in times.iter().filter(|(_, times)| **times > 1) {
+        let keys: std::collections::BTreeSet<_> = came
+            .iter()
+            .filter(|came| came.body["id"].as_u64() == Some(*twice.0))
+            .map(|came| &came.key)
+            .collect();
+        assert_eq!(keys.len(), 1, "a repeated item keeps its key");
+    }
+    assert_eq!(end(&sink)["succeeded"], 60);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_item_may_begin_a_loop_of_another_cycle() -> Result<()> {
+    let parent = r#"
+cycle: parent
+steps:
+  webhook: {use: generic_webhook.webhook, then: each}
+  each:
+    use: generic_webhook.post
+    url: ${hook:child}
+    for_each: ${webhook.items}
+    parallel: 3
+    map: {id: "${item}"}
+"#;
+    let child = r#"
+cycle: child
+steps:
+  webhook: {use: generic_webhook.webhook, fields: {id: integer}, then: end}
+  end: {use: stop, message: "child ${webhook.id}"}
+"#;
+    let folder = Folder::new(&[("parent.yaml", parent), ("child.yaml", child)], "")?;
+    let server = folder.serve().await?;
+    let answer = server
+        .hook("parent", r#"{"items": [1, 2, 3, 4, 5]}"#)
+        .await?
+        .json();
+    let id = answer["loop"].as_str().context("it is accepted")?;
+    assert_eq!(server.loop_over(id).await?["status"], "succeeded");
+    let loops = server
+        .wait_for("/loops?cycle=child", |page| {
+            page["items"].as_array().is_some_and(|loops| {
+                loops.len() == 5 && loops.iter().all(|one| one["status"] == "succeeded")
+            })
+        })
+        .await?;
+    assert_eq!(loops["items"].as_array().map(Vec::len), Some(5));
+    Ok(())
+}
