@@ -218,6 +218,7 @@ const AREAS: &[&str] = &[
     "step",
     "storage",
     "store",
+    "test",
     "value",
     "webhook",
     "yaml",

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Check cycle files
     Check(Check),
+    /// Run cycle tests: on the engine itself, in virtual time, without a network
+    Test(Test),
     /// Call a cycle's webhook
     Trigger(Trigger),
     /// Look at cycles, start, pause and stop them
@@ -121,6 +123,15 @@ pub(crate) enum LogFormat {
 pub(crate) struct Check {
     /// The files [default: all of the cycles folder]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Test {
+    /// Test files, or the cycles they stand beside [default: all of the cycles folder]
+    pub(crate) files: Vec<PathBuf>,
+    /// Show the run log of each test
+    #[arg(short = 'v', long)]
+    pub(crate) log: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -314,6 +325,8 @@ mod tests {
             "demo",
             "serve",
             "check",
+            "test",
+            "test a.test.yaml b.yaml -v",
             "trigger x",
             "cycle list",
             "cycle show x",

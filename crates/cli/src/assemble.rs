@@ -165,7 +165,7 @@ impl Running {
     }
 }
 
-type Connectors = BTreeMap<String, (Arc<ConnectorDef>, String)>;
+pub(crate) type Connectors = BTreeMap<String, (Arc<ConnectorDef>, String)>;
 
 /// The built-in connectors and a user's own.
 fn connectors(plan: &Plan) -> Result<Connectors> {

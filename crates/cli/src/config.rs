@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use velodrome_spec::test_file::is_test_file;
 use velodrome_spec::{Config, check_config, render};
 
 use crate::args::Global;
@@ -136,13 +137,29 @@ fn reached_at(listen: &str) -> String {
 
 /// Every cycle file below a folder, in order.
 pub(crate) fn cycle_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    files(folder, |name| {
+        name.ends_with(".yaml") && !is_test_file(name) && name != "velodrome.yaml"
+    })
+}
+
+/// Every file with tests of a cycle below a folder, in order.
+pub(crate) fn test_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    files(folder, is_test_file)
+}
+
+fn files(folder: &Path, wanted: fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    collect(folder, &mut files).with_context(|| format!("reading `{}`", folder.display()))?;
+    collect(folder, wanted, &mut files)
+        .with_context(|| format!("reading `{}`", folder.display()))?;
     files.sort();
     Ok(files)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+fn collect(
+    folder: &Path,
+    wanted: fn(&str) -> bool,
+    files: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path
@@ -152,12 +169,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
             .into_owned();
         if path.is_dir() {
             if !name.starts_with('.') {
-                collect(&path, files)?;
+                collect(&path, wanted, files)?;
             }
-        } else if name.ends_with(".yaml")
-            && !name.ends_with(".test.yaml")
-            && name != "velodrome.yaml"
-        {
+        } else if wanted(&name) {
             files.push(path);
         }
     }
@@ -195,5 +209,6 @@ mod tests {
             cycle_files(folder.path()).unwrap(),
             [at("b.yaml"), at("sub/a.yaml")]
         );
+        assert_eq!(test_files(folder.path()).unwrap(), [at("b.test.yaml")]);
     }
 }

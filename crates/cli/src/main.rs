@@ -9,6 +9,7 @@ mod exit;
 mod follow;
 mod out;
 mod settings_watch;
+mod shelf;
 mod table;
 mod terminal;
 

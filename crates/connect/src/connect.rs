@@ -18,6 +18,7 @@ use crate::error::RequestError;
 use crate::oauth::{TokenSet, TokenState, TokenStore};
 use crate::options::{Clock, ConnectError, ConnectOptions};
 use crate::request::{HttpRequest, MethodCall, build};
+use crate::transport::Transport;
 
 /// How long a connection may take to come up, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,6 +33,8 @@ pub struct Connect {
     clock: Clock,
     tokens: Arc<dyn TokenStore>,
     guard: Guard,
+    /// Carries requests in place of sockets, in simulations.
+    transport: Option<Arc<dyn Transport>>,
     tls: OnceLock<ClientConfig>,
     /// One client for each way of judging addresses, so that a connection which one way permits is
     /// never used again under another.
@@ -44,6 +47,12 @@ pub struct Connect {
 pub(crate) struct ConnectionState {
     pub(crate) tokens: TokenState,
     slots: Mutex<Option<(u32, Arc<Semaphore>)>>,
+}
+
+/// How a request leaves.
+pub(crate) enum Way<'a> {
+    Socket(&'a Client),
+    Carried(&'a dyn Transport),
 }
 
 impl Connect {
@@ -65,10 +74,21 @@ impl Connect {
             clock,
             tokens,
             guard,
+            transport: None,
             tls: OnceLock::new(),
             clients: Default::default(),
             states: Mutex::default(),
         })
+    }
+
+    /// Lets requests be carried by this in place of sockets: none is opened from here on. The guard
+    /// looks at URLs as before; what it would judge by a name's addresses passes.
+    #[must_use]
+    pub fn carried_by(self, transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport: Some(transport),
+            ..self
+        }
     }
 
     /// Builds a request: pure, and without credentials. `auth` gives what sign-in kept.
@@ -140,20 +160,41 @@ impl Connect {
         self.client_of(passage)
     }
 
-    /// The client for a URL of this process's own server; no other URL is taken.
-    pub(crate) fn client_for_home(&self, url: &Url) -> Result<&Client, RequestError> {
+    /// The way to this URL, if it may be asked.
+    pub(crate) fn way_to(&self, url: &Url) -> Result<Way<'_>, RequestError> {
+        let passage = self.guard.look(url)?;
+        match &self.transport {
+            Some(transport) => Ok(Way::Carried(&**transport)),
+            None => self.client_of(passage).map(Way::Socket),
+        }
+    }
+
+    /// The way to a URL of this process's own server; no other URL is taken.
+    pub(crate) fn way_home(&self, url: &Url) -> Result<Way<'_>, RequestError> {
         let home = Url::parse(&self.options.redirect_base).ok();
         if home.is_none_or(|home| home.origin() != url.origin()) {
             let message = "a hand-off goes to this server only".to_owned();
             return Err(RequestError::permanent("request.refused_address", message));
         }
-        self.client_of(Passage {
+        if let Some(transport) = &self.transport {
+            return Ok(Way::Carried(&**transport));
+        }
+        let passage = Passage {
             lifted: true,
             within_only: false,
-        })
+        };
+        self.client_of(passage).map(Way::Socket)
+    }
+
+    pub(crate) fn is_carried(&self) -> bool {
+        self.transport.is_some()
     }
 
     fn client_of(&self, passage: Passage) -> Result<&Client, RequestError> {
+        if self.is_carried() {
+            let message = "a simulation opens no socket".to_owned();
+            return Err(RequestError::permanent("request.network", message));
+        }
         self.clients[passage.index()]
             .get_or_init(|| self.make_client(passage).map_err(|error| error.to_string()))
             .as_ref()

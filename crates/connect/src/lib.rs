@@ -27,6 +27,8 @@ mod options;
 mod request;
 mod scan;
 mod send;
+mod stopwatch;
+mod transport;
 
 pub use builtin::BUILT_IN;
 pub use connect::Connect;
@@ -38,3 +40,4 @@ pub use options::{Clock, ConnectError, ConnectOptions};
 pub use request::{HttpRequest, MethodCall, page_asks_token};
 pub use scan::{Scanned, Want, scan};
 pub use send::{Response, SendOptions, Verdict};
+pub use transport::{Asker, Carrying, Incoming, Outgoing, Transport, TransportFault};

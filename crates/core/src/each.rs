@@ -21,7 +21,7 @@ use velodrome_types::{Code, Event, Json, JsonMap, Level, StepId, Timestamp, form
 
 use crate::eval::{Scope, Statics, evaluate};
 use crate::fail;
-use crate::input::{Action, FailureKind, ItemCall, ItemReport, StepFailure, TimerChange};
+use crate::input::{Action, Exit, FailureKind, ItemCall, ItemReport, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::run::{Run, State, StepError};
 use crate::{exits, steps};
@@ -309,7 +309,10 @@ fn end(moving: &mut Moving<'_>, step: &Step, mut each: Each) {
         data.insert(name.clone(), value);
     }
     exits::store(moving, &step.id, data);
-    steps::go(moving, step.then);
+    match moving.plan.find(step.id.as_str()) {
+        Some(ix) => steps::leave(moving, ix, Exit::Then),
+        None => steps::go(moving, step.then),
+    }
 }
 
 /// What became of one item. `None` when it is no longer awaited.

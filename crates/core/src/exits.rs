@@ -5,7 +5,7 @@ use velodrome_types::{Event, Json, JsonMap, Level, StepId, format_duration};
 
 use crate::fail;
 use crate::guard;
-use crate::input::{ListAnswer, SendAnswer};
+use crate::input::{Exit, ListAnswer, SendAnswer};
 use crate::machine::Moving;
 use crate::steps;
 
@@ -90,12 +90,12 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer:
         keep(&mut data, name, value);
     }
     store(moving, id, data);
-    let to = if list.method.def().two_exits && answer.count == 0 {
-        step.otherwise
+    let exit = if list.method.def().two_exits && answer.count == 0 {
+        Exit::Else
     } else {
-        step.then
+        Exit::Then
     };
-    steps::go(moving, to);
+    steps::leave(moving, ix, exit);
 }
 
 /// A request was answered, or a hand-off accepted.
@@ -109,7 +109,7 @@ pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: S
     told_sent(moving, id, attempt, &answer, None);
     let data = sent_data(&step.live, &answer);
     store(moving, id, data);
-    steps::go(moving, step.then);
+    steps::leave(moving, ix, Exit::Then);
 }
 
 /// Says that a request was answered, or a hand-off accepted.

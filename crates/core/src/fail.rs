@@ -5,7 +5,7 @@ use std::time::Duration;
 use velodrome_spec::plan::{Step, StepKind};
 use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, Timestamp, format_duration};
 
-use crate::input::{FailureKind, StepFailure, TimerChange};
+use crate::input::{Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::run::{Finish, State, WaitingOn};
 use crate::steps;
@@ -45,7 +45,7 @@ pub(crate) fn failed(
     if matches!(step.kind, StepKind::List(_)) {
         moving.looped.lists.entry(id.clone()).or_default().void = true;
     }
-    if let Some(catch) = step.catch {
+    if step.catch.is_some() {
         report(moving, &id, Level::Warn, &failure, attempt);
         if step.live.has("error") {
             let error = serde_json::to_value(failure.to_error(attempt)).unwrap_or(Json::Null);
@@ -54,13 +54,13 @@ pub(crate) fn failed(
                 .data
                 .insert(id, JsonMap::from_iter([("error".to_owned(), error)]));
         }
-        return steps::go(moving, Some(catch));
+        return steps::leave(moving, ix, Exit::Catch);
     }
     match step.on_error {
         OnError::Ignore => {
             report(moving, &id, Level::Warn, &failure, attempt);
             moving.run.data.remove(&id);
-            steps::go(moving, step.then);
+            steps::leave(moving, ix, Exit::Then);
         }
         OnError::StopRun => fail_run(moving, id, &failure, attempt, built),
         OnError::StopCycle => {

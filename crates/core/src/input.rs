@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use velodrome_spec::plan::StepIx;
 use velodrome_types::{Code, CycleState, Json, JsonMap, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::each::ItemWrites;
@@ -304,6 +305,31 @@ pub enum Action {
     },
 }
 
+/// Where a run leaves a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exit {
+    /// The only one, or the true one.
+    Then,
+    /// The false one.
+    Else,
+    /// The error one.
+    Catch,
+    /// A `stop`, which has none: the run ends there.
+    End,
+}
+
+impl Exit {
+    /// As a cycle file names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Then => "then",
+            Self::Else => "else",
+            Self::Catch => "catch",
+            Self::End => "end",
+        }
+    }
+}
+
 /// A run's move: to be committed whole, then acted on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
@@ -322,6 +348,8 @@ pub struct Transition {
     pub action: Option<Action>,
     /// An error said so.
     pub stop_cycle: bool,
+    /// The exits that the run left by, in order: for coverage, not stored.
+    pub exits: Vec<(StepIx, Exit)>,
     /// What is written of a step's items beside the run's row.
     pub items: ItemWrites,
     /// Only what stands in `items` changed: neither the run's row nor its loop's is written.

@@ -42,8 +42,8 @@ pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, text_of};
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
-    Action, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, SendAnswer, StepFailure,
-    TimerChange, Transition, Watermarks,
+    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, SendAnswer,
+    StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
 pub use looped::{ListState, Loop};

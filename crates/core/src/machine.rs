@@ -16,13 +16,13 @@
 //! *(next steps)* is [`crate::steps`]: pure steps are folded until an action, a wait or the end.
 
 use velodrome_spec::Plan;
-use velodrome_spec::plan::IfUnknown;
+use velodrome_spec::plan::{IfUnknown, StepIx};
 use velodrome_types::{Code, Event, Level, RunStatus, StepId, Timestamp};
 
 use crate::each::{self, Each, ItemWrites};
 use crate::fail;
 use crate::input::{
-    Action, Facts, FailureKind, Input, ItemReport, StepFailure, TimerChange, Transition,
+    Action, Exit, Facts, FailureKind, Input, ItemReport, StepFailure, TimerChange, Transition,
 };
 use crate::lines::Lines;
 use crate::looped::Loop;
@@ -41,6 +41,7 @@ pub(crate) struct Moving<'a> {
     pub(crate) watermarks: Vec<(StepId, Timestamp)>,
     pub(crate) action: Option<Action>,
     pub(crate) stop_cycle: bool,
+    pub(crate) exits: Vec<(StepIx, Exit)>,
     pub(crate) items: ItemWrites,
     /// How far a `for_each` was that has just failed, for a resume.
     pub(crate) failed_items: Option<Box<Each>>,
@@ -72,6 +73,7 @@ pub fn advance(
         watermarks: Vec::new(),
         action: None,
         stop_cycle: false,
+        exits: Vec::new(),
         items: ItemWrites::default(),
         failed_items: None,
     };
@@ -113,13 +115,12 @@ impl Moving<'_> {
         match (state, input) {
             (State::Queued { .. }, Input::Begin { body, logs }) => {
                 let trigger = self.plan.trigger;
-                let step = self.plan.step(trigger);
-                self.script_logs(&step.id, logs);
+                self.script_logs(&self.plan.step(trigger).id, logs);
                 if self.looped.open.len() == 1 && self.run.lap == 1 {
                     self.looped.placed = true;
                 }
                 exits::keep_webhook(self, trigger, body);
-                steps::go(self, step.then);
+                steps::leave(self, trigger, Exit::Then);
             }
             (State::Queued { .. }, Input::Ignore { logs }) => {
                 let step = self.plan.step(self.plan.trigger).id.clone();
@@ -185,11 +186,10 @@ impl Moving<'_> {
                 self.timer = TimerChange::Clear;
                 self.lines
                     .at(&step, Level::Debug, Event::DelayEnded, "delay ended");
-                let then = self
-                    .plan
-                    .find(step.as_str())
-                    .and_then(|ix| self.plan.step(ix).then);
-                steps::go(self, then);
+                match self.plan.find(step.as_str()) {
+                    Some(ix) => steps::leave(self, ix, Exit::Then),
+                    None => steps::go(self, None),
+                }
             }
             (
                 State::Waiting {
@@ -356,6 +356,7 @@ impl Moving<'_> {
             watermarks: self.watermarks,
             action: self.action,
             stop_cycle: self.stop_cycle,
+            exits: self.exits,
             items: self.items,
             items_only: false,
         }

@@ -8,9 +8,27 @@ use crate::compare::holds;
 use crate::each;
 use crate::eval::{Scope, evaluate, text_of};
 use crate::fail;
-use crate::input::{Action, StepFailure, TimerChange};
+use crate::input::{Action, Exit, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::run::{Finish, State, WaitingOn};
+
+/// Leaves a step by one of its exits.
+pub(crate) fn leave(moving: &mut Moving<'_>, from: StepIx, exit: Exit) {
+    let to = out(moving, from, exit);
+    go(moving, to);
+}
+
+/// Where an exit leads; notes that it was taken.
+fn out(moving: &mut Moving<'_>, from: StepIx, exit: Exit) -> Option<StepIx> {
+    moving.exits.push((from, exit));
+    let step = moving.plan.step(from);
+    match exit {
+        Exit::Then => step.then,
+        Exit::Else => step.otherwise,
+        Exit::Catch => step.catch,
+        Exit::End => None,
+    }
+}
 
 /// Goes to a step, or ends the run well where an exit names none.
 ///
@@ -29,7 +47,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                         return fail::failed(moving, step.id.clone(), 1, None, failure);
                     }
                 };
-                to = if truth { step.then } else { step.otherwise };
+                to = out(moving, ix, if truth { Exit::Then } else { Exit::Else });
                 let target = to.map(|ix| moving.plan.step(ix).id.to_string());
                 let shown = target.as_deref().unwrap_or("end");
                 let line = moving.lines.at(
@@ -40,7 +58,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 );
                 line.to = target;
             }
-            StepKind::Delay(length) if length.is_zero() => to = step.then,
+            StepKind::Delay(length) if length.is_zero() => to = out(moving, ix, Exit::Then),
             StepKind::Delay(length) => {
                 let due = moving.facts.now.plus(*length);
                 moving.run.fence += 1;
@@ -60,7 +78,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
             }
             StepKind::Watermark { of } => {
                 commit_watermark(moving, &step.id, *of);
-                to = step.then;
+                to = out(moving, ix, Exit::Then);
             }
             StepKind::Stop { message, failed } => {
                 let text = message.as_ref().and_then(|expr| {
@@ -72,6 +90,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                         .and_then(text_of)
                 });
                 let text = text.unwrap_or_else(|| "stopped by its step".to_owned());
+                out(moving, ix, Exit::End);
                 if *failed {
                     let failure = StepFailure::permanent(Code::new("run.stop_step"), text);
                     return fail::fail_run(moving, step.id.clone(), &failure, 1, None);

@@ -89,8 +89,8 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
     }
     let now = shared.clock.now();
     let ids = Ids {
-        run: crate::random::run_id(now),
-        loop_id: crate::random::loop_id(now),
+        run: shared.random.run_id(now),
+        loop_id: shared.random.loop_id(now),
     };
     let mut making = Making::default();
     let key = Key::of(

@@ -2,18 +2,29 @@
 //!
 //! While the process lives, time goes by the monotonic clock from the moment it began, so that a
 //! jump of the wall clock neither fires a delay early nor holds one back; after a restart the wall
-//! clock counts (SPEC §9).
+//! clock counts (SPEC §9). In a simulation time is a number that moves when nothing is left to do.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use velodrome_types::Timestamp;
 
-/// The engine's time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    began: Timestamp,
-    at: Instant,
+use crate::simulated::VirtualClock;
+
+/// The engine's time. It never goes back.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The machine's.
+    Real {
+        /// The wall clock's time when the process began.
+        began: Timestamp,
+        /// The same moment by the monotonic clock.
+        at: Instant,
+    },
+    /// A simulation's.
+    Virtual(Arc<VirtualClock>),
 }
 
 impl Clock {
@@ -28,7 +39,7 @@ impl Clock {
             .map_or(0, |since| {
                 i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             });
-        Self {
+        Self::Real {
             began: Timestamp::from_millis(wall),
             at: Instant::now(),
         }
@@ -36,17 +47,41 @@ impl Clock {
 
     /// Now.
     pub(crate) fn now(&self) -> Timestamp {
-        self.began.plus(self.at.elapsed())
+        match self {
+            Self::Real { began, at } => began.plus(at.elapsed()),
+            Self::Virtual(clock) => clock.now(),
+        }
     }
 
     /// Waits until then; at once if it has passed. Never returns early.
     pub(crate) async fn sleep_until(&self, then: Timestamp) {
+        if let Self::Virtual(clock) = self {
+            return clock.sleep_until(then).await;
+        }
         loop {
             let left = then.since(self.now());
             if left.is_zero() {
                 return;
             }
             tokio::time::sleep(left.min(Duration::from_secs(3600))).await;
+        }
+    }
+
+    /// Waits so long.
+    pub(crate) async fn sleep(&self, length: Duration) {
+        self.sleep_until(self.now().plus(length)).await;
+    }
+
+    /// The future's outcome, or nothing if it takes longer than this.
+    pub(crate) async fn timeout<F: Future>(
+        &self,
+        length: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            outcome = future => Some(outcome),
+            () = self.sleep(length) => None,
         }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) async fn stop(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Probl
             let _ = ended.await;
         }
     };
-    if tokio::time::timeout(STOP_PATIENCE, all).await.is_err() {
+    if shared.clock.timeout(STOP_PATIENCE, all).await.is_none() {
         for loop_id in open {
             stop_loop(shared, loop_id).await;
         }

@@ -378,10 +378,8 @@ impl Engine {
     /// Stop taking, drain, close. What cannot be awaited is taken up again by the next start.
     pub async fn shutdown(&self) {
         self.shared.draining.cancel();
-        if tokio::time::timeout(DRAIN, self.shared.tasks.ended())
-            .await
-            .is_err()
-        {
+        let ended = self.shared.tasks.ended();
+        if self.shared.clock.timeout(DRAIN, ended).await.is_none() {
             tracing::warn!(
                 "requests were still in flight: they are sent again after the next start"
             );

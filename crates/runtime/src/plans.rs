@@ -1,7 +1,7 @@
 //! The plans: the current one of each cycle, and older ones while runs are on them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,10 @@ use velodrome_store::{PlanRow, Plans as StoredPlans, StoreError};
 use velodrome_types::CycleId;
 
 use crate::connections::Connections;
+use crate::cycle_files::CycleFiles;
 
 /// The format of stored plans.
 const FORMAT: u8 = 1;
-/// How deep below the cycles folder files are looked for.
-const DEPTH: usize = 8;
 
 /// What is known of a cycle's file.
 #[derive(Clone, Debug)]
@@ -56,7 +55,7 @@ pub(crate) enum Change {
 /// The plans of this server.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    folder: PathBuf,
+    files: CycleFiles,
     host: Arc<ScriptHost>,
     settled: RwLock<Arc<Settled>>,
     current: RwLock<HashMap<CycleId, Entry>>,
@@ -126,9 +125,9 @@ impl Lookup for Known<'_> {
 }
 
 impl Plans {
-    pub(crate) fn new(folder: PathBuf, host: Arc<ScriptHost>, settled: Settled) -> Self {
+    pub(crate) fn new(files: CycleFiles, host: Arc<ScriptHost>, settled: Settled) -> Self {
         Self {
-            folder,
+            files,
             host,
             settled: RwLock::new(Arc::new(settled)),
             current: RwLock::default(),
@@ -152,8 +151,9 @@ impl Plans {
         self.settled().env.get(name).cloned().flatten()
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// The folder to watch, if there is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.files.folder()
     }
 
     fn read_current(&self) -> std::sync::RwLockReadGuard<'_, HashMap<CycleId, Entry>> {
@@ -190,23 +190,7 @@ impl Plans {
 
     /// Reads every cycle file and tells what changed since the last time.
     pub(crate) fn read(&self, connections: &Connections) -> Vec<Change> {
-        let mut files = Vec::new();
-        collect(&self.folder, DEPTH, &mut files);
-        files.sort();
-        let texts: Vec<(String, Result<String, String>)> = files
-            .iter()
-            .map(|path| {
-                let shown = path
-                    .strip_prefix(&self.folder)
-                    .unwrap_or(path)
-                    .to_string_lossy()
-                    .into_owned();
-                (
-                    shown,
-                    std::fs::read_to_string(path).map_err(|error| error.to_string()),
-                )
-            })
-            .collect();
+        let texts = self.files.texts();
         let cycles: HashSet<String> = texts
             .iter()
             .filter_map(|(_, text)| declared_id(text.as_ref().ok()?))
@@ -347,13 +331,12 @@ impl Plans {
     }
 
     fn check(&self, file: &str, text: &str, known: &dyn Lookup) -> Checked {
-        let folder = self.folder.clone();
         check_cycle(CycleInput {
             path: file,
             text,
             analyser: &*self.host,
             lookup: known,
-            script_file: &move |path| std::fs::read_to_string(folder.join(path)),
+            script_file: &|path| self.files.script(path),
         })
     }
 
@@ -517,24 +500,4 @@ fn declared_id(text: &str) -> Option<String> {
         .trim()
         .trim_matches(['"', '\'']);
     (!id.is_empty()).then(|| id.to_owned())
-}
-
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if depth > 0 && !name.starts_with('.') {
-                collect(&path, depth - 1, files);
-            }
-        } else if name.ends_with(".yaml")
-            && !name.ends_with(".test.yaml")
-            && name != "velodrome.yaml"
-        {
-            files.push(path);
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! The one place that randomness comes from.
 
+use std::sync::{Mutex, PoisonError};
+
 use velodrome_types::{LoopId, RunId, Timestamp};
 
 fn bytes<const N: usize>() -> [u8; N] {
@@ -8,19 +10,78 @@ fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A new run's id.
-pub(crate) fn run_id(now: Timestamp) -> RunId {
-    RunId::new(now, bytes())
+/// What ids and the stretch of retry gaps are made with.
+#[derive(Debug)]
+pub(crate) enum Random {
+    /// The operating system's.
+    System,
+    /// A simulation's: the same for the same seed.
+    Seeded(Seeded),
 }
 
-/// A new loop's id.
-pub(crate) fn loop_id(now: Timestamp) -> LoopId {
-    LoopId::new(now, bytes())
+/// A sequence of numbers that a seed tells.
+#[derive(Debug)]
+pub(crate) struct Seeded {
+    state: Mutex<u64>,
+    /// What every stretch is, where a simulation wants none of its own.
+    fraction: Option<f64>,
 }
 
-/// A number in 0..1, for the stretch of retry gaps.
-pub(crate) fn fraction() -> f64 {
-    f64::from(u32::from_le_bytes(bytes())) / (f64::from(u32::MAX) + 1.0)
+impl Seeded {
+    pub(crate) fn new(seed: u64, fraction: Option<f64>) -> Self {
+        Self {
+            state: Mutex::new(seed),
+            fraction,
+        }
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood 2014): one addition and a mix, good enough for ids that only
+    /// must differ.
+    fn next(&self) -> u64 {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = *state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Random {
+    fn ten(&self) -> [u8; 10] {
+        match self {
+            Self::System => bytes(),
+            Self::Seeded(seeded) => {
+                let mut ten = [0; 10];
+                ten[..8].copy_from_slice(&seeded.next().to_le_bytes());
+                ten[8..].copy_from_slice(&seeded.next().to_le_bytes()[..2]);
+                ten
+            }
+        }
+    }
+
+    /// A new run's id.
+    pub(crate) fn run_id(&self, now: Timestamp) -> RunId {
+        RunId::new(now, self.ten())
+    }
+
+    /// A new loop's id.
+    pub(crate) fn loop_id(&self, now: Timestamp) -> LoopId {
+        LoopId::new(now, self.ten())
+    }
+
+    /// A number in 0..1, for the stretch of retry gaps.
+    pub(crate) fn fraction(&self) -> f64 {
+        let whole = match self {
+            Self::System => u32::from_le_bytes(bytes()),
+            Self::Seeded(Seeded {
+                fraction: Some(fixed),
+                ..
+            }) => return *fixed,
+            Self::Seeded(seeded) => (seeded.next() >> 32) as u32,
+        };
+        f64::from(whole) / (f64::from(u32::MAX) + 1.0)
+    }
 }
 
 /// A text that cannot be guessed: 32 bytes as hex.
@@ -34,4 +95,23 @@ pub(crate) fn token() -> String {
 /// A key for signing.
 pub(crate) fn key() -> [u8; 32] {
     bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_tells_every_id_and_every_stretch() {
+        let ids = |seed| {
+            let random = Random::Seeded(Seeded::new(seed, None));
+            let now = Timestamp::from_millis(1_767_225_600_000);
+            (random.run_id(now), random.loop_id(now), random.fraction())
+        };
+        assert_eq!(ids(7), ids(7));
+        assert_ne!(ids(7).0, ids(8).0);
+        assert!((0.0..1.0).contains(&ids(7).2));
+        let fixed = Random::Seeded(Seeded::new(7, Some(0.0)));
+        assert!(fixed.fraction().abs() < f64::EPSILON);
+    }
 }

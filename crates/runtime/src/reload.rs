@@ -102,9 +102,9 @@ pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
 }
 
 /// Watches the cycles folder until the engine drains.
-pub(crate) async fn watch(shared: Arc<Shared>) {
+pub(crate) async fn watch(shared: Arc<Shared>, folder: &Path) {
     let changed = Arc::new(Notify::new());
-    let _watcher = match watcher(shared.plans.folder(), Arc::clone(&changed)) {
+    let _watcher = match watcher(folder, Arc::clone(&changed)) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             tracing::warn!(%error, "the cycles folder cannot be watched; it is read every two seconds");

@@ -21,8 +21,10 @@ use crate::cycles::Cycles;
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
 use crate::plans::Plans;
+use crate::random::Random;
 use crate::refusals::Refusals;
 use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
+use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
 use crate::unit::Making;
@@ -36,6 +38,9 @@ pub(crate) struct Shared {
     pub(crate) plans: Plans,
     pub(crate) cycles: Cycles,
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    /// Notes what is committed, in a simulation.
+    pub(crate) witness: Option<Arc<Witness>>,
     pub(crate) service_url: String,
     pub(crate) workers: Semaphore,
     pub(crate) registry: Registry,
@@ -180,11 +185,16 @@ impl Shared {
     ) -> Result<(), CommitError> {
         let mut making = making;
         let set = std::mem::take(&mut making.set);
+        let exits = std::mem::take(&mut making.exits);
+        let handed_off = std::mem::take(&mut making.handed_off);
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
         self.commit_unit(unit, patience).await?;
         self.plans.stored(&hashes);
         for (due, run, loop_id) in set {
             self.timers.set(due, run, loop_id);
+        }
+        if let Some(witness) = &self.witness {
+            witness.saw(exits, handed_off);
         }
         Ok(())
     }
@@ -213,7 +223,7 @@ impl Shared {
                     };
                     tracing::error!(why, "the disk refuses a commit; it is offered again");
                     tokio::select! {
-                        () = tokio::time::sleep(pause) => unit = same,
+                        () = self.clock.sleep(pause) => unit = same,
                         () = self.draining.cancelled() => return Err(CommitError::Refused(why)),
                     }
                 }

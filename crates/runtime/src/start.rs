@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules};
+use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenStore, Transport};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_store::{SealKey, Store, StoreError};
@@ -16,17 +17,20 @@ use velodrome_types::RunStatus;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
 use crate::plans::{Plans, Settled};
+use crate::random::Random;
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
+use crate::reload;
 use crate::shared::Shared;
+use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
-use crate::timers::Timers;
+use crate::timers::{HORIZON, Timers};
 use crate::tokens::{SealedTokens, is_signed_in};
-use crate::{random, reload};
 
 /// How many stored runs are looked at in one go while taking up what was under way.
 const RECOVERY_CHUNK: usize = 1_000;
@@ -93,28 +97,96 @@ pub enum StartError {
 ///
 /// See [`StartError`]; nothing runs then.
 pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
-    let clock = Clock::start();
-    let host = Arc::new(ScriptHost::new(options.script_limits.clone()));
     let tokens = Arc::new(SealedTokens {
         store: Arc::clone(&options.store),
         seal: options.seal,
     });
-    let connect = Connect::new(
-        ConnectOptions {
-            egress: options.egress,
-            own_addresses: options.listen,
-            response_limit: options.response_limit,
-            redirect_base: options.service_url.clone(),
-        },
-        Arc::new(move || clock.now()),
-        Arc::clone(&tokens) as _,
-    )?;
-    let mut declared = Vec::new();
+    let mut connections = Vec::new();
     for connection in options.connections {
         let signed_in = is_signed_in(&*options.store, &connection.id)?;
-        declared.push((connection, signed_in));
+        connections.push((connection, signed_in));
     }
-    let store = options.store;
+    let parts = Parts {
+        store: options.store,
+        tokens,
+        service_url: options.service_url,
+        listen: options.listen,
+        files: CycleFiles::Folder(options.cycles),
+        connectors: options.connectors,
+        connections,
+        egress: options.egress,
+        response_limit: options.response_limit,
+        workers: options.workers,
+        host: Arc::new(ScriptHost::new(options.script_limits)),
+        env: options.env,
+        strict: options.strict,
+        surroundings: Surroundings {
+            clock: Clock::start(),
+            random: Random::System,
+            horizon: HORIZON,
+            transport: None,
+            witness: None,
+        },
+    };
+    assemble(parts).await
+}
+
+/// What an engine is made of, in a server and in a simulation alike.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tokens: Arc<dyn TokenStore>,
+    pub(crate) service_url: String,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) files: CycleFiles,
+    pub(crate) connectors: Vec<(Arc<ConnectorDef>, String)>,
+    /// The declared connections, each with whether it is signed in.
+    pub(crate) connections: Vec<(Connection, bool)>,
+    pub(crate) egress: EgressRules,
+    pub(crate) response_limit: u64,
+    pub(crate) workers: usize,
+    pub(crate) host: Arc<ScriptHost>,
+    /// What cycles may read of the environment.
+    pub(crate) env: HashMap<String, Option<String>>,
+    pub(crate) strict: bool,
+    pub(crate) surroundings: Surroundings,
+}
+
+/// Where time and randomness come from and where requests go: all that a simulation has of its own.
+pub(crate) struct Surroundings {
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    /// How far ahead timers are kept in memory.
+    pub(crate) horizon: Duration,
+    /// Carries requests in place of sockets.
+    pub(crate) transport: Option<Arc<dyn Transport>>,
+    /// Notes what is committed and not stored.
+    pub(crate) witness: Option<Arc<Witness>>,
+}
+
+/// Puts an engine together and starts its tasks.
+pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
+    let Surroundings {
+        clock,
+        random,
+        horizon,
+        transport,
+        witness,
+    } = parts.surroundings;
+    let told = clock.clone();
+    let mut connect = Connect::new(
+        ConnectOptions {
+            egress: parts.egress,
+            own_addresses: parts.listen,
+            response_limit: parts.response_limit,
+            redirect_base: parts.service_url.clone(),
+        },
+        Arc::new(move || told.now()),
+        parts.tokens,
+    )?;
+    if let Some(transport) = transport {
+        connect = connect.carried_by(transport);
+    }
+    let (host, store) = (parts.host, parts.store);
     let last_seq = store.last_seq();
     let shared = Arc::new(Shared {
         handlers: Handlers {
@@ -122,23 +194,21 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
             store: Arc::clone(&store),
         },
         connect,
-        connections: Connections::new(declared),
-        plans: Plans::new(
-            options.cycles,
-            host,
-            Settled::new(options.connectors, options.env),
-        ),
+        connections: Connections::new(parts.connections),
+        plans: Plans::new(parts.files, host, Settled::new(parts.connectors, parts.env)),
         cycles: Cycles::default(),
         clock,
-        service_url: options.service_url,
-        workers: Semaphore::new(options.workers.max(1)),
+        random,
+        witness,
+        service_url: parts.service_url,
+        workers: Semaphore::new(parts.workers.max(1)),
         registry: Registry::default(),
-        timers: Timers::new(),
+        timers: Timers::new(horizon),
         tasks: Tasks::default(),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
         fatal: watch::Sender::new(None),
-        handoff_key: random::key(),
+        handoff_key: crate::random::key(),
         refusals: Refusals::default(),
         store,
     });
@@ -146,7 +216,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         shared.cycles.set_state(&row.cycle, row.state);
     }
     let problems = reload::now(&shared).await;
-    if options.strict && shared.plans.has_problems() {
+    if parts.strict && shared.plans.has_problems() {
         return Err(StartError::Files(problems.join("\n")));
     }
     for cycle in shared.plans.ids() {
@@ -164,10 +234,13 @@ fn spawn(shared: &Arc<Shared>) {
     shared
         .tasks
         .start(Task::Timers, async move { fire_timers(timers).await });
-    let files = Arc::clone(shared);
-    shared
-        .tasks
-        .start(Task::Reload, async move { reload::watch(files).await });
+    if let Some(folder) = shared.plans.folder() {
+        let (files, folder) = (Arc::clone(shared), folder.to_owned());
+        shared.tasks.start(
+            Task::Reload,
+            async move { reload::watch(files, &folder).await },
+        );
+    }
     let interrupted = Arc::clone(shared);
     shared.tasks.start(Task::Recovery, async move {
         if let Err(error) = take_up(&interrupted).await {
@@ -204,7 +277,7 @@ async fn fire_timers(shared: Arc<Shared>) {
                 Ok(next) => look = next,
                 Err(error) => {
                     tracing::error!(%error, "timers cannot be read");
-                    look = now.plus(std::time::Duration::from_secs(1));
+                    look = now.plus(Duration::from_secs(1));
                 }
             }
         }

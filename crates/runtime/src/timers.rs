@@ -10,15 +10,14 @@ use velodrome_store::{Runs, StoreError};
 use velodrome_types::{LoopId, RunId, Timestamp};
 
 /// How far ahead timers are kept in memory.
-const HORIZON: Duration = Duration::from_secs(60);
-/// How often the store is asked for the next ones: well before the horizon is reached.
-const LOOK: Duration = Duration::from_secs(30);
+pub(crate) const HORIZON: Duration = Duration::from_secs(60);
 
 /// The timers in memory.
 #[derive(Debug)]
 pub(crate) struct Timers {
     inner: Mutex<Inner>,
     earlier: Notify,
+    horizon: Duration,
 }
 
 #[derive(Debug)]
@@ -29,7 +28,7 @@ struct Inner {
 }
 
 impl Timers {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(horizon: Duration) -> Self {
         let loaded = Timestamp::from_millis(i64::MIN);
         Self {
             inner: Mutex::new(Inner {
@@ -37,6 +36,7 @@ impl Timers {
                 loaded,
             }),
             earlier: Notify::new(),
+            horizon,
         }
     }
 
@@ -58,7 +58,7 @@ impl Timers {
 
     /// Reads the timers of the next minute; gives when to look again.
     pub(crate) fn look(&self, store: &dyn Runs, now: Timestamp) -> Result<Timestamp, StoreError> {
-        let until = now.plus(HORIZON);
+        let until = now.plus(self.horizon);
         // A timer committed between this read and the update of `loaded` would be missed if it were
         // not noted first: `set` keeps everything up to the new horizon from here on.
         let before = std::mem::replace(&mut self.lock().loaded, until);
@@ -73,7 +73,8 @@ impl Timers {
         for row in rows.into_iter().filter(|row| row.due > before) {
             inner.heap.push(Reverse((row.due, row.run, None)));
         }
-        Ok(now.plus(LOOK))
+        // Well before the horizon is reached.
+        Ok(now.plus(self.horizon / 2))
     }
 
     /// The next timer that is due by now.

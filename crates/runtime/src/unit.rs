@@ -12,6 +12,7 @@ use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::overlay::Overlay;
 use crate::records::{item_parts, loop_row, run_row};
+use crate::simulated::{HandedOff, TakenExit};
 
 /// A commit in the making.
 #[derive(Debug, Default)]
@@ -31,6 +32,10 @@ pub(crate) struct Making {
     pub(crate) set: Vec<(Timestamp, RunId, LoopId)>,
     /// Whether the cycle is to stop, because an error said so.
     pub(crate) stop_cycle: bool,
+    /// Exits that runs left by, for a simulation's witness.
+    pub(crate) exits: Vec<TakenExit>,
+    /// Bodies handed off, where there is a witness.
+    pub(crate) handed_off: Vec<HandedOff>,
 }
 
 impl Making {
@@ -65,9 +70,15 @@ impl Making {
             watermarks,
             action,
             stop_cycle,
+            exits,
             items,
             items_only,
         } = transition;
+        self.exits.extend(
+            exits
+                .into_iter()
+                .map(|(step, exit)| (run.cycle.clone(), step, exit)),
+        );
         self.lines.extend(lines);
         match timer {
             TimerChange::Keep => {}
@@ -165,6 +176,8 @@ impl Making {
         self.lines.extend(end);
         self.plans.extend(other.plans);
         self.set.extend(other.set);
+        self.exits.extend(other.exits);
+        self.handed_off.extend(other.handed_off);
     }
 
     /// Writes of scripts so far, taken out to be read through and put back by the next handler.

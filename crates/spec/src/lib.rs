@@ -16,6 +16,7 @@ mod keys;
 pub mod plan;
 mod reference;
 mod render;
+pub mod test_file;
 mod values;
 mod yaml;
 

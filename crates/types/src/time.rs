@@ -73,6 +73,13 @@ impl Timestamp {
         Some(Self(moment.timestamp().as_millisecond()))
     }
 
+    /// Writes an HTTP date (RFC 9110, IMF-fixdate).
+    pub fn to_http_date(self) -> String {
+        self.moment()
+            .strftime("%a, %d %b %Y %H:%M:%S GMT")
+            .to_string()
+    }
+
     fn moment(self) -> jiff::Timestamp {
         let clamped = self.0.clamp(
             jiff::Timestamp::MIN.as_millisecond(),
@@ -137,8 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn reads_http_dates() {
+    fn reads_and_writes_http_dates() {
         let at = Timestamp::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         assert_eq!(at.to_iso8601_offset_seconds(), "1994-11-06T08:49:37+00:00");
+        assert_eq!(at.to_http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

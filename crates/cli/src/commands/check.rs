@@ -1,100 +1,20 @@
 //! `check`: what a compiler would say of the cycle files, and of `velodrome.yaml` where it is named.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use velodrome_script::ScriptHost;
-use velodrome_spec::connector::ConnectorDef;
-use velodrome_spec::{
-    ConnectionLookup, CycleInput, Diagnostic, Lookup, Severity, check_config, check_cycle, render,
-    shared_keys,
-};
+use velodrome_spec::test_file::{check_against, check_test_file};
+use velodrome_spec::{Diagnostic, Plan, Severity, check_config, render, shared_keys};
 use velodrome_types::CycleId;
 
 use crate::args::{Check, Global};
-use crate::assemble::{connector_of, known_connectors, script_limits};
-use crate::config::{Settings, cycle_files};
+use crate::config::{Settings, cycle_files, test_files};
 use crate::exit::Ended;
 use crate::out;
+use crate::shelf::{Shelf, Source};
 use crate::terminal::count;
-
-/// Connections as the settings declare them, cycles as the folder holds them.
-struct Known {
-    declared: Vec<(String, Arc<ConnectorDef>)>,
-    built_in: Vec<(String, Arc<ConnectorDef>)>,
-    has_settings: bool,
-    cycles: HashSet<String>,
-    env: Vec<String>,
-}
-
-impl Lookup for Known {
-    fn connection(&self, name: &str) -> ConnectionLookup {
-        let of = |list: &[(String, Arc<ConnectorDef>)]| {
-            list.iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, def)| Arc::clone(def))
-        };
-        if let Some(def) = of(&self.declared) {
-            return ConnectionLookup::Found(def);
-        }
-        // Without settings a file can still be checked: `zoho` is what `zoho_crm` is usually called.
-        let usual = self
-            .built_in
-            .iter()
-            .find(|(known, _)| !self.has_settings && known.split('_').next() == Some(name));
-        match of(&self.built_in).or_else(|| usual.map(|(_, def)| Arc::clone(def))) {
-            Some(def) => ConnectionLookup::Undeclared(def),
-            None => ConnectionLookup::Unknown,
-        }
-    }
-
-    fn connections(&self) -> Vec<String> {
-        let all = self.declared.iter().chain(&self.built_in);
-        all.map(|(name, _)| name.clone()).collect()
-    }
-
-    fn env_allowed(&self, name: &str) -> bool {
-        self.env.iter().any(|listed| listed == name)
-    }
-
-    fn hook_exists(&self, cycle: &str, _: Option<&str>) -> bool {
-        self.cycles.contains(cycle)
-    }
-}
-
-/// A file and what it says.
-struct Source {
-    path: PathBuf,
-    shown: String,
-    text: String,
-}
-
-impl Source {
-    fn read(path: PathBuf) -> Result<Self> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Ended::Invalid(format!("`{shown}` cannot be read: {error}")))?;
-        Ok(Self { path, shown, text })
-    }
-
-    fn is_settings(&self) -> bool {
-        self.path
-            .file_name()
-            .is_some_and(|name| name == "velodrome.yaml")
-    }
-
-    /// The cycle that the file declares, as far as a glance tells.
-    fn declares(&self) -> Option<String> {
-        let id = self
-            .text
-            .lines()
-            .find_map(|line| line.strip_prefix("cycle:"))?;
-        Some(id.split('#').next().unwrap_or_default().trim().to_owned())
-    }
-}
 
 /// What was found so far.
 #[derive(Default)]
@@ -147,33 +67,31 @@ impl Found {
 pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let settings = Settings::read(global)?;
     let paths = if args.files.is_empty() {
-        cycle_files(&settings.cycles()).map_err(|error| Ended::Invalid(format!("{error:#}")))?
+        let folder = settings.cycles();
+        let unreadable = |error: anyhow::Error| Ended::Invalid(format!("{error:#}"));
+        let mut all = cycle_files(&folder).map_err(unreadable)?;
+        all.extend(test_files(&folder).map_err(unreadable)?);
+        all
     } else {
         args.files.clone()
     };
     let sources: Vec<Source> = paths.into_iter().map(Source::read).collect::<Result<_>>()?;
-    let known = known(&settings, &sources)?;
-    let host = ScriptHost::new(script_limits(&settings.config));
+    let shelf = Shelf::new(&settings, &sources)?;
     let mut found = Found::default();
     let mut plans = Vec::new();
     for source in &sources {
         if source.is_settings() {
             found.tell(global, source, &check_config(&source.text).1);
-            continue;
+        } else if source.is_test() {
+            found.tell(global, source, &test_file(&shelf, source));
+        } else {
+            let checked = shelf.check(source);
+            found.tell(global, source, &checked.diagnostics);
+            if let Some(cycle) = checked.cycle {
+                found.own(global, cycle, source);
+            }
+            plans.extend(checked.plan.map(|plan| (source, plan)));
         }
-        let folder = script_folder(&source.path, &settings.cycles());
-        let checked = check_cycle(CycleInput {
-            path: &source.shown,
-            text: &source.text,
-            analyser: &host,
-            lookup: &known,
-            script_file: &move |file| std::fs::read_to_string(folder.join(file)),
-        });
-        found.tell(global, source, &checked.diagnostics);
-        if let Some(cycle) = checked.cycle {
-            found.own(global, cycle, source);
-        }
-        plans.extend(checked.plan.map(|plan| (source, plan)));
     }
     let all: Vec<_> = plans.iter().map(|(_, plan)| Arc::clone(plan)).collect();
     for (at, fault) in shared_keys(&all) {
@@ -183,6 +101,24 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
         out::json(&Value::Array(std::mem::take(&mut found.json)))?;
     }
     verdict(global, &found, &sources)
+}
+
+/// What is wrong with a test file; what is wrong with its cycle is told where that is checked.
+fn test_file(shelf: &Shelf, source: &Source) -> Vec<Diagnostic> {
+    let (file, mut diagnostics) = check_test_file(&source.text);
+    let Some(file) = file else {
+        return diagnostics;
+    };
+    match shelf.tested(source, &file) {
+        Err(missing) => diagnostics.push(missing),
+        Ok(cycle) => {
+            if let Some(plan) = shelf.check(&cycle).plan {
+                let others: Vec<Arc<Plan>> = shelf.reached(&plan);
+                diagnostics.extend(check_against(&file, &plan, &others));
+            }
+        }
+    }
+    diagnostics
 }
 
 fn verdict(global: &Global, found: &Found, sources: &[Source]) -> Result<()> {
@@ -195,53 +131,24 @@ fn verdict(global: &Global, found: &Found, sources: &[Source]) -> Result<()> {
         return Ok(());
     }
     let settings = sources.iter().any(Source::is_settings);
-    let what = count(all, if settings { "file" } else { "cycle" });
+    let tests = sources.iter().filter(|source| source.is_test()).count() as u64;
+    let what = match (settings, tests) {
+        (true, _) => count(all, "file"),
+        (false, 0) => count(all, "cycle"),
+        (false, tests) if tests == all => count(tests, "test file"),
+        (false, tests) => format!(
+            "{} and {}",
+            count(all - tests, "cycle"),
+            count(tests, "test file")
+        ),
+    };
     match found.warnings {
         0 => out::line(&format!("{what} checked, all good")),
         warnings => out::line(&format!("{what} checked, {}", count(warnings, "warning"))),
     }
 }
 
-/// The folder that a cycle's script files are in: the server's cycles folder, as it has it, and for a
-/// file elsewhere its own.
-fn script_folder(path: &Path, cycles: &Path) -> PathBuf {
-    let own = path.parent().unwrap_or(Path::new("")).to_owned();
-    let inside = match (path.canonicalize(), cycles.canonicalize()) {
-        (Ok(path), Ok(cycles)) => path.starts_with(cycles),
-        _ => false,
-    };
-    if inside { cycles.to_owned() } else { own }
-}
-
-fn known(settings: &Settings, sources: &[Source]) -> Result<Known> {
-    let connectors = known_connectors(settings)?;
-    let mut connections = Vec::new();
-    for (name, declared) in &settings.config.connections {
-        let def = &connector_of(name, &declared.connector, &connectors)?.0;
-        connections.push((name.clone(), Arc::clone(def)));
-    }
-    let built_in = connectors
-        .iter()
-        .map(|(name, (def, _))| (name.clone(), Arc::clone(def)))
-        .collect();
-    // A file that is checked alone may name a cycle beside it.
-    let mut cycles: HashSet<String> = sources.iter().filter_map(Source::declares).collect();
-    let beside = cycle_files(&settings.cycles()).unwrap_or_default();
-    cycles.extend(
-        beside
-            .into_iter()
-            .filter_map(|path| Source::read(path).ok()?.declares()),
-    );
-    Ok(Known {
-        declared: connections,
-        built_in,
-        has_settings: settings.found,
-        cycles,
-        env: settings.config.env_for_cycles.clone(),
-    })
-}
-
-fn json_of(diagnostic: &Diagnostic, file: &str) -> Value {
+pub(super) fn json_of(diagnostic: &Diagnostic, file: &str) -> Value {
     json!({
         "file": file,
         "line": diagnostic.span.line,

@@ -10,6 +10,7 @@ mod run;
 mod serve;
 mod sim;
 mod storage;
+mod test;
 mod trigger;
 
 use std::future::Future;
@@ -29,6 +30,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let global = args.global;
     match args.command {
         Command::Check(args) => check::run(&global, &args),
+        Command::Test(args) => test::run(&global, &args),
         Command::Serve(args) => wait(serve::run(&global, args)),
         Command::Demo(args) => wait(demo::run(&global, args)),
         Command::Trigger(args) => wait(trigger::run(&global, args)),

@@ -1,11 +1,12 @@
 //! From the first URL to the last answer: redirects by hand, each one guarded again.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, IF_MODIFIED_SINCE, LOCATION,
     USER_AGENT,
 };
-use tokio::time::Instant;
 use url::Url;
 use velodrome_types::Timestamp;
 
@@ -14,9 +15,11 @@ use super::credentials::Signer;
 use super::fault::classify;
 use super::wire::Wire;
 use super::{Response, Verdict};
-use crate::connect::Connect;
+use crate::connect::{Connect, Way};
 use crate::error::RequestError;
 use crate::request::{parse_target, shown};
+use crate::stopwatch::Stopwatch;
+use crate::transport::{Asker, Outgoing};
 
 /// The most redirects of one request.
 const REDIRECTS: usize = 5;
@@ -33,7 +36,9 @@ const HARMLESS: &[HeaderName] = &[
 pub(super) struct Leaving<'a> {
     pub(super) wire: Wire,
     pub(super) signer: Signer<'a>,
-    pub(super) deadline: Instant,
+    pub(super) timeout: Duration,
+    pub(super) watch: Stopwatch<'a>,
+    pub(super) asker: Option<&'a Asker>,
 }
 
 /// What came back, unjudged.
@@ -93,15 +98,19 @@ impl Connect {
         let Leaving {
             mut wire,
             signer,
-            deadline,
+            timeout,
+            watch,
+            asker,
         } = leaving;
-        let started = Instant::now();
         let mut own = true;
         for _ in 0..=REDIRECTS {
             let shown = shown(wire.url.as_str());
-            let answer = self.leave(&wire, own.then_some(&signer), deadline).await?;
+            let left = watch.left(timeout);
+            let answer = self
+                .leave(&wire, own.then_some(&signer), left, asker)
+                .await?;
             let Some(next) = next_url(&wire, &answer)? else {
-                return self.read(&wire, answer, shown, started).await;
+                return self.read(&wire, answer, shown, watch).await;
             };
             if next.origin() != wire.url.origin() {
                 own = false;
@@ -123,29 +132,45 @@ impl Connect {
         &self,
         wire: &Wire,
         signer: Option<&Signer<'_>>,
-        deadline: Instant,
+        left: Duration,
+        asker: Option<&Asker>,
     ) -> Result<reqwest::Response, RequestError> {
         let mut url = wire.url.clone();
         let mut headers = wire.headers.clone();
         if let Some(signer) = signer {
             signer.sign(&mut url, &mut headers);
         }
-        let client = self.client_for(&url)?;
-        dispatch(client, wire, url, headers, deadline).await
+        let way = self.way_to(&url)?;
+        let departing = Departing {
+            wire,
+            url,
+            headers,
+            left,
+            asker,
+            home: false,
+        };
+        departing.by(way).await
     }
 
     /// One request to this process's own server; a redirect is its answer.
     pub(super) async fn leave_for_home(
         &self,
         wire: Wire,
-        deadline: Instant,
+        timeout: Duration,
     ) -> Result<Answer, RequestError> {
-        let started = Instant::now();
-        let client = self.client_for_home(&wire.url)?;
+        let watch = Stopwatch::start(self);
+        let way = self.way_home(&wire.url)?;
         let shown = shown(wire.url.as_str());
-        let (url, headers) = (wire.url.clone(), wire.headers.clone());
-        let answer = dispatch(client, &wire, url, headers, deadline).await?;
-        self.read(&wire, answer, shown, started).await
+        let departing = Departing {
+            wire: &wire,
+            url: wire.url.clone(),
+            headers: wire.headers.clone(),
+            left: timeout,
+            asker: None,
+            home: true,
+        };
+        let answer = departing.by(way).await?;
+        self.read(&wire, answer, shown, watch).await
     }
 
     /// Reads the body: all of a good answer, the beginning of any other.
@@ -154,7 +179,7 @@ impl Connect {
         wire: &Wire,
         mut answer: reqwest::Response,
         shown: String,
-        started: Instant,
+        watch: Stopwatch<'_>,
     ) -> Result<Answer, RequestError> {
         let status = answer.status();
         let good = wire.is_good(status);
@@ -198,30 +223,63 @@ impl Connect {
             headers,
             body: body.into_bytes(),
             shown,
-            millis: started.elapsed().as_millis() as u64,
+            millis: watch.elapsed().as_millis() as u64,
         })
     }
 }
 
-async fn dispatch(
-    client: &reqwest::Client,
-    wire: &Wire,
+/// One hop, ready to go.
+struct Departing<'a> {
+    wire: &'a Wire,
     url: Url,
     headers: HeaderMap,
-    deadline: Instant,
-) -> Result<reqwest::Response, RequestError> {
-    let shown = shown(url.as_str());
-    let mut request = client
-        .request(wire.verb.clone(), url)
-        .headers(headers)
-        .timeout(deadline.saturating_duration_since(Instant::now()));
-    if let Some(body) = &wire.body {
-        request = request.body(body.clone());
+    left: Duration,
+    asker: Option<&'a Asker>,
+    home: bool,
+}
+
+impl Departing<'_> {
+    async fn by(self, way: Way<'_>) -> Result<reqwest::Response, RequestError> {
+        let Self {
+            wire,
+            url,
+            headers,
+            left,
+            asker,
+            home,
+        } = self;
+        let shown = shown(url.as_str());
+        match way {
+            Way::Socket(client) => {
+                let mut request = client
+                    .request(wire.verb.clone(), url)
+                    .headers(headers)
+                    .timeout(left);
+                if let Some(body) = &wire.body {
+                    request = request.body(body.clone());
+                }
+                request
+                    .send()
+                    .await
+                    .map_err(|error| classify(error, wire.is_safe(), &shown))
+            }
+            Way::Carried(transport) => {
+                let request = Outgoing {
+                    asker: asker.cloned(),
+                    verb: wire.verb.to_string(),
+                    url,
+                    headers: Outgoing::headers_of(&headers),
+                    body: wire.body.clone(),
+                    timeout: left,
+                    home,
+                };
+                match transport.carry(request).await {
+                    Ok(answer) => Ok(answer.into_response()),
+                    Err(fault) => Err(fault.told(wire.is_safe(), &shown)),
+                }
+            }
+        }
     }
-    request
-        .send()
-        .await
-        .map_err(|error| classify(error, wire.is_safe(), &shown))
 }
 
 /// Where a redirect leads, if it is one to follow: for GET and HEAD every kind, for other verbs only

@@ -12,7 +12,6 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use velodrome_spec::connector::{AuthDef, ErrorAction, MethodDef, StatusMatch};
 use velodrome_types::Timestamp;
 
@@ -24,6 +23,8 @@ use crate::connection::Connection;
 use crate::error::RequestError;
 use crate::oauth::TokenSet;
 use crate::request::HttpRequest;
+use crate::stopwatch::Stopwatch;
+use crate::transport::Asker;
 use hops::{Answer, Leaving};
 
 /// How a request is sent.
@@ -36,6 +37,8 @@ pub struct SendOptions {
     pub idempotency_key: Option<String>,
     /// Statuses that are no error beside 2xx; no rule is asked of them.
     pub ok: Vec<StatusMatch>,
+    /// Who asks, for a [`crate::Transport`].
+    pub asker: Option<Asker>,
 }
 
 /// An answer.
@@ -155,9 +158,8 @@ impl Connect {
         request: &HttpRequest,
         timeout: Duration,
     ) -> Result<Response, RequestError> {
-        let deadline = Instant::now() + timeout;
         let answer = self
-            .leave_for_home(wire::write(request, None)?, deadline)
+            .leave_for_home(wire::write(request, None)?, timeout)
             .await?;
         let action = rules::judge(answer.status, &answer.body, method, &connection.def, false);
         rules::outcome(answer, action, connection, request, self.now())
@@ -184,7 +186,9 @@ impl Connect {
         let leaving = Leaving {
             wire: wire::write(request, how.idempotency_key.as_deref())?.taking(&how.ok),
             signer: credentials::Signer::new(connection, tokens)?,
-            deadline: Instant::now() + how.timeout,
+            timeout: how.timeout,
+            watch: Stopwatch::start(self),
+            asker: how.asker.as_ref(),
         };
         self.follow(leaving).await
     }

@@ -352,6 +352,7 @@ pub(crate) fn how() -> SendOptions {
     SendOptions {
         ok: Vec::new(),
         timeout: Duration::from_secs(20),
+        asker: None,
         idempotency_key: None,
     }
 }

@@ -20,6 +20,7 @@ use super::{Actor, Left, is_inside};
 use crate::api::Problem;
 use crate::handlers::Caller;
 use crate::perform::Item;
+use crate::simulated::HandedOff;
 use crate::unit::Making;
 use crate::webhook::{self, Ids, Received};
 
@@ -155,13 +156,22 @@ impl Actor {
             may_hop(posting.plan, posting.run).map_err(Box::new)?;
         }
         let ids = Ids {
-            run: crate::random::run_id(now),
+            run: self.shared.random.run_id(now),
             loop_id: if own {
                 looped.id
             } else {
-                crate::random::loop_id(now)
+                self.shared.random.loop_id(now)
             },
         };
+        if self.shared.witness.is_some() {
+            next.handed_off.push(HandedOff {
+                cycle: posting.plan.cycle.clone(),
+                step: posting.step.id.clone(),
+                lap: posting.run.lap,
+                to: target.cycle.clone(),
+                body: delivery.body.clone(),
+            });
+        }
         let overlay = next.take_overlay();
         let (delivery, overlay) =
             match webhook::receive(&self.shared, &to, ids, delivery, overlay, now)

@@ -187,7 +187,7 @@ impl Actor {
             ..Problem::new(409, "handoff.refused", failure.message)
         })?;
         let ids = Ids {
-            run: crate::random::run_id(now),
+            run: self.shared.random.run_id(now),
             loop_id: self.looped.id,
         };
         let received = webhook::receive(

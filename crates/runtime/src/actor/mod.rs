@@ -295,7 +295,7 @@ impl Actor {
         let watermarks = self.shared.watermarks(&plan.cycle);
         let facts = Facts {
             now: self.now,
-            jitter: crate::random::fraction(),
+            jitter: self.shared.random.fraction(),
             cycle: self.shared.cycles.state(&plan.cycle),
             watermarks: &watermarks,
             statics: &*self.shared,

@@ -1,6 +1,6 @@
 //! The handlers around one request: `before_action`, the sending, `after_error`.
 
-use velodrome_connect::{Connection, HttpRequest, RequestError, Response, SendOptions};
+use velodrome_connect::{Asker, Connection, HttpRequest, RequestError, Response, SendOptions};
 use velodrome_core::StepFailure;
 use velodrome_script::Vars;
 use velodrome_spec::connector::MethodDef;
@@ -104,6 +104,11 @@ impl Job {
                 _ => Vec::new(),
             },
             timeout: self.step().timeout,
+            asker: self.shared.witness.is_some().then(|| Asker {
+                cycle: self.plan.cycle.clone(),
+                step: self.step().id.clone(),
+                lap: self.run.lap,
+            }),
             idempotency_key: (!read_only).then(|| self.key()),
         };
         let sent = self

@@ -8,6 +8,7 @@ use velodrome_types::{Code, Json};
 use super::request::Exchange;
 use super::{Gathered, Job, eval_failure, headers_of, request_failure};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
+use crate::simulated::HandedOff;
 
 pub(super) async fn send(
     job: &Job,
@@ -195,6 +196,16 @@ async fn over_http(
         .map(|body| velodrome_core::preview(body, &job.plan.log))
         .unwrap_or_default();
     let own = accepted.is_some_and(|(_, loop_id, _)| loop_id == job.run.loop_id);
+    if let (Some(witness), Some(target)) = (&job.shared.witness, &send.target) {
+        let handed_off = HandedOff {
+            cycle: job.plan.cycle.clone(),
+            step: step.id.clone(),
+            lap: job.run.lap,
+            to: target.cycle.clone(),
+            body: request.body.clone().unwrap_or(Json::Null),
+        };
+        witness.saw(Vec::new(), vec![handed_off]);
+    }
     let answer = SendAnswer {
         status: response.status,
         bytes: response.body.len() as u64,

@@ -4,3 +4,4 @@
 mod fixture;
 mod laps;
 mod limits;
+mod simulated;

@@ -8,6 +8,7 @@ pub mod schema;
 mod settings;
 mod step;
 mod table;
+mod test_file;
 mod tool;
 
 pub use cycle::CYCLE;
@@ -17,6 +18,10 @@ pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WE
 pub use step::{COMMON, FIELD, KINDS, StepTable};
 pub(crate) use step::{DEDUPE, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
 pub use table::{Key, Table, Takes};
+pub use test_file::{
+    ANSWER, DELIVERY, EXPECT, EXPECTED_ANSWER, EXPECTED_ERROR, EXPECTED_LINE, EXPECTED_LOOP,
+    EXPECTED_REQUEST, LIMITS, TEST, TEST_FILE,
+};
 pub use tool::CONDITION;
 
 /// Where a key of this name stands, as messages call the places.

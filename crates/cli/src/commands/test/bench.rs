@@ -1,0 +1,116 @@
+//! Putting a cycle on the bench: the files and connections that its runs come to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use velodrome_connect::{Connection, EgressRules};
+use velodrome_cycle_test::Bench;
+use velodrome_runtime::HeldFiles;
+use velodrome_spec::test_file::TestFile;
+use velodrome_spec::{Config, Diagnostic, Plan, Severity};
+use velodrome_types::{ConnectionId, Json};
+
+use crate::config::Settings;
+use crate::shelf::{Shelf, Source};
+
+/// What a setting is that nobody said and that has no default: a test sends nothing anywhere.
+const PLACEHOLDER: &str = "test";
+
+/// Puts cycles on the bench.
+pub(super) struct Workshop<'a> {
+    settings: &'a Settings,
+    shelf: &'a Shelf,
+}
+
+impl<'a> Workshop<'a> {
+    pub(super) fn new(settings: &'a Settings, shelf: &'a Shelf) -> Self {
+        Self { settings, shelf }
+    }
+
+    /// The cycle with all that it reaches; else its file with what is wrong there.
+    pub(super) fn bench(
+        &self,
+        cycle: &Source,
+        file: &TestFile,
+    ) -> Result<Arc<Bench>, (Source, Vec<Diagnostic>)> {
+        let checked = self.shelf.check_as(cycle, &self.shelf.relative(cycle));
+        let Some(plan) = checked.plan else {
+            let mut faults = checked.diagnostics;
+            faults.retain(|fault| fault.severity == Severity::Error);
+            return Err((cycle.clone(), faults));
+        };
+        let others = self.shelf.reached(&plan);
+        let mut files = HeldFiles::default();
+        for plan in std::iter::once(&plan).chain(&others) {
+            let sources = &plan.sources;
+            files
+                .cycles
+                .insert(sources.path.clone(), sources.cycle.clone());
+            files.scripts.extend(sources.scripts.iter().cloned());
+        }
+        let config = &self.settings.config;
+        let listed = |name: &String| (name.clone(), std::env::var(name).ok());
+        Ok(Arc::new(Bench {
+            connections: self.connections(std::iter::once(&plan).chain(&others), file),
+            plan,
+            others,
+            files: Arc::new(files),
+            connectors: self.shelf.connectors.values().cloned().collect(),
+            egress: EgressRules {
+                allow: config.egress.allow.clone(),
+                only: config.egress.only.clone(),
+            },
+            response_limit: config.response_limit,
+            env: config.env_for_cycles.iter().map(listed).collect(),
+            host: Arc::clone(&self.shelf.host),
+        }))
+    }
+
+    /// Every connection that the cycles use, with the settings of the test file, of `velodrome.yaml`, or
+    /// their defaults.
+    fn connections<'p>(
+        &self,
+        plans: impl Iterator<Item = &'p Arc<Plan>>,
+        file: &TestFile,
+    ) -> Vec<Connection> {
+        let used: BTreeSet<&(String, String, String)> =
+            plans.flat_map(|plan| &plan.sources.connectors).collect();
+        let mut all: Vec<Connection> = Vec::new();
+        for (name, connector, _) in used {
+            let Some((def, _)) = self.shelf.connectors.get(connector) else {
+                continue;
+            };
+            if all.iter().any(|known| known.id.as_str() == name) {
+                continue;
+            }
+            let id = ConnectionId::from(name.as_str());
+            let mut connection = Connection::with_defaults(id, Arc::clone(def));
+            if let Some(declared) = self.settings.config.connections.get(name) {
+                // What stands in the environment is a secret more often than not, and none is needed.
+                let env = |_: &str| Some(PLACEHOLDER.to_owned());
+                for (setting, expr) in &declared.settings {
+                    if let Ok(value) = Config::resolve(expr, &env) {
+                        connection.settings.insert(setting.clone(), value);
+                    }
+                }
+            }
+            let said = file
+                .settings
+                .iter()
+                .filter(|settings| settings.connection.value == *name);
+            for (setting, value) in said.flat_map(|settings| &settings.values) {
+                connection
+                    .settings
+                    .insert(setting.value.clone(), value.clone());
+            }
+            for setting in def.settings.keys() {
+                connection
+                    .settings
+                    .entry(setting.clone())
+                    .or_insert_with(|| Json::String(PLACEHOLDER.to_owned()));
+            }
+            all.push(connection);
+        }
+        all
+    }
+}
