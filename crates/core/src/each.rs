@@ -187,9 +187,7 @@ pub(crate) fn begin(moving: &mut Moving<'_>, step: &Step, plan: &EachPlan) {
 }
 
 /// The step goes on where it failed, with the items that failed and those that are left.
-#[expect(dead_code, reason = "resuming failed runs comes with its own commit")]
-pub(crate) fn resume(moving: &mut Moving<'_>, step: &Step, plan: &EachPlan, mut each: Each) {
-    each.error = None;
+pub(crate) fn resume(moving: &mut Moving<'_>, step: &Step, plan: &EachPlan, each: Each) {
     moving.run.fence += 1;
     go_on(moving, step, plan, each);
 }

@@ -7,7 +7,7 @@ use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, Timestamp, f
 
 use crate::input::{Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
-use crate::run::{Finish, State, WaitingOn};
+use crate::run::{Failure, Finish, State, WaitingOn};
 use crate::steps;
 
 /// An action failed: tried again, caught, or answered as `on_error` says.
@@ -147,12 +147,12 @@ pub(crate) fn fail_run(
     }
     let each = moving.failed_items.take();
     let data = std::mem::take(&mut moving.run.data);
-    moving.end(Finish::Failed {
+    moving.end(Finish::Failed(Failure {
         step: id,
         error,
         built,
         each,
-    });
+    }));
     moving.run.data = data;
 }
 

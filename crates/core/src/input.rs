@@ -72,6 +72,13 @@ pub enum Input {
     },
     /// The process began again with this action under way.
     Recover,
+    /// A person takes it up again where it failed, on the plan that the transition is given.
+    Resume {
+        /// Whether its loop has its place at once.
+        placed: bool,
+    },
+    /// It has been taken up again and its loop has its place now.
+    GoOn,
     /// A person ends it.
     Stop,
 }

@@ -32,6 +32,7 @@ mod looped;
 mod machine;
 mod places;
 mod preview;
+mod resume;
 mod run;
 mod steps;
 
@@ -50,4 +51,5 @@ pub use looped::{ListState, Loop};
 pub use machine::advance;
 pub use places::{Admission, Places};
 pub use preview::preview;
-pub use run::{Finish, Run, State, StepError, WaitingOn};
+pub use resume::{NotResumable, may_resume};
+pub use run::{Failure, Finish, Run, State, StepError, WaitingOn};

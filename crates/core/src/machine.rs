@@ -9,6 +9,7 @@
 //! Waiting(Timer) --Due--> (next steps)      Waiting(Retry) --Due--> Running
 //! Each    --Item--> Each | (next steps) | catch | Finished(Failed)
 //! Each    --Due, Recover--> Each, attempts issued
+//! Finished(Failed) --Resume--> (the step again) | Again        Again --GoOn--> (the step again)
 //! any but Finished --Stop--> Finished(Stopped)
 //! anything else: the run fails with `engine.fault`; a report with an old fence changes nothing
 //! ```
@@ -17,7 +18,7 @@
 
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{IfUnknown, StepIx};
-use velodrome_types::{Code, Event, Level, RunStatus, StepId, Timestamp};
+use velodrome_types::{Code, Event, Level, LoopStatus, RunStatus, StepId, Timestamp};
 
 use crate::each::{self, Each, ItemWrites};
 use crate::fail;
@@ -27,7 +28,7 @@ use crate::input::{
 use crate::lines::Lines;
 use crate::looped::Loop;
 use crate::run::{Finish, Run, State, WaitingOn};
-use crate::{exits, steps};
+use crate::{exits, resume, steps};
 
 /// A transition in the making.
 #[derive(Debug)]
@@ -104,7 +105,11 @@ fn is_late(run: &Run, input: &Input) -> bool {
         | Input::Item { fence, .. }
         | Input::Due { fence } => *fence,
         Input::Stop => return matches!(run.state, State::Finished { .. }),
-        Input::Begin { .. } | Input::Ignore { .. } | Input::Recover => return false,
+        Input::Begin { .. }
+        | Input::Ignore { .. }
+        | Input::Recover
+        | Input::Resume { .. }
+        | Input::GoOn => return false,
     };
     fence != run.fence || matches!(run.state, State::Finished { .. })
 }
@@ -233,6 +238,7 @@ impl Moving<'_> {
             }
             (
                 State::Queued { .. }
+                | State::Again { .. }
                 | State::Running { .. }
                 | State::Each { .. }
                 | State::Waiting { .. },
@@ -242,6 +248,16 @@ impl Moving<'_> {
                 self.timer = TimerChange::Clear;
                 self.lines.push(Level::Warn, Event::RunStopped, "stopped");
                 self.end(Finish::Stopped);
+            }
+            (
+                State::Finished {
+                    how: Finish::Failed(failure),
+                },
+                Input::Resume { placed },
+            ) => resume::resume(self, failure, placed),
+            (State::Again { failure }, Input::GoOn) => {
+                self.looped.placed = true;
+                resume::go_on(self, failure);
             }
             (state, input) => self.fault(&state, &input),
         }
@@ -335,6 +351,9 @@ impl Moving<'_> {
         let over = matches!(self.run.state, State::Finished { .. });
         let waits = self.run.status() == RunStatus::Waiting;
         self.looped.settle(self.run.id, waits, over);
+        if matches!(self.run.state, State::Again { .. }) {
+            self.looped.status = LoopStatus::Queued;
+        }
         self.run.updated = now;
         self.looped.updated = now;
         if matches!(
@@ -363,7 +382,6 @@ impl Moving<'_> {
     }
 
     fn loop_ended(&mut self) {
-        use velodrome_types::LoopStatus;
         if matches!(
             self.run.state,
             State::Finished {

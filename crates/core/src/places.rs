@@ -65,21 +65,15 @@ impl Places {
         self.queued = self.queued.saturating_sub(1);
     }
 
-    /// Moves the next of the queue to a place, if one is free. The caller starts that loop.
+    /// Takes a place for the next of the queue, if one is free. The caller begins that loop, and says
+    /// when it has left the queue ([`Places::unqueue`]) or that nothing came of it ([`Places::release`]).
     pub fn take_next(&mut self, concurrency: Option<u32>, held: bool) -> bool {
         let free = concurrency.is_none_or(|places| self.taken < u64::from(places));
         if held || self.queued == 0 || !free {
             return false;
         }
-        self.queued -= 1;
         self.taken += 1;
         true
-    }
-
-    /// Takes [`Places::take_next`] back.
-    pub fn put_back(&mut self) {
-        self.release();
-        self.queued += 1;
     }
 
     /// Loops in progress and loops queued.
@@ -104,6 +98,8 @@ mod tests {
         // The queue is not empty: a newcomer does not overtake it.
         assert_eq!(places.admit(Some(1), None, false), Admission::Queue);
         assert!(places.take_next(Some(1), false));
+        assert_eq!(places.counts(), (1, 3), "it is queued until it has begun");
+        places.unqueue();
         assert_eq!(places.counts(), (1, 2));
     }
 

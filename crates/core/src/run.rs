@@ -53,6 +53,11 @@ pub enum State {
         /// What came.
         delivery: Delivery,
     },
+    /// It failed, was taken up again, and waits for its loop's place.
+    Again {
+        /// Where it failed.
+        failure: Failure,
+    },
     /// An action of this step is under way.
     Running {
         /// The step.
@@ -120,18 +125,22 @@ pub enum Finish {
     /// By a person.
     Stopped,
     /// By an error.
-    Failed {
-        /// The step.
-        step: StepId,
-        /// The error.
-        error: StepError,
-        /// The attempt's request as built, for a resume.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        built: Option<Json>,
-        /// How far the step was with its items, for a resume.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        each: Option<Box<Each>>,
-    },
+    Failed(Failure),
+}
+
+/// Where and how a run failed, with what a resume needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The step.
+    pub step: StepId,
+    /// The error.
+    pub error: StepError,
+    /// The attempt's request as built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Json>,
+    /// How far the step was with its items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Box<Each>>,
 }
 
 /// What `${step.error}` is.
@@ -160,7 +169,7 @@ impl Run {
     /// The state as people and the API see it.
     pub fn status(&self) -> RunStatus {
         match &self.state {
-            State::Queued { .. } => RunStatus::Queued,
+            State::Queued { .. } | State::Again { .. } => RunStatus::Queued,
             State::Running { .. } => RunStatus::Running,
             State::Each { each, .. } if each.waits() => RunStatus::Waiting,
             State::Each { .. } => RunStatus::Running,
@@ -169,7 +178,7 @@ impl Run {
                 Finish::Succeeded => RunStatus::Succeeded,
                 Finish::Ignored => RunStatus::Ignored,
                 Finish::Stopped => RunStatus::Stopped,
-                Finish::Failed { .. } => RunStatus::Failed,
+                Finish::Failed(_) => RunStatus::Failed,
             },
         }
     }
@@ -180,9 +189,10 @@ impl Run {
             State::Running { step, .. }
             | State::Each { step, .. }
             | State::Waiting { step, .. } => Some(step),
-            State::Finished {
-                how: Finish::Failed { step, .. },
-            } => Some(step),
+            State::Again { failure }
+            | State::Finished {
+                how: Finish::Failed(failure),
+            } => Some(&failure.step),
             State::Queued { .. } | State::Finished { .. } => None,
         }
     }
@@ -201,14 +211,16 @@ impl Run {
 
     /// Takes over what was stored of a step's items beside the run's row.
     pub fn restore_items(&mut self, writes: ItemWrites) {
-        let (State::Each { each, .. }
-        | State::Finished {
-            how: Finish::Failed {
-                each: Some(each), ..
+        let each = match &mut self.state {
+            State::Each { each, .. } => each,
+            State::Again { failure }
+            | State::Finished {
+                how: Finish::Failed(failure),
+            } => match &mut failure.each {
+                Some(each) => each,
+                None => return,
             },
-        }) = &mut self.state
-        else {
-            return;
+            _ => return,
         };
         if let Some(progress) = writes.progress {
             **each = progress;
@@ -220,8 +232,8 @@ impl Run {
     pub fn error(&self) -> Option<&StepError> {
         match &self.state {
             State::Finished {
-                how: Finish::Failed { error, .. },
-            } => Some(error),
+                how: Finish::Failed(failure),
+            } => Some(&failure.error),
             _ => None,
         }
     }

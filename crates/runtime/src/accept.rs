@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use velodrome_core::{Acceptance, Admission, Delivery, Finish, Run, State, accept_first_lap};
+use velodrome_core::{
+    Acceptance, Admission, Delivery, Finish, Origin, Run, State, accept_first_lap,
+};
 use velodrome_spec::Plan;
 use velodrome_store::{CommitError, IdempotencyRow};
 use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine};
@@ -61,7 +63,7 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
             "the server is shutting down: send it again in a moment",
         ));
     }
-    let plan = webhook_plan(shared, &request)?;
+    let cycle = CycleId::from(request.cycle.as_str());
     let handoff = match request.headers.shift_remove(HANDOFF_HEADER) {
         Some(Json::String(value)) => Some(
             SignedOrigin::verify(&value, shared.handoff_key()).ok_or_else(|| {
@@ -74,14 +76,28 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
         ),
         _ => None,
     };
+    let lap_of_own = handoff
+        .as_ref()
+        .is_some_and(|origin| shared.is_loop_of(origin, &cycle));
+    // A lap is its loop's own affair: it goes on where nothing else is taken.
+    let plan = if lap_of_own {
+        None
+    } else {
+        Some(webhook_plan(shared, &request)?)
+    };
     let body = parse(&request)?;
     let delivery = Delivery {
         body,
         headers: request.headers,
         query: request.query,
     };
-    if let Some(origin) = handoff.filter(|origin| shared.is_loop_of(origin, &plan.cycle)) {
-        return lap(shared, origin, delivery).await;
+    let (plan, handoff) = match (plan, handoff) {
+        (None, Some(origin)) => return lap(shared, origin, delivery).await,
+        (None, None) => return Err(webhook_unknown(&request.cycle)),
+        (Some(plan), handoff) => (plan, handoff),
+    };
+    if let Some(origin) = &handoff {
+        shared.may_hop_here(origin)?;
     }
     match shared.state_of(&plan.cycle) {
         CycleState::Running | CycleState::Paused => {}
@@ -93,12 +109,15 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
         loop_id: shared.random.loop_id(now),
     };
     let mut making = Making::default();
-    let key = Key::of(
-        &plan,
-        request.idempotency_key,
-        &request.body,
-        &delivery.body,
-    );
+    let key = match &handoff {
+        Some(origin) => Some(Key::of_handoff(&plan, origin)),
+        None => Key::of(
+            &plan,
+            request.idempotency_key,
+            &request.body,
+            &delivery.body,
+        ),
+    };
     let delivery = match webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now)?
     {
         Received::Passed(delivery, overlay) => {
@@ -125,21 +144,13 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
         ids,
         delivery,
         key,
+        origin: handoff.map(|origin| origin.origin()),
     };
     accepting.accept(making).await
 }
 
 fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Problem> {
-    let unknown = || {
-        Problem::new(
-            404,
-            "webhook.unknown",
-            format!(
-                "no cycle has the webhook `/hooks/{}`: `velodrome cycle list` shows them",
-                request.cycle
-            ),
-        )
-    };
+    let unknown = || webhook_unknown(&request.cycle);
     let plan = shared
         .target_plan(&CycleId::from(request.cycle.as_str()), None)
         .map_err(|problem| {
@@ -153,6 +164,14 @@ fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Pro
         Some(step) if *step != plan.step(plan.trigger).id.as_str() => Err(unknown()),
         _ => Ok(plan),
     }
+}
+
+fn webhook_unknown(cycle: &str) -> Problem {
+    Problem::new(
+        404,
+        "webhook.unknown",
+        format!("no cycle has the webhook `/hooks/{cycle}`: `velodrome cycle list` shows them"),
+    )
 }
 
 /// Why a cycle takes nothing from outside.
@@ -255,6 +274,16 @@ impl Key {
             body_hash: Sha256::digest(raw).into(),
             within,
         })
+    }
+
+    /// The engine's own key of a hand-off that came as a real request.
+    fn of_handoff(plan: &Plan, origin: &SignedOrigin) -> Self {
+        Self {
+            hook: plan.cycle.to_string(),
+            key: origin.key(),
+            body_hash: [0; 32],
+            within: REMEMBERED,
+        }
     }
 
     /// The remembered answer; refused where the key came with another body.
@@ -370,6 +399,8 @@ struct Accepting<'a> {
     ids: Ids,
     delivery: Delivery,
     key: Option<Key>,
+    /// Who hands off, where this came from another cycle of this server.
+    origin: Option<Origin>,
 }
 
 impl Accepting<'_> {
@@ -377,9 +408,9 @@ impl Accepting<'_> {
         let shared = self.shared;
         let plan = &self.plan;
         let now = shared.clock.now();
-        let admission = shared
-            .cycles
-            .admit(&plan.cycle, plan.concurrency, Some(plan.queue_limit));
+        // A hand-off passes `queue_limit`: its step has no caller to try again.
+        let limit = self.origin.is_none().then_some(plan.queue_limit);
+        let admission = shared.cycles.admit(&plan.cycle, plan.concurrency, limit);
         if admission == Admission::Full {
             let mut problem = Problem::new(
                 429,
@@ -402,7 +433,8 @@ impl Accepting<'_> {
         };
         let placed = admission == Admission::Start;
         let ids = (self.ids.run, self.ids.loop_id);
-        let acceptance = accept_first_lap(plan, ids, self.delivery.clone(), None, placed, now);
+        let acceptance =
+            accept_first_lap(plan, ids, self.delivery.clone(), self.origin, placed, now);
         making.accepted(&acceptance, plan);
         let Acceptance { run, looped, .. } = acceptance;
         let (run, looped, action) = if placed {
@@ -416,9 +448,17 @@ impl Accepting<'_> {
         if let Some(key) = &self.key {
             making.remember(key.row(&answer, now), now);
         }
-        let (_, inbox) = shared.registry.reach(looped.id);
+        // Registered before the commit is visible, so that a message finds the one task; a queued loop
+        // has none until its turn comes.
+        let stop_cycle = making.stop_cycle;
+        let inbox = action
+            .is_some()
+            .then(|| shared.registry.reach(looped.id).1)
+            .flatten();
         if let Err(error) = shared.commit(making, None).await {
-            shared.registry.remove(looped.id);
+            if inbox.is_some() {
+                shared.registry.remove(looped.id);
+            }
             if let (CommitError::Conflict(_), Some(key)) = (&error, &self.key)
                 && let Some(known) = key.known(shared)?
             {
@@ -427,9 +467,14 @@ impl Accepting<'_> {
             return Err(uncommitted(error));
         }
         withdraw.disarm();
+        if stop_cycle {
+            shared.stop_cycle_soon(plan.cycle.clone());
+        }
         let over = looped.status.is_final();
         if over || action.is_none() {
-            shared.registry.remove(looped.id);
+            if inbox.is_some() {
+                shared.registry.remove(looped.id);
+            }
             if over {
                 shared.loop_ended(&looped.cycle, true);
             } else if !placed {
@@ -438,7 +483,13 @@ impl Accepting<'_> {
             }
         } else if let Some(inbox) = inbox {
             let task = Actor::accepted(Arc::clone(shared), looped, run, Arc::clone(plan), action);
+            let id = task.id();
             task.start(inbox);
+            if shared.cycles.state(&plan.cycle) == CycleState::Stopped {
+                // The cycle was stopped between the check and the commit: the loop hears it now.
+                let (done, _) = tokio::sync::oneshot::channel();
+                shared.tell_soon(id, ToLoop::Stop { gently: true, done });
+            }
         }
         Ok(answer)
     }
@@ -446,7 +497,7 @@ impl Accepting<'_> {
 
 /// Gives a place back unless the commit happened; also where the caller went away meanwhile.
 struct Withdraw<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     cycle: &'a CycleId,
     admission: Admission,
     armed: bool,
@@ -461,7 +512,7 @@ impl Withdraw<'_> {
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.shared.cycles.withdraw(self.cycle, self.admission);
+            self.shared.withdraw(self.cycle, self.admission);
         }
     }
 }

@@ -127,12 +127,6 @@ impl Cycles {
         self.with(cycle, |held| held.beginning = false);
     }
 
-    /// The place that was taken for a queued loop is given back as it was: the loop ended by itself, and
-    /// counts itself out of the queue.
-    pub(crate) fn put_back(&self, cycle: &CycleId) {
-        self.with(cycle, |held| held.places.put_back());
-    }
-
     /// The place that was taken for the first of the queue is given back: there was none.
     pub(crate) fn none_to_begin(&self, cycle: &CycleId) {
         self.with(cycle, |held| {

@@ -93,6 +93,7 @@ impl Settled {
 
 /// Answers the checker's questions about connections and other cycles.
 struct Known<'a> {
+    first_seen: &'a dyn Fn(&CycleId),
     settled: Arc<Settled>,
     connections: &'a Connections,
     cycles: &'a HashSet<String>,
@@ -189,13 +190,20 @@ impl Plans {
     }
 
     /// Reads every cycle file and tells what changed since the last time.
-    pub(crate) fn read(&self, connections: &Connections) -> Vec<Change> {
+    ///
+    /// `first_seen` is told of a cycle before anything may be accepted for it.
+    pub(crate) fn read(
+        &self,
+        connections: &Connections,
+        first_seen: &dyn Fn(&CycleId),
+    ) -> Vec<Change> {
         let texts = self.files.texts();
         let cycles: HashSet<String> = texts
             .iter()
             .filter_map(|(_, text)| declared_id(text.as_ref().ok()?))
             .collect();
         let known = Known {
+            first_seen,
             settled: self.settled(),
             connections,
             cycles: &cycles,
@@ -251,6 +259,9 @@ impl Plans {
             .diagnostics
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error);
+        if !self.is_known(&cycle) {
+            (known.first_seen)(&cycle);
+        }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let entry = current.entry(cycle.clone()).or_insert_with(|| Entry {
             plan: None,

@@ -48,20 +48,23 @@ pub(crate) struct Beginning {
 /// How a place on its way ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BeginningEnd {
-    /// The loop took it.
+    /// The loop took it, and is queued no more.
     Taken,
-    /// The loop could not be begun; it has left the queue all the same.
-    Lost,
-    /// The loop ended before it could begin, and has left the queue by itself.
+    /// The loop was over before it could begin; it has counted itself out of the queue.
     Over,
+    /// The loop could not be brought back: it is tried again, after a pause.
+    Lost,
 }
 
 impl Drop for Beginning {
     fn drop(&mut self) {
         match self.end {
-            BeginningEnd::Taken => {}
-            BeginningEnd::Lost => self.shared.cycles.release(&self.cycle),
-            BeginningEnd::Over => self.shared.cycles.put_back(&self.cycle),
+            BeginningEnd::Taken => self.shared.cycles.unqueue(&self.cycle),
+            BeginningEnd::Over => self.shared.cycles.release(&self.cycle),
+            BeginningEnd::Lost => {
+                self.shared.cycles.release(&self.cycle);
+                return self.shared.begin_again_soon(self.cycle.clone());
+            }
         }
         self.shared.began(&self.cycle);
     }
@@ -96,21 +99,17 @@ impl Registry {
         (sender, Some(inbox))
     }
 
-    /// Leaves, unless a message has come meanwhile. A sender that found the way before may have got
-    /// its message in at the last moment: it is given back, to be sent on to whoever comes next.
-    pub(crate) fn leave(
-        &self,
-        id: LoopId,
-        inbox: &mut mpsc::Receiver<ToLoop>,
-    ) -> Option<Vec<ToLoop>> {
+    /// Leaves, unless a message has come meanwhile. A sender that found the way before may have got its
+    /// message in at the last moment: what the closed inbox still gives is to be sent on.
+    pub(crate) fn leave(&self, id: LoopId, inbox: &mut mpsc::Receiver<ToLoop>) -> bool {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         if !inbox.is_empty() {
-            return None;
+            return false;
         }
         // From here on a sender is refused, and looks for the way again.
         inbox.close();
         loops.remove(&id);
-        Some(std::iter::from_fn(|| inbox.try_recv().ok()).collect())
+        true
     }
 
     /// Leaves whatever waits: senders see a closed inbox.
@@ -144,10 +143,9 @@ mod tests {
         let mut inbox = inbox.expect("nobody drives it yet");
         assert!(registry.reach(id).1.is_none(), "one task a loop");
         sender.try_send(ToLoop::Recover).expect("there is room");
-        assert!(registry.leave(id, &mut inbox).is_none(), "a message waits");
+        assert!(!registry.leave(id, &mut inbox), "a message waits");
         inbox.try_recv().expect("it is there");
-        let late = registry.leave(id, &mut inbox).expect("nothing waits");
-        assert!(late.is_empty());
+        assert!(registry.leave(id, &mut inbox), "nothing waits");
         assert!(sender.try_send(ToLoop::Recover).is_err(), "it looks again");
         assert!(registry.reach(id).1.is_some(), "and finds a new task");
     }

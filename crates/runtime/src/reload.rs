@@ -19,7 +19,11 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Reads the files now, logs what changed, and gives what is wrong, rendered.
 pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
-    let changes = shared.plans.read(&shared.connections);
+    let changes = shared.plans.read(&shared.connections, &|cycle| {
+        if let Err(error) = shared.recover_places(cycle) {
+            tracing::error!(%cycle, %error, "the loops of a cycle cannot be counted");
+        }
+    });
     let mut problems = Vec::new();
     let mut lines = Vec::new();
     for change in changes {

@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::Connect;
-use velodrome_core::Places;
+use velodrome_core::{Admission, Places, may_hop};
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
 use velodrome_store::{CommitError, Store, StoreError, Unit};
@@ -22,12 +22,16 @@ use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
 use crate::plans::Plans;
 use crate::random::Random;
+use crate::records::run_of;
 use crate::refusals::Refusals;
 use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
 use crate::unit::Making;
+
+/// How long is waited before something that could not be read is looked at again.
+pub(crate) const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The engine's insides.
 pub(crate) struct Shared {
@@ -176,6 +180,23 @@ impl Shared {
         matches!(self.store.loop_row(origin.loop_id), Ok(Some(row)) if row.cycle == *cycle)
     }
 
+    /// Whether a hand-off that came as a request may begin a loop of another cycle.
+    pub(crate) fn may_hop_here(&self, origin: &SignedOrigin) -> Result<(), Problem> {
+        let over = || Problem::new(409, "handoff.run_over", "the run that posts is not known");
+        let unreadable =
+            |error: StoreError| Problem::new(503, "store.unavailable", error.to_string());
+        let row = self.store.run(origin.run).map_err(unreadable)?;
+        let run = run_of(&row.ok_or_else(over)?).map_err(unreadable)?;
+        let plan = self
+            .plans
+            .of_run(&*self.store, &run.plan)
+            .map_err(unreadable)?;
+        may_hop(&plan, &run).map_err(|failure| Problem {
+            code: failure.code,
+            ..Problem::new(409, "handoff.refused", failure.message)
+        })
+    }
+
     /// Commits what was gathered. With `patience`, a commit that the disk refuses is offered again
     /// after that pause until it is taken or the engine drains.
     pub(crate) async fn commit(
@@ -232,7 +253,14 @@ impl Shared {
                     self.draining.cancel();
                     return Err(CommitError::Unknown(why));
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if matches!(error, CommitError::Closed) && !self.draining.is_cancelled() {
+                        // The store went away under somebody else's commit (I8).
+                        self.fatal.send_replace(Some(error.to_string()));
+                        self.draining.cancel();
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -254,7 +282,7 @@ impl Shared {
                         Ok(None) => shared.registry.remove(id),
                         Err(error) => {
                             tracing::error!(loop_id = %id, %error, "a stored loop cannot be read");
-                            shared.registry.remove(id);
+                            shared.give_back(id, inbox).await;
                         }
                     }
                 });
@@ -267,6 +295,30 @@ impl Shared {
             if self.draining.is_cancelled() {
                 return;
             }
+        }
+    }
+
+    /// A loop could not be read: what it was told is told again after a pause, but for what somebody waits
+    /// for the answer of.
+    async fn give_back(self: &Arc<Self>, id: LoopId, mut inbox: mpsc::Receiver<ToLoop>) {
+        self.registry.remove(id);
+        inbox.close();
+        let mut again = Vec::new();
+        while let Some(message) = inbox.recv().await {
+            if matches!(message, ToLoop::Due(_) | ToLoop::Recover) {
+                again.push(message);
+            }
+        }
+        if again.is_empty() {
+            return;
+        }
+        let until = self.clock.now().plus(UNREADABLE_PAUSE);
+        tokio::select! {
+            () = self.clock.sleep_until(until) => {}
+            () = self.draining.cancelled() => return,
+        }
+        for message in again {
+            self.tell_soon(id, message);
         }
     }
 
@@ -317,10 +369,29 @@ impl Shared {
         self.finish_if_done(cycle);
     }
 
+    /// A loop that was admitted is not to be: its place, or its turn, goes to the next.
+    pub(crate) fn withdraw(self: &Arc<Self>, cycle: &CycleId, admission: Admission) {
+        self.cycles.withdraw(cycle, admission);
+        self.begin_next(cycle);
+        self.finish_if_done(cycle);
+    }
+
     /// The loop that was on its way to its place has begun; the next may follow.
     pub(crate) fn began(self: &Arc<Self>, cycle: &CycleId) {
         self.cycles.begun(cycle);
         self.begin_next(cycle);
+    }
+
+    /// The queue goes on after a pause: what stands first in it cannot be read now.
+    pub(crate) fn begin_again_soon(self: &Arc<Self>, cycle: CycleId) {
+        let shared = Arc::clone(self);
+        self.tasks.drive(async move {
+            let until = shared.clock.now().plus(UNREADABLE_PAUSE);
+            tokio::select! {
+                () = shared.clock.sleep_until(until) => shared.began(&cycle),
+                () = shared.draining.cancelled() => {}
+            }
+        });
     }
 
     /// Begins the first queued loop of a cycle, if a place is free.
@@ -348,7 +419,8 @@ impl Shared {
             Ok(None) => self.cycles.none_to_begin(cycle),
             Err(error) => {
                 tracing::error!(%cycle, %error, "the queue cannot be read");
-                self.cycles.none_to_begin(cycle);
+                self.cycles.release(cycle);
+                self.begin_again_soon(cycle.clone());
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::random::Random;
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
 use crate::reload;
-use crate::shared::Shared;
+use crate::shared::{Shared, UNREADABLE_PAUSE};
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
@@ -288,6 +288,7 @@ async fn fire_timers(shared: Arc<Shared>) {
                     Ok(row) => row.map(|row| row.loop_id),
                     Err(error) => {
                         tracing::error!(%run, %error, "a waiting run cannot be read");
+                        shared.timers.again(now.plus(UNREADABLE_PAUSE), run);
                         None
                     }
                 },

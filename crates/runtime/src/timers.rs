@@ -56,6 +56,11 @@ impl Timers {
         }
     }
 
+    /// A run whose loop could not be read: its timer is looked at again then.
+    pub(crate) fn again(&self, at: Timestamp, run: RunId) {
+        self.lock().heap.push(Reverse((at, run, None)));
+    }
+
     /// Reads the timers of the next minute; gives when to look again.
     pub(crate) fn look(&self, store: &dyn Runs, now: Timestamp) -> Result<Timestamp, StoreError> {
         let until = now.plus(self.horizon);

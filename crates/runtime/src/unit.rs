@@ -15,7 +15,7 @@ use crate::records::{item_parts, loop_row, run_row};
 use crate::simulated::{HandedOff, TakenExit};
 
 /// A commit in the making.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Making {
     expect: Vec<Expect>,
     runs: BTreeMap<RunId, Run>,
@@ -176,6 +176,7 @@ impl Making {
         self.lines.extend(end);
         self.plans.extend(other.plans);
         self.set.extend(other.set);
+        self.stop_cycle |= other.stop_cycle;
         self.exits.extend(other.exits);
         self.handed_off.extend(other.handed_off);
     }

@@ -23,6 +23,32 @@ pub enum Expr {
     Ignore,
 }
 
+impl Expr {
+    /// Adds what it reads of steps, by name.
+    pub(crate) fn reads(&self, found: &mut Vec<(StepIx, String)>) {
+        let mut note = |reference: &Reference| {
+            if let (Root::Step(ix), Some(Segment::Key(name))) =
+                (&reference.root, reference.path.first())
+            {
+                found.push((*ix, name.clone()));
+            }
+        };
+        match self {
+            Self::Literal(_) | Self::Ignore => {}
+            Self::Ref(reference) => note(reference),
+            Self::Text(pieces) => {
+                for piece in pieces {
+                    if let Piece::Ref(reference) = piece {
+                        note(reference);
+                    }
+                }
+            }
+            Self::List(items) => items.iter().for_each(|item| item.reads(found)),
+            Self::Object(fields) => fields.iter().for_each(|(_, field)| field.reads(found)),
+        }
+    }
+}
+
 /// A part of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {

@@ -450,6 +450,22 @@ pub enum Condition {
     Not(Box<Condition>),
 }
 
+impl Condition {
+    /// Every value in it.
+    fn each(&self, read: &mut dyn FnMut(&Expr)) {
+        match self {
+            Self::Compare { left, right, .. } => {
+                read(left);
+                right.iter().for_each(read);
+            }
+            Self::All(inner) | Self::Any(inner) => {
+                inner.iter().for_each(|condition| condition.each(read));
+            }
+            Self::Not(inner) => inner.each(read),
+        }
+    }
+}
+
 /// `is:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "each is its name in SPEC §3")]
@@ -530,6 +546,32 @@ impl Plan {
             .iter()
             .position(|step| step.id.as_str() == id)
             .map(|at| StepIx(at as u16))
+    }
+
+    /// What a step reads of others, by name; several times where it is read several times.
+    pub fn reads(&self, ix: StepIx) -> Vec<(StepIx, String)> {
+        let step = self.step(ix);
+        let mut found = Vec::new();
+        let mut read = |expr: &Expr| expr.reads(&mut found);
+        let fields = |fields: &[(String, Expr)], read: &mut dyn FnMut(&Expr)| {
+            fields.iter().for_each(|(_, expr)| read(expr));
+        };
+        match &step.kind {
+            StepKind::List(list) => fields(&list.map, &mut read),
+            StepKind::Send(send) => {
+                fields(&send.map, &mut read);
+                fields(&send.query, &mut read);
+                fields(&send.headers, &mut read);
+                send.url.iter().for_each(&mut read);
+            }
+            StepKind::Decision(condition) => condition.each(&mut read),
+            StepKind::Stop { message, .. } => message.iter().for_each(&mut read),
+            StepKind::Webhook(_) | StepKind::Watermark { .. } | StepKind::Delay(_) => {}
+        }
+        if let Some(each) = &step.each {
+            read(&each.list);
+        }
+        found
     }
 
     /// The first characters of the hash, as people see a version.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use velodrome_core::{Action, Admission, Input, Loop, Run, StepFailure};
+use velodrome_core::{Action, Admission, Input, ItemReport, Loop, Run, State, StepFailure};
 use velodrome_spec::Plan;
 use velodrome_store::CommitError;
 use velodrome_types::{Code, CycleId};
@@ -38,16 +38,78 @@ impl Actor {
         before: (Run, Loop),
     ) -> Result<(), Left> {
         let mut begins = Begins::default();
+        let mut apart = None;
         let (run, looped, action) = match action {
             Some(action) if self.may_hand_off(&plan, &action) => {
+                if run.fence != before.0.fence {
+                    apart = Some((run.clone(), looped.clone(), making.clone()));
+                }
+                self.item = item_of(&action).or(self.item);
                 self.hand_off(&plan, run, looped, action, &mut making, &mut begins)
             }
             action => (run, looped, action),
         };
-        self.commit(plan, run, looped, action, making, begins, before)
-            .await
+        let refused = self
+            .commit(Arc::clone(&plan), run, looped, action, making, begins)
+            .await?;
+        match (refused, apart) {
+            (None, _) => Ok(()),
+            (Some(failure), None) => self.fail(plan, before, failure).await,
+            // What the hand-off's handlers wrote cannot be applied: the move that led to it stands, and
+            // the step that hands off fails.
+            (Some(failure), Some((run, looped, making))) => {
+                match self
+                    .commit(
+                        Arc::clone(&plan),
+                        run.clone(),
+                        looped.clone(),
+                        None,
+                        making,
+                        Begins::default(),
+                    )
+                    .await?
+                {
+                    Some(failure) => self.fail(plan, before, failure).await,
+                    None => self.fail(plan, (run, looped), failure).await,
+                }
+            }
+        }
     }
 
+    /// The run's step fails because what a script wrote for it cannot be applied; nothing of it is kept.
+    async fn fail(
+        &mut self,
+        plan: Arc<Plan>,
+        (run, looped): (Run, Loop),
+        failure: StepFailure,
+    ) -> Result<(), Left> {
+        let (id, fence) = (run.id, run.fence);
+        let input = match (&run.state, self.item) {
+            (State::Each { .. }, Some((index, attempt))) => Input::Item {
+                fence,
+                index,
+                attempt,
+                report: ItemReport::Failed(failure),
+            },
+            _ => Input::Failed { fence, failure },
+        };
+        let Some(transition) = self.advance(&plan, run, looped, input) else {
+            return Err(Left::Conflict);
+        };
+        let mut making = Making::default();
+        making.expect_fence(id, fence);
+        let (run, looped, action) = making.moved(transition);
+        match self
+            .commit(plan, run, looped, action, making, Begins::default())
+            .await?
+        {
+            None => Ok(()),
+            Some(_) => Err(Left::Conflict),
+        }
+    }
+
+    /// Commits and acts on it. What the store says against a script's writes is given back: nothing has
+    /// changed then.
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts of one commit, named where they are used"
@@ -60,8 +122,7 @@ impl Actor {
         action: Option<Action>,
         making: Making,
         begins: Begins,
-        before: (Run, Loop),
-    ) -> Result<(), Left> {
+    ) -> Result<Option<StepFailure>, Left> {
         let stop_cycle = making.stop_cycle;
         // Registered before the commit is visible, so that a message finds the one task.
         let seats: Vec<_> = begins
@@ -73,27 +134,7 @@ impl Actor {
             Ok(()) => {}
             Err(CommitError::Storage { code, message }) => {
                 self.undo(begins);
-                // What a script wrote cannot be applied: its step fails, and nothing of it is kept.
-                let failure = StepFailure::permanent(Code::new(code), message);
-                let fence = before.0.fence;
-                let transition = self.advance(
-                    &plan,
-                    before.0.clone(),
-                    before.1,
-                    Input::Failed { fence, failure },
-                );
-                let Some(transition) = transition else {
-                    return Err(Left::Conflict);
-                };
-                let mut making = Making::default();
-                making.expect_fence(before.0.id, before.0.fence);
-                let (run, looped, action) = making.moved(transition);
-                self.shared
-                    .commit(making, Some(REFUSED_PAUSE))
-                    .await
-                    .map_err(|_| Left::StoreGone)?;
-                self.committed(plan, run, looped, action);
-                return Ok(());
+                return Ok(Some(StepFailure::permanent(Code::new(code), message)));
             }
             Err(CommitError::Conflict(why)) => {
                 tracing::error!(loop_id = %self.id, why, "a commit was refused");
@@ -107,6 +148,12 @@ impl Actor {
             }
         }
         for ((other, run, plan, action), (_, inbox)) in begins.others.into_iter().zip(seats) {
+            if other.status.is_final() {
+                // It was over at once: `after_webhook` said no, or all its steps are pure.
+                self.shared.registry.remove(other.id);
+                self.shared.loop_ended(&other.cycle, other.placed);
+                continue;
+            }
             let task = Self::accepted(Arc::clone(&self.shared), other, run, plan, action);
             if let Some(inbox) = inbox {
                 task.start(inbox);
@@ -116,10 +163,16 @@ impl Actor {
         for (run, plan, action) in begins.own {
             self.keep(run, plan, action);
         }
+        for (cycle, admission) in begins.admitted {
+            if admission == Admission::Queue {
+                // A place may have become free between the admission and the commit.
+                self.shared.begin_next(&cycle);
+            }
+        }
         if stop_cycle {
             self.shared.stop_cycle_soon(self.looped.cycle.clone());
         }
-        Ok(())
+        Ok(None)
     }
 
     fn committed(&mut self, plan: Arc<Plan>, run: Run, looped: Loop, action: Option<Action>) {
@@ -136,7 +189,15 @@ impl Actor {
             self.shared.registry.remove(other.id);
         }
         for (cycle, admission) in begins.admitted {
-            self.shared.cycles.withdraw(&cycle, admission);
+            self.shared.withdraw(&cycle, admission);
         }
+    }
+}
+
+/// The item that a single hand-off of a `for_each` is about.
+fn item_of(action: &Action) -> Option<(u64, u32)> {
+    match action {
+        Action::Items { items, .. } => items.first().map(|call| (call.index, call.attempt)),
+        _ => None,
     }
 }

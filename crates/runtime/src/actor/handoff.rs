@@ -13,7 +13,7 @@ use velodrome_core::{
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{SendStep, Step, StepKind};
-use velodrome_types::{Code, Json, JsonMap, RunId};
+use velodrome_types::{Code, CycleState, Json, JsonMap, RunId};
 
 use super::commit::Begins;
 use super::{Actor, Left, is_inside};
@@ -41,6 +41,7 @@ impl Actor {
         one && is_inside(plan, action)
             && !self.shared.draining.is_cancelled()
             && self.stopping.is_empty()
+            && self.shared.cycles.state(&plan.cycle) != CycleState::Stopped
     }
 
     /// A hand-off whose commit is its own.
@@ -238,7 +239,7 @@ impl Actor {
                     }
                     Err(failure) => {
                         begins.admitted.pop();
-                        self.shared.cycles.withdraw(&to.cycle, admission);
+                        self.shared.withdraw(&to.cycle, admission);
                         return Err(failure);
                     }
                 }

@@ -6,11 +6,11 @@ use velodrome_core::{
     Acceptance, Action, Delivery, Input, Loop, Run, State, accept_next_lap, may_begin_lap,
 };
 use velodrome_spec::Plan;
-use velodrome_store::IdempotencyRow;
+use velodrome_store::{CommitError, IdempotencyRow};
 use velodrome_types::{Event, Level, LoopStatus, RunId};
 
 use super::{Actor, Left};
-use crate::accept::{REMEMBERED, accepted_answer, replayed};
+use crate::accept::{REMEMBERED, accepted_answer, replayed, uncommitted};
 use crate::api::{HookAnswer, Problem};
 use crate::handoff::SignedOrigin;
 use crate::registry::{Beginning, BeginningEnd, LapRequest};
@@ -44,11 +44,12 @@ impl Actor {
         let State::Queued { delivery } = run.state.clone() else {
             return Ok(());
         };
-        let before = (run.clone(), self.looped.clone());
         let now = self.now;
         let mut looped = self.looped.clone();
         looped.placed = true;
         looped.status = LoopStatus::Running;
+        // Whatever becomes of the lap, the place is taken: the loop gives it back when it ends.
+        let before = (run.clone(), looped.clone());
         let mut making = Making::default();
         making.expect_fence(id, run.fence);
         making.note(
@@ -108,14 +109,16 @@ impl Actor {
                 let mut making = Making::default();
                 match self.prepare_lap(&origin, delivery, &mut making) {
                     Ok(lap) => {
-                        outcome = self.commit_lap(lap.0, making, &origin, &lap.1).await;
-                        match &outcome {
+                        match self.commit_lap(lap.0, making, &origin, &lap.1).await {
                             Ok(()) => Ok(lap.1),
-                            Err(_) => Err(Problem::new(
-                                503,
-                                "store.unavailable",
-                                "the lap could not be stored",
-                            )),
+                            Err(error) => {
+                                tracing::error!(loop_id = %self.id, %error, "a lap was not stored");
+                                // Nothing changed but where the outcome is unknown: the poster hears it.
+                                if matches!(error, CommitError::Unknown(_) | CommitError::Closed) {
+                                    outcome = Err(Left::StoreGone);
+                                }
+                                Err(uncommitted(error))
+                            }
                         }
                     }
                     Err(problem) => Err(problem),
@@ -144,7 +147,7 @@ impl Actor {
         mut making: Making,
         origin: &SignedOrigin,
         told: &HookAnswer,
-    ) -> Result<(), Left> {
+    ) -> Result<(), CommitError> {
         let now = self.now;
         let row = IdempotencyRow {
             hook: self.looped.cycle.to_string(),
@@ -155,10 +158,11 @@ impl Actor {
             expires: now.plus(REMEMBERED),
         };
         making.remember(row, now);
-        self.shared.commit(making, None).await.map_err(|error| {
-            tracing::error!(loop_id = %self.id, %error, "a lap was not stored");
-            Left::StoreGone
-        })?;
+        let stop_cycle = making.stop_cycle;
+        self.shared.commit(making, None).await?;
+        if stop_cycle {
+            self.shared.stop_cycle_soon(self.looped.cycle.clone());
+        }
         // One lap hands off once: the poster's own row follows with its outcome.
         if let Some(poster) = self.runs.get_mut(&origin.run) {
             poster.run.handed_off = true;

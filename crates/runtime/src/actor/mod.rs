@@ -20,14 +20,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use velodrome_core::{Action, Facts, Input, Loop, Run, State, advance};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
-use velodrome_types::{LoopId, RunId, Timestamp};
+use velodrome_types::{CycleState, Event, LoopId, RunId, Timestamp};
 
 use crate::perform::{Item, Job, Report};
 use crate::registry::ToLoop;
@@ -43,6 +44,9 @@ struct Active {
     committed: u64,
 }
 
+/// How often a loop that a stopped cycle holds looks whether it may go on.
+const HELD_LOOK: Duration = Duration::from_secs(1);
+
 type Performing = Pin<Box<dyn Future<Output = Report> + Send>>;
 
 /// A loop in memory.
@@ -56,6 +60,8 @@ pub(crate) struct Actor {
     inside: VecDeque<(RunId, Action)>,
     /// The time of the move under way: all that one commit tells happened at one moment.
     now: Timestamp,
+    /// The item of a `for_each` that the move under way is about, and its attempt.
+    item: Option<(u64, u32)>,
     /// Set while the loop is to end once what is under way has been committed.
     stopping: Vec<oneshot::Sender<()>>,
 }
@@ -89,6 +95,11 @@ impl Actor {
         actor
     }
 
+    /// The loop's id.
+    pub(crate) fn id(&self) -> LoopId {
+        self.id
+    }
+
     fn empty(shared: Arc<Shared>, looped: Loop) -> Self {
         Self {
             now: shared.clock.now(),
@@ -98,6 +109,7 @@ impl Actor {
             runs: BTreeMap::new(),
             performing: FuturesUnordered::new(),
             inside: VecDeque::new(),
+            item: None,
             stopping: Vec::new(),
         }
     }
@@ -127,8 +139,9 @@ impl Actor {
         let Some(active) = self.runs.get(&id) else {
             return;
         };
-        if self.shared.draining.is_cancelled() {
-            // The action stands in the committed state: the next start issues it again.
+        if self.shared.draining.is_cancelled() || !self.stopping.is_empty() {
+            // The action stands in the committed state: the next start issues it again, or the stop that
+            // is under way ends the run.
             return;
         }
         if is_inside(&active.plan, &action) {
@@ -196,27 +209,36 @@ impl Actor {
                 self.inside.clear();
                 self.stop_all().await?;
             }
-            if let Some((id, action)) = self.inside.pop_front() {
+            // A cycle that is stopped begins no further step: the word that ends the loop is on its way.
+            let held = self.shared.cycles.state(&self.looped.cycle) == CycleState::Stopped;
+            if !held && let Some((id, action)) = self.inside.pop_front() {
                 self.now = self.shared.clock.now();
                 self.hand_off_alone(id, action).await?;
-                // A store that answers at once must not keep the others from their turn.
+                // A loop that only hands off to itself must not keep its other steps from their turn, nor
+                // a store that answers at once the other loops.
+                if let Some(Some(report)) = self.performing.next().now_or_never() {
+                    self.reported(report).await?;
+                }
                 tokio::task::yield_now().await;
                 continue;
             }
             if self.performing.is_empty()
-                && let Some(late) = self.shared.registry.leave(self.id, inbox)
+                && self.inside.is_empty()
+                && self.shared.registry.leave(self.id, inbox)
             {
-                for message in late {
+                while let Some(message) = inbox.recv().await {
                     self.shared.tell_soon(self.id, message);
                 }
                 return Ok(());
             }
+            let look = self.shared.clock.now().plus(HELD_LOOK);
             let happened = tokio::select! {
                 biased;
                 Some(message) = inbox.recv() => Happened::Told(message),
                 Some(report) = self.performing.next(), if !self.performing.is_empty() => {
                     Happened::Reported(Box::new(report))
                 }
+                () = self.shared.clock.sleep_until(look), if held => continue,
             };
             self.now = self.shared.clock.now();
             match happened {
@@ -236,7 +258,9 @@ impl Actor {
                     .get(&run)
                     .filter(|active| active.run.due().is_some_and(|due| due <= now));
                 match due.map(|active| active.run.fence) {
-                    Some(fence) if !self.shared.draining.is_cancelled() => {
+                    Some(fence)
+                        if !self.shared.draining.is_cancelled() && self.stopping.is_empty() =>
+                    {
                         self.move_on(run, Input::Due { fence }, Making::default())
                             .await
                     }
@@ -277,10 +301,19 @@ impl Actor {
             (active.run.clone(), self.looped.clone()),
         );
         making.expect_fence(id, active.committed);
+        self.item = match &input {
+            Input::Item { index, attempt, .. } => Some((*index, *attempt)),
+            _ => None,
+        };
         let Some(transition) = self.advance(&plan, active.run.clone(), self.looped.clone(), input)
         else {
             return Ok(());
         };
+        // An attempt that is made again has not happened: nothing of it may be seen by the next (I6).
+        let again = |line: &velodrome_types::LogLine| line.event == Event::RetryScheduled;
+        if transition.lines.iter().any(again) {
+            making.take_overlay();
+        }
         let (run, looped, action) = making.moved(transition);
         self.follow(plan, run, looped, action, making, before).await
     }
