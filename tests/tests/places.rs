@@ -46,7 +46,10 @@ steps:
             server.loop_over(&id(&answer)?).await?["status"],
             "succeeded"
         );
-        assert_eq!(server.hook("one", r#"{"wanted": false}"#).await?.status, 200);
+        assert_eq!(
+            server.hook("one", r#"{"wanted": false}"#).await?.status,
+            200
+        );
     }
     assert_eq!(server.get("/cycles/one").await?["running"], 0);
     let answer = server.hook("one", "{}").await?.json();

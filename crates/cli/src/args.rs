@@ -198,6 +198,39 @@ pub(crate) enum Run {
     },
     /// One run: an id, its last six or more characters, or `last`
     Show { run: String },
+    /// Go on where a run failed, its loop with it; with filters, where many did
+    Retry(Retry),
+    /// Begin anew with what a run was given, on the present version
+    Replay { run: String },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Retry {
+    /// The run: an id, its last six or more characters, or `last`
+    #[arg(required_unless_present = "cycle", conflicts_with_all = ["cycle", "since", "code"])]
+    pub(crate) run: Option<String>,
+    /// Every failed run of this cycle
+    #[arg(long)]
+    pub(crate) cycle: Option<String>,
+    /// Accepted since this date, or so long ago, such as 2h
+    #[arg(long, requires = "cycle")]
+    pub(crate) since: Option<String>,
+    /// That failed with this code
+    #[arg(long, requires = "cycle")]
+    pub(crate) code: Option<String>,
+    #[command(flatten)]
+    pub(crate) version: Version,
+}
+
+/// The version that a failed run goes on with.
+#[derive(Clone, Copy, Debug, Default, ClapArgs)]
+pub(crate) struct Version {
+    /// On the present version of the cycle
+    #[arg(long, conflicts_with = "original")]
+    pub(crate) latest: bool,
+    /// On the version that it began on
+    #[arg(long)]
+    pub(crate) original: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -214,6 +247,12 @@ pub(crate) enum Loop {
     Show { id: String },
     /// End a loop at once
     Stop { id: String },
+    /// Go on where a loop failed
+    Retry {
+        id: String,
+        #[command(flatten)]
+        version: Version,
+    },
 }
 
 #[derive(Clone, Debug, Default, ClapArgs)]

@@ -85,6 +85,16 @@ impl Client {
         query: &[(&str, String)],
     ) -> Result<Value> {
         let response = self.ask(method, path, query, None).await?;
+        self.read_json(response).await
+    }
+
+    /// POSTs to the API, with JSON text or nothing, and reads the JSON it answers.
+    pub(crate) async fn post(&self, path: &str, body: Option<String>) -> Result<Value> {
+        let response = self.ask(Method::POST, path, &[], body).await?;
+        self.read_json(response).await
+    }
+
+    async fn read_json(&self, response: Response) -> Result<Value> {
         let text = self.text(response).await?;
         serde_json::from_str(&text).map_err(|_| {
             let what = "the answer is not JSON: is this a Velodrome server?";

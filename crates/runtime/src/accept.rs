@@ -57,11 +57,7 @@ pub(crate) async fn receive(
 
 async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAnswer, Problem> {
     if shared.draining.is_cancelled() {
-        return Err(Problem::new(
-            503,
-            "server.shutting_down",
-            "the server is shutting down: send it again in a moment",
-        ));
+        return Err(shutting_down());
     }
     let cycle = CycleId::from(request.cycle.as_str());
     let handoff = match request.headers.shift_remove(HANDOFF_HEADER) {
@@ -99,6 +95,40 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
     if let Some(origin) = &handoff {
         shared.may_hop_here(origin)?;
     }
+    let key = match &handoff {
+        Some(origin) => Some(Key::of_handoff(&plan, origin)),
+        None => Key::of(
+            &plan,
+            request.idempotency_key,
+            &request.body,
+            &delivery.body,
+        ),
+    };
+    let origin = handoff.map(|origin| origin.origin());
+    enter(shared, plan, delivery, key, origin).await
+}
+
+/// Begins a loop with what a run was given before: no key is asked of it.
+pub(crate) async fn again(
+    shared: &Arc<Shared>,
+    cycle: &CycleId,
+    delivery: Delivery,
+) -> Result<HookAnswer, Problem> {
+    if shared.draining.is_cancelled() {
+        return Err(shutting_down());
+    }
+    let plan = shared.target_plan(cycle, None)?;
+    enter(shared, plan, delivery, None, None).await
+}
+
+/// From `before_webhook` on.
+async fn enter(
+    shared: &Arc<Shared>,
+    plan: Arc<Plan>,
+    delivery: Delivery,
+    key: Option<Key>,
+    origin: Option<Origin>,
+) -> Result<HookAnswer, Problem> {
     match shared.state_of(&plan.cycle) {
         CycleState::Running | CycleState::Paused => {}
         state => return Err(not_taking(&plan.cycle, state)),
@@ -109,15 +139,6 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
         loop_id: shared.random.loop_id(now),
     };
     let mut making = Making::default();
-    let key = match &handoff {
-        Some(origin) => Some(Key::of_handoff(&plan, origin)),
-        None => Key::of(
-            &plan,
-            request.idempotency_key,
-            &request.body,
-            &delivery.body,
-        ),
-    };
     let delivery = match webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now)?
     {
         Received::Passed(delivery, overlay) => {
@@ -144,9 +165,17 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
         ids,
         delivery,
         key,
-        origin: handoff.map(|origin| origin.origin()),
+        origin,
     };
     accepting.accept(making).await
+}
+
+fn shutting_down() -> Problem {
+    Problem::new(
+        503,
+        "server.shutting_down",
+        "the server is shutting down: send it again in a moment",
+    )
 }
 
 fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Problem> {

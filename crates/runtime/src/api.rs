@@ -27,6 +27,15 @@ pub struct HookRequest {
     pub idempotency_key: Option<String>,
 }
 
+/// Which version a failed run is taken up again on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The one that it began on.
+    Original,
+    /// The present one.
+    Latest,
+}
+
 /// How a webhook's body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFormat {

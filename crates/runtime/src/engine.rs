@@ -10,19 +10,21 @@ use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
     StorageWrite, Store, StoreError, Unit,
 };
-use velodrome_types::{ConnectionId, CycleId, CycleState, Json, LoopId, RunId, Timestamp};
+use velodrome_types::{
+    ConnectionId, CycleId, CycleState, Json, LoopId, LoopStatus, RunId, Timestamp,
+};
 
 use crate::api::{
     ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,
-    RunView, StepView,
+    RunView, StepView, Version,
 };
 use crate::plans::Settled;
-use crate::records::{loop_view, run_view};
+use crate::records::{loop_of, loop_view, run_view};
 use crate::shared::Shared;
 use crate::start::Reconfigure;
 use crate::tasks::Task;
 use crate::tokens::is_signed_in;
-use crate::{accept, command, reload};
+use crate::{accept, command, reload, resume};
 
 /// How long draining waits for requests in flight before the store is closed all the same: what is
 /// lost then is sent again after the next start, as it was built.
@@ -48,10 +50,16 @@ impl Engine {
     /// Every refusal of SPEC §5 that is decided behind the server's own checks.
     pub async fn receive(&self, request: HookRequest) -> Result<HookAnswer, Problem> {
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.tasks.start(Task::Acceptance, async move {
-            accept::receive(&shared, request).await
-        });
-        match task.await {
+        self.spawned(async move { accept::receive(&shared, request).await })
+            .await
+    }
+
+    /// Carries something to its end, even if the caller goes away.
+    async fn spawned<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        match self.shared.tasks.start(Task::Acceptance, work).await {
             Ok(answer) => answer,
             Err(_) => Err(Problem::new(
                 500,
@@ -123,7 +131,9 @@ impl Engine {
     ///
     /// `cycle.unknown`, `store.unavailable`.
     pub async fn command(&self, id: &CycleId, command: CycleCommand) -> Result<CycleView, Problem> {
-        command::cycle(&self.shared, id, command).await?;
+        let (shared, cycle) = (Arc::clone(&self.shared), id.clone());
+        self.spawned(async move { command::cycle(&shared, &cycle, command).await })
+            .await?;
         self.cycle(id)
             .ok_or_else(|| Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`")))
     }
@@ -226,6 +236,57 @@ impl Engine {
         }
         command::stop_loop(&self.shared, id).await;
         self.loop_view(id)
+    }
+
+    /// Takes a failed run up again at the step where it failed, its loop with it. `version` must be said
+    /// where the cycle has changed since the run began.
+    ///
+    /// # Errors
+    ///
+    /// `run.unknown`, `run.not_failed`, `run.version_needed`, `run.does_not_fit`, `run.nothing_ran`,
+    /// `loop.over`, `cycle.stopped`, `store.unavailable`; nothing has changed then.
+    pub async fn retry_run(&self, id: RunId, version: Option<Version>) -> Result<RunView, Problem> {
+        // Goes on where the caller leaves: a place that was taken is never lost.
+        let shared = Arc::clone(&self.shared);
+        self.spawned(async move { resume::retry(&shared, id, version).await })
+            .await?;
+        self.run(id)
+    }
+
+    /// The same for the run that a loop failed with.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::retry_run`], `loop.unknown`, `loop.not_failed`.
+    pub async fn retry_loop(
+        &self,
+        id: LoopId,
+        version: Option<Version>,
+    ) -> Result<LoopView, Problem> {
+        let row = self.shared.store.loop_row(id).map_err(unreadable)?;
+        let row = row
+            .ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
+        let looped = loop_of(&row).map_err(unreadable)?;
+        let Some((run, _)) = looped.failed.filter(|_| row.status == LoopStatus::Failed) else {
+            let what = format!(
+                "loop `{id}` is {}: only a failed one can be taken up again",
+                row.status
+            );
+            return Err(Problem::new(409, "loop.not_failed", what));
+        };
+        self.retry_run(run, version).await?;
+        self.loop_view(id)
+    }
+
+    /// Begins a new loop with what a run was given, on the present version; no key is asked of it.
+    ///
+    /// # Errors
+    ///
+    /// `run.unknown`, `run.body_not_kept`, and what a webhook answers.
+    pub async fn replay_run(&self, id: RunId) -> Result<HookAnswer, Problem> {
+        let shared = Arc::clone(&self.shared);
+        self.spawned(async move { resume::replay(&shared, id).await })
+            .await
     }
 
     /// The store's read side: log, script storage, watermarks. Its reads block shortly.

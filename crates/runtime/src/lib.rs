@@ -33,6 +33,7 @@ mod records;
 mod refusals;
 mod registry;
 mod reload;
+mod resume;
 mod shared;
 pub mod simulated;
 mod start;

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use velodrome_core::{ItemWrites, Loop, Run};
+use velodrome_core::{Delivery, ItemWrites, Loop, Run};
 use velodrome_store::{LoopRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
@@ -52,16 +52,33 @@ pub(crate) fn run_row(run: &Run) -> RunRow {
     }
 }
 
-/// What is written of a step's items: part 0 is how far it is, part *n* + 1 the result of item *n*.
+/// The part of a run that holds what its webhook was given, for a replay.
+const DELIVERY: u64 = 0;
+/// The part that tells how far a step is with its items; behind it come the items' results.
+const PROGRESS: u64 = 1;
+
+/// What a run's webhook was given, kept as long as the run.
+pub(crate) fn delivery_part(run: RunId, delivery: &Delivery) -> PartWrite {
+    PartWrite::Put(run, DELIVERY, encode(delivery))
+}
+
+/// What a run's webhook was given; `None` where it was not kept.
+pub(crate) fn delivery_of(store: &dyn Store, run: RunId) -> Result<Option<Delivery>, StoreError> {
+    let parts = store.parts(run)?;
+    let part = parts.iter().find(|(number, _)| *number == DELIVERY);
+    part.map(|(_, body)| decode("a delivery", body)).transpose()
+}
+
+/// What is written of a step's items.
 pub(crate) fn item_parts(run: RunId, items: ItemWrites) -> Vec<PartWrite> {
     let progress = items
         .progress
-        .map(|progress| PartWrite::Put(run, 0, encode(&progress)));
+        .map(|progress| PartWrite::Put(run, PROGRESS, encode(&progress)));
     let results = items
         .results
         .into_iter()
-        .map(|(index, result)| PartWrite::Put(run, index + 1, encode(&result)));
-    let clear = items.clear.then_some(PartWrite::Clear(run));
+        .map(|(index, result)| PartWrite::Put(run, PROGRESS + 1 + index, encode(&result)));
+    let clear = items.clear.then_some(PartWrite::Clear(run, PROGRESS));
     progress.into_iter().chain(results).chain(clear).collect()
 }
 
@@ -71,10 +88,11 @@ pub(crate) fn whole_run(store: &dyn Store, row: &RunRow) -> Result<Run, StoreErr
     let mut items = ItemWrites::default();
     for (number, body) in store.parts(run.id)? {
         match number {
-            0 => items.progress = Some(decode("the items of a run", &body)?),
+            DELIVERY => {}
+            PROGRESS => items.progress = Some(decode("the items of a run", &body)?),
             number => items
                 .results
-                .push((number - 1, decode("an item's result", &body)?)),
+                .push((number - PROGRESS - 1, decode("an item's result", &body)?)),
         }
     }
     run.restore_items(items);

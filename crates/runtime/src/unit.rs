@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use velodrome_core::{Acceptance, Loop, Run, TimerChange, Transition};
+use velodrome_core::{Acceptance, Loop, Run, State, TimerChange, Transition};
 use velodrome_spec::Plan;
 use velodrome_store::{
     Expect, IdempotencyRow, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
@@ -11,7 +11,7 @@ use velodrome_store::{
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::overlay::Overlay;
-use crate::records::{item_parts, loop_row, run_row};
+use crate::records::{delivery_part, item_parts, loop_row, run_row};
 use crate::simulated::{HandedOff, TakenExit};
 
 /// A commit in the making.
@@ -50,6 +50,9 @@ impl Making {
     /// Adds a run that has just been accepted, with its loop.
     pub(crate) fn accepted(&mut self, acceptance: &Acceptance, plan: &Arc<Plan>) {
         self.expect.push(Expect::NoRun(acceptance.run.id));
+        if let State::Queued { delivery } = &acceptance.run.state {
+            self.parts.push(delivery_part(acceptance.run.id, delivery));
+        }
         self.lines.extend(acceptance.lines.iter().cloned());
         self.plans.push(Arc::clone(plan));
         self.runs.insert(acceptance.run.id, acceptance.run.clone());

@@ -57,8 +57,8 @@ pub enum Expect {
 pub enum PartWrite {
     /// Puts the part of this number.
     Put(RunId, u64, Vec<u8>),
-    /// Forgets every part of the run.
-    Clear(RunId),
+    /// Forgets the run's parts from this number on.
+    Clear(RunId, u64),
 }
 
 /// Sets or clears a run's timer.

@@ -1,4 +1,4 @@
-//! `loop list|show|stop`.
+//! `loop list|show|stop|retry`.
 
 use std::time::Duration;
 
@@ -59,6 +59,12 @@ pub(super) async fn run(global: &Global, args: Loop) -> Result<()> {
             )?;
             let path = format!("/loops/{}/stop", segment(&id)?);
             let seen = client.json(Method::POST, &path, &[]).await?;
+            show(global, &seen)
+        }
+        Loop::Retry { id, version } => {
+            let path = format!("/loops/{}/retry", segment(&id)?);
+            let body = super::retry::body(version);
+            let seen = client.post(&path, body).await?;
             show(global, &seen)
         }
     }

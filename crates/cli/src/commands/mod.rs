@@ -6,6 +6,7 @@ mod cycle;
 mod demo;
 mod logs;
 mod looped;
+mod retry;
 mod run;
 mod serve;
 mod sim;

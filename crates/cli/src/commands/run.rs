@@ -1,4 +1,4 @@
-//! `run list|show`.
+//! `run list|show`; `retry` and `replay` have a file of their own.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{date, field, logs, short};
+use super::{date, field, logs, retry, short};
 use crate::args::{Filter, Global, Run};
 use crate::client::{Client, segment};
 use crate::terminal::{Colour, Layout};
@@ -29,6 +29,8 @@ pub(super) async fn run(global: &Global, args: Run) -> Result<()> {
             list(global, &client, &query).await
         }
         Run::Show { run } => show(global, &client, &run).await,
+        Run::Retry(args) => retry::run(global, &client, &args).await,
+        Run::Replay { run } => retry::replay(global, &client, &run).await,
     }
 }
 
@@ -153,7 +155,6 @@ fn place(step: &str, cycle: &Value) -> String {
 
 /// What a person does next, by the code's area.
 fn to_do(code: &str, run: &Value) -> String {
-    let cycle = field(run, "cycle");
     let cause = match code {
         "auth.needs_connection" => "sign in again: `velodrome connect` with the connection's name",
         "request.refused_address" => "if the host may be reached, name it under `egress: allow`",
@@ -168,7 +169,8 @@ fn to_do(code: &str, run: &Value) -> String {
             _ => "mend the cause",
         },
     };
-    format!("{cause}; then `velodrome trigger {cycle} …` starts anew")
+    let id = field(run, "id");
+    format!("{cause}; then `velodrome run retry {id}` goes on there, `run replay {id}` begins anew")
 }
 
 #[cfg(test)]
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn a_failure_says_what_where_and_what_to_do() {
         let run = json!({
-            "cycle": "pages", "step": "contacts",
+            "id": "run_1", "cycle": "pages", "step": "contacts",
             "error": {"code": "request.status", "message": "the API answered 400", "status": 400,
                 "attempts": 1, "body": {"code": "INVALID"}},
         });
@@ -198,7 +200,7 @@ mod tests {
                 "status: 400",
                 "attempts: 1",
                 "answer: {\"code\":\"INVALID\"}",
-                "to do: see the answer above; mend the step, or the API; then `velodrome trigger pages …` starts anew",
+                "to do: see the answer above; mend the step, or the API; then `velodrome run retry run_1` goes on there, `run replay run_1` begins anew",
             ]
         );
     }

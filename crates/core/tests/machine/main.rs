@@ -3,4 +3,5 @@
 mod common;
 mod items;
 mod page_loop;
+mod resume;
 mod table;

@@ -48,6 +48,19 @@ fn states() -> Vec<(&'static str, Plan, Run, Loop)> {
     )
     .expect("a fixture");
     states.push(("retrying", retry.run, retry.looped));
+    let fence = listing.run.fence;
+    let failure = StepFailure::permanent(Code::new("request.status"), "400");
+    let failed = moved(
+        &plan,
+        listing.run.clone(),
+        listing.looped.clone(),
+        Input::Failed { fence, failure },
+    )
+    .expect("a fixture");
+    states.push(("failed", failed.run.clone(), failed.looped.clone()));
+    let again = Input::Resume { placed: false };
+    let again = moved(&plan, failed.run, failed.looped, again).expect("a fixture");
+    states.push(("again", again.run, again.looped));
     let over = moved(&plan, listing.run, listing.looped, Input::Stop).expect("a fixture");
     states.push(("finished", over.run, over.looped));
     let mut states: Vec<_> = states
@@ -125,6 +138,8 @@ fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
         ),
         ("due", Input::Due { fence }),
         ("recover", Input::Recover),
+        ("resume", Input::Resume { placed: true }),
+        ("go on", Input::GoOn),
         ("stop", Input::Stop),
     ]
 }
@@ -134,7 +149,7 @@ fn outcome(plan: &Plan, run: Run, looped: Loop, input: Input) -> String {
     let was_final = run.status().is_final();
     match moved(plan, run, looped, input) {
         None => "-".into(),
-        Some(_) if was_final => "-".into(),
+        Some(same) if was_final && same.run.status().is_final() => "-".into(),
         Some(transition) => match transition.run.error() {
             Some(error) if error.code.as_str() == "engine.fault" => "fault".into(),
             _ => transition.run.status().to_string(),
@@ -145,19 +160,22 @@ fn outcome(plan: &Plan, run: Run, looped: Loop, input: Input) -> String {
 #[test]
 fn every_pair_is_decided_as_the_table_says() {
     let columns = [
-        "begin", "ignore", "built", "listed", "sent", "failed", "item", "due", "recover", "stop",
+        "begin", "ignore", "built", "listed", "sent", "failed", "item", "due", "recover", "resume",
+        "go on", "stop",
     ];
     #[rustfmt::skip]
     let table = [
-        ("queued",     ["running", "ignored", "fault",   "fault",     "fault",     "failed", "fault",   "fault",   "fault",   "stopped"]),
-        ("listing",    ["fault",   "fault",   "running", "succeeded", "succeeded", "failed", "fault",   "fault",   "running", "stopped"]),
-        ("delayed",    ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "fault",   "running", "fault",   "stopped"]),
-        ("sending",    ["fault",   "fault",   "running", "running",   "succeeded", "failed", "fault",   "fault",   "running", "stopped"]),
-        ("built",      ["fault",   "fault",   "fault",   "running",   "succeeded", "failed", "fault",   "fault",   "running", "stopped"]),
-        ("retrying",   ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "fault",   "running", "fault",   "stopped"]),
-        ("each",       ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "waiting", "running", "running", "stopped"]),
-        ("item waits", ["fault",   "fault",   "fault",   "fault",     "fault",     "fault",  "waiting", "waiting", "waiting", "stopped"]),
-        ("finished",   ["-",       "-",       "-",       "-",         "-",         "-",      "-",       "-",       "-",       "-"]),
+        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped"]),
+        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped"]),
+        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped"]),
+        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped"]),
+        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped"]),
+        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped"]),
+        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped"]),
+        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped"]),
+        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-"]),
+        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped"]),
+        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ];
     let states = states();
     let mut seen = BTreeSet::new();

@@ -23,15 +23,22 @@ type Lap = (Run, Loop, Arc<Plan>, Option<Action>);
 impl Actor {
     /// The loop has its place: `after_webhook` runs now.
     pub(super) async fn begin_first_lap(&mut self, mut beginning: Beginning) -> Result<(), Left> {
-        let queued = self
-            .runs
-            .iter()
-            .find(|(_, active)| matches!(active.run.state, State::Queued { .. }));
-        let Some((id, plan)) = queued.map(|(id, active)| (*id, Arc::clone(&active.plan))) else {
+        let first = self.runs.iter().find(|(_, active)| {
+            matches!(active.run.state, State::Queued { .. } | State::Again { .. })
+        });
+        let Some((id, active)) = first else {
             // It was stopped or purged meanwhile: the place goes to the next.
             beginning.end = BeginningEnd::Over;
             return Ok(());
         };
+        let (id, plan) = (*id, Arc::clone(&active.plan));
+        if matches!(active.run.state, State::Again { .. }) {
+            let begun = self.move_on(id, Input::GoOn, Making::default()).await;
+            if begun.is_ok() {
+                beginning.end = BeginningEnd::Taken;
+            }
+            return begun;
+        }
         let begun = self.begin_run(id, plan).await;
         if begun.is_ok() {
             beginning.end = BeginningEnd::Taken;

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use velodrome_core::{Action, Facts, Input, Loop, Run, State, advance};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
-use velodrome_types::{CycleState, Event, LoopId, RunId, Timestamp};
+use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, Timestamp};
 
 use crate::perform::{Item, Job, Report};
 use crate::registry::ToLoop;
@@ -93,6 +93,30 @@ impl Actor {
         let mut actor = Self::empty(shared, looped);
         actor.keep(run, plan, action);
         actor
+    }
+
+    /// A loop that has ended, with the run that is to be taken up again.
+    pub(crate) fn with_run(shared: Arc<Shared>, looped: Loop, run: Run, plan: Arc<Plan>) -> Self {
+        let mut actor = Self::empty(shared, looped);
+        let committed = run.fence;
+        let active = Active {
+            run,
+            plan,
+            committed,
+        };
+        actor.runs.insert(active.run.id, active);
+        actor
+    }
+
+    /// Takes a failed run up again: committed when this ends.
+    pub(crate) async fn resume(&mut self, id: RunId, placed: bool) -> Result<(), ()> {
+        self.now = self.shared.clock.now();
+        // Open from here on: should it fail again at once, its place is given back.
+        self.looped.placed = placed;
+        self.looped.status = LoopStatus::Running;
+        self.move_on(id, Input::Resume { placed }, Making::default())
+            .await
+            .map_err(|left| tracing::error!(loop_id = %self.id, ?left, "a run was not resumed"))
     }
 
     /// The loop's id.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::routing::{get, post};
 use velodrome_runtime::Engine;
@@ -18,12 +19,13 @@ use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "loop", "status", "since", "limit", "cursor"];
 
-/// `/loops`, `/loops/{id}`, `/loops/{id}/stop`.
+/// `/loops`, `/loops/{id}`, `/loops/{id}/stop`, `/loops/{id}/retry`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/loops", get(list))
         .route("/loops/{id}", get(show))
         .route("/loops/{id}/stop", post(stop))
+        .route("/loops/{id}/retry", post(retry))
 }
 
 async fn list(
@@ -74,4 +76,14 @@ async fn stop(
 ) -> Result<JsonAnswer<LoopView>, Refusal> {
     let id = blocking(&app, move |engine| engine.find_loop(&id)).await?;
     Ok(JsonAnswer(app.engine.stop_loop(id).await?))
+}
+
+async fn retry(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+    body: Bytes,
+) -> Result<JsonAnswer<LoopView>, Refusal> {
+    let version = super::runs::version(&body)?;
+    let id = blocking(&app, move |engine| engine.find_loop(&id)).await?;
+    Ok(JsonAnswer(app.engine.retry_loop(id, version).await?))
 }

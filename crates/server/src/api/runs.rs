@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::routing::get;
-use velodrome_runtime::api::{Listing, RunView};
+use axum::routing::{get, post};
+use velodrome_runtime::api::{Listing, Problem, RunView, Version};
 use velodrome_store::RunFilter;
 
 use super::parameters::Parameters;
@@ -17,11 +18,13 @@ use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "loop", "status", "since", "limit", "cursor"];
 
-/// `/runs`, `/runs/{id}`.
+/// `/runs`, `/runs/{id}`, `/runs/{id}/retry`, `/runs/{id}/replay`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/runs", get(list))
         .route("/runs/{id}", get(show))
+        .route("/runs/{id}/retry", post(retry))
+        .route("/runs/{id}/replay", post(replay))
 }
 
 async fn list(
@@ -50,4 +53,48 @@ async fn show(
 ) -> Result<JsonAnswer<RunView>, Refusal> {
     let view = blocking(&app, move |engine| engine.run(engine.find_run(&id)?));
     Ok(JsonAnswer(view.await?))
+}
+
+async fn retry(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+    body: Bytes,
+) -> Result<JsonAnswer<RunView>, Refusal> {
+    let version = version(&body)?;
+    let id = blocking(&app, move |engine| engine.find_run(&id)).await?;
+    Ok(JsonAnswer(app.engine.retry_run(id, version).await?))
+}
+
+async fn replay(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+) -> Result<JsonAnswer<serde_json::Value>, Refusal> {
+    let id = blocking(&app, move |engine| engine.find_run(&id)).await?;
+    Ok(JsonAnswer(app.engine.replay_run(id).await?.body))
+}
+
+/// `{"version": "original" | "latest"}`; nothing is allowed.
+pub(super) fn version(body: &[u8]) -> Result<Option<Version>, Refusal> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "snake_case", deny_unknown_fields)]
+    struct Asked {
+        version: Option<Word>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Word {
+        Original,
+        Latest,
+    }
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let asked: Asked = serde_json::from_slice(body).map_err(|error| {
+        let what = format!("the body is no `{{\"version\": \"original\"}}` or `latest`: {error}");
+        Problem::new(400, "api.bad_body", what)
+    })?;
+    Ok(asked.version.map(|word| match word {
+        Word::Original => Version::Original,
+        Word::Latest => Version::Latest,
+    }))
 }

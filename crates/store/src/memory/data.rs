@@ -153,7 +153,10 @@ impl Data {
             PartWrite::Put(run, number, body) => {
                 self.parts.insert((run, number), body);
             }
-            PartWrite::Clear(run) => self.parts.retain(|(of, _), _| *of != run),
+            PartWrite::Clear(run, from) => {
+                self.parts
+                    .retain(|(of, number), _| *of != run || *number < from);
+            }
         }
     }
 

@@ -78,7 +78,7 @@ impl Random {
             parts: self.some(2, |r| {
                 let run = run_id(r.small(RUNS));
                 if r.chance(4) {
-                    PartWrite::Clear(run)
+                    PartWrite::Clear(run, r.below(3))
                 } else {
                     PartWrite::Put(run, r.below(4), vec![r.small(255)])
                 }

@@ -127,10 +127,10 @@ impl UnitWriter<'_> {
                     "INSERT OR REPLACE INTO parts (run, part, body) VALUES (?1, ?2, ?3)",
                 )?
                 .execute((run.as_bytes(), number.cast_signed(), body)),
-            PartWrite::Clear(run) => self
+            PartWrite::Clear(run, from) => self
                 .conn
-                .prepare_cached("DELETE FROM parts WHERE run = ?1")?
-                .execute([run.as_bytes()]),
+                .prepare_cached("DELETE FROM parts WHERE run = ?1 AND part >= ?2")?
+                .execute((run.as_bytes(), from.cast_signed())),
         }?;
         Ok(())
     }

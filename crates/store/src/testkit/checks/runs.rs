@@ -241,7 +241,7 @@ pub fn unfinished_runs_come_in_order_of_acceptance(bench: &mut Bench) {
     });
 }
 
-/// Parts are replaced one by one and forgotten together.
+/// Parts are replaced one by one and forgotten from a number on.
 pub fn parts_of_a_run_come_by_number(bench: &mut Bench) {
     let put = |n, number, body: &[u8]| PartWrite::Put(run_id(n), number, body.to_vec());
     let write = |bench: &Bench, parts: Vec<PartWrite>| {
@@ -264,11 +264,11 @@ pub fn parts_of_a_run_come_by_number(bench: &mut Bench) {
         assert_eq!(parts, [(0, b"new".to_vec()), (7, b"seven".to_vec()), last]);
         assert_eq!(store.parts(run_id(3)).expect("the store reads"), []);
     });
-    let then = vec![PartWrite::Clear(run_id(1)), put(1, 3, b"again")];
+    let then = vec![PartWrite::Clear(run_id(1), 1), put(1, 3, b"again")];
     write(bench, then);
     bench.holds(|store| {
         let parts = store.parts(run_id(1)).expect("the store reads");
-        assert_eq!(parts, [(3, b"again".to_vec())]);
+        assert_eq!(parts, [(0, b"new".to_vec()), (3, b"again".to_vec())]);
         assert_eq!(store.parts(run_id(2)).expect("the store reads").len(), 1);
     });
 }
