@@ -109,3 +109,113 @@ async fn check_sees_two_cycles_that_write_one_key() -> Result<()> {
     assert!(err.contains("is written by `second` too"), "{err}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_makes_a_folder_whose_loop_runs_and_leaves_what_is_there() -> Result<()> {
+    let folder = Folder::new(&[], "")?;
+    std::fs::write(folder.path().join(".gitignore"), "target/")?;
+    let (code, out, err) = folder.command(&["init"]).await?;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("made   cycles/hello.yaml"), "{out}");
+    assert!(
+        out.contains("left   velodrome.yaml"),
+        "its settings were there: {out}"
+    );
+    let ignored = std::fs::read_to_string(folder.path().join(".gitignore"))?;
+    assert_eq!(ignored, "target/\ndata/\n");
+    let (code, out, err) = folder.command(&["init"]).await?;
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        !out.contains("made"),
+        "a second time there is nothing to make: {out}"
+    );
+    let (code, out, err) = folder.command(&["check"]).await?;
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let (code, out, err) = folder.command(&["test"]).await?;
+    assert_eq!(code, 0, "{out}{err}");
+    let server = folder.serve().await?;
+    let (code, out, err) = server
+        .folder()
+        .command(&["trigger", "hello", "--follow"])
+        .await?;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("loop succeeded: 3 laps"), "{out}");
+
+    let fresh = tempfile::tempdir()?;
+    let new = fresh.path().join("new");
+    let name = new.to_string_lossy().into_owned();
+    let (code, out, _) = server.folder().command(&["init", &name]).await?;
+    assert_eq!(code, 0);
+    assert!(out.contains("made   velodrome.yaml"), "{out}");
+    let settings = new.join("velodrome.yaml").to_string_lossy().into_owned();
+    let (code, _, err) = server.folder().command(&["check", &settings]).await?;
+    assert_eq!((code, err.as_str()), (0, ""));
+    std::fs::write(fresh.path().join("file"), "")?;
+    let taken = fresh.path().join("file").to_string_lossy().into_owned();
+    let (code, _, err) = server.folder().command(&["init", &taken]).await?;
+    assert_eq!(code, 1);
+    assert!(err.contains("cannot be made"), "{err}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_is_drawn_in_three_languages() -> Result<()> {
+    let folder = Folder::new(
+        &[("zoho_incremental.yaml", velodrome_tests::ZOHO_INCREMENTAL)],
+        "",
+    )?;
+    std::fs::remove_file(folder.path().join("velodrome.yaml"))?;
+    for (format, part) in [
+        ("mermaid", "flowchart TD"),
+        ("dot", "digraph \"zoho_incremental\""),
+        ("svg", "id=\"step-contacts\""),
+    ] {
+        let arguments = ["graph", "zoho_incremental", "--format", format];
+        let (code, out, err) = folder.command(&arguments).await?;
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains(part), "{out}");
+    }
+    let (code, out, _) = folder
+        .command(&["graph", "cycles/zoho_incremental.yaml", "--json"])
+        .await?;
+    assert_eq!(code, 0);
+    let drawn: serde_json::Value = serde_json::from_str(&out)?;
+    assert_eq!(drawn["nodes"].as_array().map(Vec::len), Some(6));
+    let (code, _, err) = folder.command(&["graph", "nothing"]).await?;
+    assert_eq!(code, 3);
+    assert!(err.contains("there are zoho_incremental"), "{err}");
+    folder.write_cycle(
+        "bad.yaml",
+        "cycle: bad\nsteps:\n  webhook: {use: generic_webhook.webhok}\n",
+    )?;
+    let (code, _, err) = folder.command(&["graph", "bad"]).await?;
+    assert_eq!(code, 3);
+    assert!(err.contains("connector.unknown_method"), "{err}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_completions_and_man_are_printed() -> Result<()> {
+    let folder = Folder::new(&[], "")?;
+    for file in ["cycle", "velodrome"] {
+        let (code, out, _) = folder.command(&["schema", file]).await?;
+        assert_eq!(code, 0);
+        let schema: serde_json::Value = serde_json::from_str(&out)?;
+        assert_eq!(
+            schema["$schema"],
+            "https://json-schema.org/draft/2020-12/schema"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = folder.command(&["completions", shell]).await?;
+        assert_eq!(code, 0);
+        assert!(out.contains("trigger"), "{shell}");
+    }
+    let (code, out, _) = folder.command(&["man"]).await?;
+    assert_eq!(code, 0);
+    assert!(out.contains(".TH velodrome"), "{out}");
+    let (code, _, _) = folder.command(&["man", "--dir", "man"]).await?;
+    assert_eq!(code, 0);
+    assert!(folder.path().join("man/velodrome-run-retry.1").is_file());
+    Ok(())
+}

@@ -73,6 +73,57 @@ pub(crate) enum Command {
     /// Run a simulator
     #[command(subcommand)]
     Sim(Sim),
+    /// Make a folder to begin in: settings, a first cycle, a schema for the editor
+    Init {
+        /// The folder
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Draw a cycle
+    Graph {
+        /// The cycle's id, or its file
+        cycle: String,
+        /// How it is drawn
+        #[arg(long, default_value = "mermaid")]
+        format: GraphFormat,
+    },
+    /// Print the JSON Schema of a kind of file
+    Schema {
+        /// The kind of file
+        #[arg(default_value = "cycle")]
+        file: SchemaOf,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write one page a command into this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// How a cycle is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Mermaid's flowchart
+    Mermaid,
+    /// Graphviz
+    Dot,
+    /// A picture
+    Svg,
+}
+
+/// A kind of file that has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A cycle file
+    Cycle,
+    /// velodrome.yaml
+    Velodrome,
 }
 
 #[derive(Debug, ClapArgs)]

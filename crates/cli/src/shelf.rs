@@ -152,6 +152,11 @@ impl Shelf {
         })
     }
 
+    /// The ids that the cycle files declare.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.cycles.iter().filter_map(Source::declares).collect()
+    }
+
     /// Checks a cycle file.
     pub(crate) fn check(&self, source: &Source) -> Checked {
         self.check_as(source, &source.shown)

@@ -12,6 +12,7 @@ mod cycle;
 mod diagnostic;
 pub mod expr;
 pub mod format;
+pub mod graph;
 mod keys;
 pub mod plan;
 mod reference;

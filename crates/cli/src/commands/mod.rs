@@ -4,10 +4,14 @@ mod check;
 mod connect;
 mod cycle;
 mod demo;
+mod graph;
+mod init;
 mod logs;
 mod looped;
+mod manual;
 mod retry;
 mod run;
+mod schema;
 mod serve;
 mod sim;
 mod storage;
@@ -42,6 +46,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Storage(args) => wait(storage::run(&global, args)),
         Command::Connect { connection } => wait(connect::run(&global, connection)),
         Command::Sim(args) => wait(sim::run(args)),
+        Command::Init { folder } => init::run(&folder),
+        Command::Graph { cycle, format } => graph::run(&global, &cycle, format),
+        Command::Schema { file } => schema::run(file),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::man(dir.as_deref()),
     }
 }
 

@@ -42,7 +42,7 @@ impl Actor {
         let (run, looped, action) = match action {
             Some(action) if self.may_hand_off(&plan, &action) => {
                 if run.fence != before.0.fence {
-                    apart = Some((run.clone(), looped.clone(), making.clone()));
+                    apart = Some(Box::new((run.clone(), looped.clone(), making.clone())));
                 }
                 self.item = item_of(&action).or(self.item);
                 self.hand_off(&plan, run, looped, action, &mut making, &mut begins)
@@ -52,27 +52,37 @@ impl Actor {
         let refused = self
             .commit(Arc::clone(&plan), run, looped, action, making, begins)
             .await?;
-        match (refused, apart) {
-            (None, _) => Ok(()),
-            (Some(failure), None) => self.fail(plan, before, failure).await,
-            // What the hand-off's handlers wrote cannot be applied: the move that led to it stands, and
-            // the step that hands off fails.
-            (Some(failure), Some((run, looped, making))) => {
-                match self
-                    .commit(
-                        Arc::clone(&plan),
-                        run.clone(),
-                        looped.clone(),
-                        None,
-                        making,
-                        Begins::default(),
-                    )
-                    .await?
-                {
-                    Some(failure) => self.fail(plan, before, failure).await,
-                    None => self.fail(plan, (run, looped), failure).await,
-                }
-            }
+        match refused {
+            None => Ok(()),
+            Some(failure) => Box::pin(self.refused(plan, before, apart, failure)).await,
+        }
+    }
+
+    /// What scripts wrote cannot be applied. Where a hand-off's handlers wrote it, the move that led to
+    /// the hand-off stands (`apart`), and the step that hands off fails.
+    async fn refused(
+        &mut self,
+        plan: Arc<Plan>,
+        before: (Run, Loop),
+        apart: Option<Box<(Run, Loop, Making)>>,
+        failure: StepFailure,
+    ) -> Result<(), Left> {
+        let Some(apart) = apart else {
+            return self.fail(plan, before, failure).await;
+        };
+        let (run, looped, making) = *apart;
+        let (same_run, same_loop) = (run.clone(), looped.clone());
+        let moved = self.commit(
+            Arc::clone(&plan),
+            run,
+            looped,
+            None,
+            making,
+            Begins::default(),
+        );
+        match moved.await? {
+            Some(failure) => self.fail(plan, before, failure).await,
+            None => self.fail(plan, (same_run, same_loop), failure).await,
         }
     }
 
@@ -110,10 +120,6 @@ impl Actor {
 
     /// Commits and acts on it. What the store says against a script's writes is given back: nothing has
     /// changed then.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one commit, named where they are used"
-    )]
     async fn commit(
         &mut self,
         plan: Arc<Plan>,

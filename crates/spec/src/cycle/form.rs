@@ -143,8 +143,8 @@ pub(super) struct Exits {
     pub(super) then: Vec<ExitDraft>,
     pub(super) otherwise: Vec<ExitDraft>,
     pub(super) catch: Vec<ExitDraft>,
-    /// A switch's own.
-    pub(super) cases: Vec<ExitDraft>,
+    /// A switch's own, with their texts.
+    pub(super) cases: Vec<(String, ExitDraft)>,
 }
 
 impl Exits {
@@ -153,7 +153,7 @@ impl Exits {
             .iter()
             .chain(&self.otherwise)
             .chain(&self.catch)
-            .chain(&self.cases)
+            .chain(self.cases.iter().map(|(_, exit)| exit))
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut ExitDraft> {
@@ -161,6 +161,6 @@ impl Exits {
             .iter_mut()
             .chain(&mut self.otherwise)
             .chain(&mut self.catch)
-            .chain(&mut self.cases)
+            .chain(self.cases.iter_mut().map(|(_, exit)| exit))
     }
 }

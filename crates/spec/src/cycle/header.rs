@@ -286,6 +286,11 @@ fn log(node: &Node, faults: &mut Faults) -> LogPolicy {
 }
 
 impl Header {
+    /// The name for people, if one is given.
+    pub(super) fn title(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     pub(super) fn plan(
         self,
         hash: String,

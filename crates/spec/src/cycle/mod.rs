@@ -13,6 +13,7 @@ mod graph;
 mod header;
 mod method;
 mod names;
+mod picture;
 mod references;
 mod schedule;
 mod script;
@@ -32,6 +33,7 @@ use crate::analyse::ScriptAnalyser;
 use crate::connector::ConnectorDef;
 use crate::diagnostic::Diagnostic;
 use crate::format;
+use crate::graph::Graph;
 use crate::keys::{Faults, Keys};
 use crate::plan::{Plan, Sources, Step};
 use crate::yaml::{self, Node, Value};
@@ -91,6 +93,8 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
     /// The cycle's id, if it could be read.
     pub cycle: Option<CycleId>,
+    /// The cycle as a picture, as far as its steps could be read.
+    pub graph: Option<Graph>,
 }
 
 /// Checks a cycle file.
@@ -102,6 +106,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
                 plan: None,
                 diagnostics,
                 cycle: None,
+                graph: None,
             };
         }
     };
@@ -110,6 +115,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
         faults: Faults::default(),
         sources: Sources::default(),
         undeclared: BTreeSet::new(),
+        graph: None,
     };
     let (cycle, plan) = checker.check(&root);
     let mut diagnostics = checker.faults.0;
@@ -118,6 +124,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
         plan: plan.map(Arc::new),
         diagnostics,
         cycle,
+        graph: checker.graph,
     }
 }
 
@@ -128,6 +135,7 @@ struct Checker<'a> {
     sources: Sources,
     /// Connections of which it has been said that nobody declares them.
     undeclared: BTreeSet<String>,
+    graph: Option<Graph>,
 }
 
 impl Checker<'_> {
@@ -151,6 +159,10 @@ impl Checker<'_> {
         let drafts = self.drafts(entries, &header);
         let ways = graph::check(&drafts, steps_node.span, &mut self.faults);
         let live = references::check(&drafts, &ways, &mut self.faults);
+        if let Some(cycle) = &cycle {
+            let name = header.title().unwrap_or(cycle.as_str());
+            self.graph = Some(picture::of(cycle.as_str(), name, &drafts, ways.trigger));
+        }
         if self.faults.is_fatal() {
             return (cycle, None);
         }

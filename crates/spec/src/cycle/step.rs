@@ -21,6 +21,8 @@ pub(super) struct Draft {
     pub(super) id: StepId,
     pub(super) span: Span,
     name: Option<String>,
+    /// What `use` says.
+    pub(super) uses: String,
     /// What runs; `None` where `use` cannot be read or does not run yet.
     pub(super) kind: Option<StepKind>,
     pub(super) form: Form,
@@ -106,6 +108,7 @@ impl Checker<'_> {
             id: StepId::from(entry.key.as_str()),
             span: entry.key_span,
             name: None,
+            uses: String::new(),
             kind: None,
             form: Form::Unknown,
             each: None,

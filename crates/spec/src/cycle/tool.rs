@@ -23,6 +23,7 @@ impl Checker<'_> {
         let Some(used) = text(node, "`use`", &mut self.faults) else {
             return;
         };
+        draft.uses.clone_from(&used);
         if let Some((connection, method)) = used.split_once('.') {
             draft.kind = self.method((connection, method), node, keys, names);
             if let Some(kind) = &draft.kind {
@@ -160,10 +161,9 @@ impl Checker<'_> {
                     .hint("cases are compared without regard to upper and lower case");
             }
             seen.push(lower);
-            draft
-                .exits
-                .cases
-                .extend(exit(&entry.value, "a case", &mut self.faults));
+            let to = exit(&entry.value, "a case", &mut self.faults);
+            let cases = &mut draft.exits.cases;
+            cases.extend(to.map(|to| (entry.key.clone(), to)));
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod bad;
 mod good;
+mod graph;
 mod mutations;
 mod schema;
 mod world;
