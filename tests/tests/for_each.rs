@@ -246,3 +246,24 @@ steps:
     assert_eq!(loops["items"].as_array().map(Vec::len), Some(5));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_a_url_leads_nowhere_else() -> Result<()> {
+    let sink = Sink::start(|_, _| (200, json!({}), NOW)).await?;
+    let cycle = format!(
+        "cycle: urls\nsteps:\n  webhook: {{use: generic_webhook.webhook, then: ask}}\n  \
+         ask: {{use: generic_webhook.get, url: \"{}/a/${{webhook.id}}/b?q=${{webhook.q}}&r=1\"}}\n",
+        sink.url()
+    );
+    let settings = format!("egress: {{allow: [\"{}\"]}}\n", sink.host());
+    let server = Folder::new(&[("urls.yaml", &cycle)], &settings)?
+        .serve()
+        .await?;
+    let body = json!({"id": "../x?y#z%41 é", "q": "1&r=2"}).to_string();
+    let answer = server.hook("urls", &body).await?.json();
+    let id = answer["loop"].as_str().context("it is accepted")?;
+    assert_eq!(server.loop_over(id).await?["status"], "succeeded");
+    let paths: Vec<String> = sink.came().into_iter().map(|came| came.path).collect();
+    assert_eq!(paths, ["/a/..%2Fx%3Fy%23z%2541%20%C3%A9/b?q=1%26r%3D2&r=1"]);
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The value of an expression, from what the run has so far.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 use velodrome_spec::Plan;
 use velodrome_spec::expr::{Expr, HookTarget, Piece, Reference, Root, Segment, follow};
@@ -59,6 +60,12 @@ pub enum EvalError {
         /// The reference as it is written.
         source_text: String,
     },
+    /// A reference inside a URL is `.` or `..`, which would lead elsewhere.
+    #[error("`{source_text}` is only dots, which lead elsewhere in a URL")]
+    DotsInUrl {
+        /// The reference as it is written.
+        source_text: String,
+    },
     /// A kind of reference that nothing here can resolve.
     #[error("`{source_text}` cannot be resolved here")]
     Unresolved {
@@ -72,6 +79,7 @@ impl EvalError {
     pub fn code(&self) -> Code {
         match self {
             Self::NullInText { .. } => Code::new("reference.null_in_text"),
+            Self::DotsInUrl { .. } => Code::new("request.bad_url"),
             Self::Unresolved { .. } => Code::new("reference.unresolved"),
         }
     }
@@ -109,6 +117,54 @@ pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError
         Expr::Object(fields) => Json::Object(evaluate_map(fields, scope)?),
     }))
 }
+
+/// A URL: each reference is percent-encoded for its place unless it stands first (SPEC §3), so that no
+/// value can lead elsewhere. A null is an error, as in any text.
+pub fn evaluate_url(expr: &Expr, scope: Scope<'_>) -> Result<Option<String>, EvalError> {
+    let Expr::Text(pieces) = expr else {
+        return Ok(evaluate(expr, scope)?.as_ref().and_then(text_of));
+    };
+    let mut url = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(part) => url.push_str(part),
+            Piece::Ref(reference) => {
+                let value = resolve(reference, scope)?;
+                let part = text_of(&value).ok_or_else(|| EvalError::NullInText {
+                    source_text: reference.source.clone(),
+                })?;
+                if url.is_empty() {
+                    url.push_str(&part);
+                } else if matches!(part.as_str(), "." | "..") {
+                    // However it is encoded, a URL reads it as a way up.
+                    return Err(EvalError::DotsInUrl {
+                        source_text: reference.source.clone(),
+                    });
+                } else {
+                    url.extend(utf8_percent_encode(&part, place_of(&url)));
+                }
+            }
+        }
+    }
+    Ok(Some(url))
+}
+
+/// What must be encoded behind this beginning of a URL.
+fn place_of(url: &str) -> &'static AsciiSet {
+    let host = url
+        .split_once("://")
+        .is_some_and(|(_, rest)| !rest.contains(['/', '?', '#']));
+    if host { HOST } else { COMPONENT }
+}
+
+/// In paths and queries all is encoded that is not RFC 3986's *unreserved*.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// A host may have a port and, in brackets, colons.
+const HOST: &AsciiSet = &COMPONENT.remove(b':').remove(b'[').remove(b']');
 
 /// The values of named expressions; what is `ignore` is left out.
 pub fn evaluate_map(fields: &[(String, Expr)], scope: Scope<'_>) -> Result<JsonMap, EvalError> {

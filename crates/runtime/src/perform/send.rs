@@ -1,7 +1,7 @@
 //! Sending one request that leaves this process.
 
 use velodrome_connect::{HttpRequest, MethodCall};
-use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate, evaluate_map, text_of};
+use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate_map, evaluate_url};
 use velodrome_spec::plan::{Handoff, IfUnknown, SendStep, Step};
 use velodrome_types::{Code, Json};
 
@@ -112,10 +112,7 @@ async fn build(
     let failed = |error: EvalError| eval_failure(&error);
     let connection = job.connection(&send.method)?;
     let url = match &send.url {
-        Some(url) => evaluate(url, job.scope())
-            .map_err(failed)?
-            .as_ref()
-            .and_then(text_of),
+        Some(url) => evaluate_url(url, job.scope()).map_err(failed)?,
         None => None,
     };
     let call = MethodCall {
