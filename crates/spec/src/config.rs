@@ -7,7 +7,7 @@ use velodrome_types::Json;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
 use crate::format;
-use crate::keys::{Faults, Keys, choice, duration, text, whole};
+use crate::keys::{Faults, Keys, choice, duration, text, texts, whole};
 use crate::values::{Names, unknown, value};
 use crate::yaml::{self, Node, Value};
 
@@ -197,7 +197,7 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
         config.log_format = found;
     }
     if let Some(node) = keys.get("env_for_cycles") {
-        config.env_for_cycles = texts(node, "`env_for_cycles`", faults);
+        config.env_for_cycles = words(node, "`env_for_cycles`", faults);
     }
     if let Some(node) = keys.get("script_limits") {
         config.script_limits = script_limits(node, faults);
@@ -210,7 +210,7 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
     {
         keys.get("auth");
         if let Some(node) = keys.get("trusted_proxies") {
-            texts(node, "`trusted_proxies`", faults);
+            words(node, "`trusted_proxies`", faults);
         }
         keys.finish("`webhooks`", faults);
     }
@@ -298,7 +298,7 @@ fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
     };
     let mut list = |key: &'static str, keys: &mut Keys<'_>| {
         keys.get(key)
-            .map_or_else(Vec::new, |node| texts(node, &format!("`{key}`"), faults))
+            .map_or_else(Vec::new, |node| words(node, &format!("`{key}`"), faults))
     };
     let allow = list("allow", &mut keys);
     let only = list("only", &mut keys);
@@ -306,16 +306,10 @@ fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
     EgressConfig { allow, only }
 }
 
-fn texts(node: &Node, what: &str, faults: &mut Faults) -> Vec<String> {
-    let Value::List(items) = &node.value else {
-        let message = format!("{what} must be a list, not {}", node.kind());
-        faults.error("value.type", node.span, message);
-        return Vec::new();
-    };
-    items
-        .iter()
-        .filter_map(|item| text(item, &format!("an item of {what}"), faults))
-        .collect()
+/// Texts without their places.
+fn words(node: &Node, what: &str, faults: &mut Faults) -> Vec<String> {
+    let found = texts(node, what, faults).into_iter();
+    found.map(|(_, word)| word).collect()
 }
 
 fn script_limits(node: &Node, faults: &mut Faults) -> ScriptLimitsConfig {

@@ -291,6 +291,24 @@ pub(crate) fn text(node: &Node, what: &str, faults: &mut Faults) -> Option<Strin
     }
 }
 
+/// A list of texts, each with its node.
+pub(crate) fn texts<'a>(
+    node: &'a Node,
+    what: &str,
+    faults: &mut Faults,
+) -> Vec<(&'a Node, String)> {
+    let Value::List(items) = &node.value else {
+        let message = format!("{what} must be a list, not {}", node.kind());
+        faults.error("value.type", node.span, message);
+        return Vec::new();
+    };
+    let what = format!("an item of {what}");
+    items
+        .iter()
+        .filter_map(|item| Some((item, text(item, &what, faults)?)))
+        .collect()
+}
+
 pub(crate) fn whole(node: &Node, what: &str, least: u64, faults: &mut Faults) -> Option<u64> {
     match node.to_json().as_u64() {
         Some(number) if number >= least => Some(number),

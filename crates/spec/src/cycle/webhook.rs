@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::names::CycleNames;
 use crate::expr::{Expr, Piece, Reference, Root};
 use crate::format;
-use crate::keys::{Faults, Keys, choice, duration, list, text, truth};
+use crate::keys::{Faults, Keys, choice, duration, list, text, texts, truth};
 use crate::plan::WebhookAuth;
 use crate::values::{named, value};
 use crate::yaml::{Node, Value};
@@ -49,18 +49,6 @@ pub(super) fn check_later(keys: &mut Keys<'_>, names: &mut CycleNames<'_>, fault
     if let Some(node) = keys.get("repeat") {
         truth(node, "`repeat`", faults);
     }
-}
-
-fn texts<'a>(node: &'a Node, what: &str, faults: &mut Faults) -> Vec<(&'a Node, String)> {
-    let Value::List(items) = &node.value else {
-        let message = format!("{what} must be a list, not {}", node.kind());
-        faults.error("value.type", node.span, message);
-        return Vec::new();
-    };
-    items
-        .iter()
-        .filter_map(|item| Some((item, text(item, what, faults)?)))
-        .collect()
 }
 
 pub(super) fn dedupe(node: &Node, faults: &mut Faults) -> Option<(String, Duration)> {
