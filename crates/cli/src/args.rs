@@ -129,7 +129,7 @@ pub(crate) enum SchemaOf {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Demo {
     /// How many contacts the simulator has; Zoho's own lists end at 100,000
-    #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 2500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(crate) records: u32,
     /// The delay between two pages
     #[arg(long, default_value = "2s")]
