@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use velodrome_store::{CycleRow, LoopFilter, PageRequest, Unit};
+use velodrome_store::{CycleRow, LoopFilter, PageRequest, StoreError, Unit};
 use velodrome_types::{CycleId, CycleState, Event, Level, LogLine, LoopId, LoopStatus};
 
 use crate::accept::uncommitted;
@@ -14,6 +14,9 @@ use crate::shared::Shared;
 
 /// How long `cycle stop` waits for requests in flight.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Loops that have a place.
+const IN_PROGRESS: [LoopStatus; 2] = [LoopStatus::Running, LoopStatus::Waiting];
 
 /// Does what a person says to a cycle.
 pub(crate) async fn cycle(
@@ -82,7 +85,7 @@ pub(crate) async fn stop(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Probl
         "cycle stopped",
     )
     .await?;
-    let open = open_loops(shared, id, &[LoopStatus::Running, LoopStatus::Waiting])?;
+    let open = open_loops(shared, id, &IN_PROGRESS).map_err(unreadable)?;
     let mut waits = Vec::new();
     for loop_id in &open {
         let (done, ended) = oneshot::channel();
@@ -105,6 +108,20 @@ pub(crate) async fn stop(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Probl
     Ok(())
 }
 
+/// Carries on with stops that the end of the process cut short: what was in flight is awaited, then the
+/// loop is stopped.
+pub(crate) async fn stop_again(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let rows = shared.store.cycle_rows()?;
+    for row in rows.iter().filter(|row| row.state == CycleState::Stopped) {
+        for open in open_loops(shared, &row.cycle, &IN_PROGRESS)? {
+            // Nobody waits for the end; the loop's task stops it when nothing of it is under way.
+            let (done, _) = oneshot::channel();
+            shared.tell(open, ToLoop::Stop { gently: true, done }).await;
+        }
+    }
+    Ok(())
+}
+
 /// Ends a loop at once, timers and children included.
 pub(crate) async fn stop_loop(shared: &Arc<Shared>, id: LoopId) {
     let (done, ended) = oneshot::channel();
@@ -121,7 +138,7 @@ pub(crate) async fn stop_loop(shared: &Arc<Shared>, id: LoopId) {
 }
 
 async fn purge(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Problem> {
-    let queued = open_loops(shared, id, &[LoopStatus::Queued])?;
+    let queued = open_loops(shared, id, &[LoopStatus::Queued]).map_err(unreadable)?;
     let count = queued.len();
     for loop_id in queued {
         stop_loop(shared, loop_id).await;
@@ -137,11 +154,15 @@ async fn purge(shared: &Arc<Shared>, id: &CycleId) -> Result<(), Problem> {
     .await
 }
 
+fn unreadable(error: StoreError) -> Problem {
+    Problem::new(503, "store.unavailable", error.to_string())
+}
+
 fn open_loops(
     shared: &Shared,
     id: &CycleId,
     status: &[LoopStatus],
-) -> Result<Vec<LoopId>, Problem> {
+) -> Result<Vec<LoopId>, StoreError> {
     let filter = LoopFilter {
         cycle: Some(id.clone()),
         status: status.to_vec(),
@@ -150,16 +171,13 @@ fn open_loops(
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let page = shared
-            .store
-            .loops(
-                &filter,
-                PageRequest {
-                    after,
-                    limit: 1_000,
-                },
-            )
-            .map_err(|error| Problem::new(503, "store.unavailable", error.to_string()))?;
+        let page = shared.store.loops(
+            &filter,
+            PageRequest {
+                after,
+                limit: 1_000,
+            },
+        )?;
         all.extend(page.items.iter().map(|row| row.id));
         match page.next {
             Some(next) => after = Some(next),

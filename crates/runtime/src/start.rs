@@ -16,6 +16,7 @@ use velodrome_store::{SealKey, Store, StoreError};
 use velodrome_types::RunStatus;
 
 use crate::clock::Clock;
+use crate::command;
 use crate::connections::Connections;
 use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
@@ -222,6 +223,8 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
     for cycle in shared.plans.ids() {
         shared.recover_places(&cycle)?;
     }
+    // Before any timer fires: a stopped cycle begins no further step.
+    command::stop_again(&shared).await?;
     spawn(&shared);
     for cycle in shared.plans.ids() {
         shared.begin_next(&cycle);

@@ -66,7 +66,7 @@ impl VirtualClock {
             return;
         }
         let next = state.waiting.first_key_value().map(|((at, _), _)| *at);
-        let wakers: Vec<Waker> = match next {
+        let mut wakers: Vec<Waker> = match next {
             Some(at) if at <= state.until => {
                 state.now = state.now.max(at);
                 let now = state.now;
@@ -77,9 +77,11 @@ impl VirtualClock {
             }
             _ => {
                 state.still = true;
-                state.driver.take().into_iter().collect()
+                Vec::new()
             }
         };
+        // The driver too: a waker may belong to a task that has ended, and then the thread would park for ever.
+        wakers.extend(state.driver.take());
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
