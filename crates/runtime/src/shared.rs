@@ -135,6 +135,14 @@ impl Shared {
         }
     }
 
+    /// The plan of the next lap of a loop that hands off to itself. Whether the cycle is stopped was asked
+    /// before the step began: asked again here, a stop in between would fail the run.
+    pub(crate) fn lap_plan(&self, own: &Arc<Plan>) -> Arc<Plan> {
+        self.plans
+            .current(&own.cycle)
+            .unwrap_or_else(|| Arc::clone(own))
+    }
+
     /// The plan that a new run of this cycle begins on; refused where the cycle takes none.
     ///
     /// `own` is the plan of a lap's loop: it goes on while the cycle is finishing or paused, and on the

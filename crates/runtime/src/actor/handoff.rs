@@ -136,10 +136,13 @@ impl Actor {
         let mut logs = Vec::new();
         let delivery = self.deliver(posting, next, &mut logs)?;
         let own = target.cycle == posting.plan.cycle;
-        let to = self
-            .shared
-            .target_plan(&target.cycle, own.then_some(posting.plan))
-            .map_err(refused)?;
+        let to = if own {
+            self.shared.lap_plan(posting.plan)
+        } else {
+            self.shared
+                .target_plan(&target.cycle, None)
+                .map_err(refused)?
+        };
         let own_trigger = target
             .step
             .as_ref()

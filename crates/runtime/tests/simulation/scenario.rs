@@ -403,7 +403,7 @@ fn act(
         simulated.add(async move {
             time.sleep_until(one.at).await;
             planned.lock().unwrap_or_else(PoisonError::into_inner)[at].begun = true;
-            if let Some(id) = perform(&engine, one.act).await {
+            if let Some(id) = perform(&engine, &time, one.act).await {
                 accepted
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -414,7 +414,7 @@ fn act(
 }
 
 /// Does it; gives the loop that was accepted, if one was.
-async fn perform(engine: &Engine, act: Act) -> Option<String> {
+async fn perform(engine: &Engine, time: &VirtualTime, act: Act) -> Option<String> {
     match act {
         Act::Post(cycle, key) => {
             let request = HookRequest {
@@ -430,7 +430,11 @@ async fn perform(engine: &Engine, act: Act) -> Option<String> {
             Some(answer.body["loop"].as_str()?.to_owned())
         }
         Act::Say(cycle, command) => {
-            let _ = engine.command(&CycleId::from(cycle), command).await;
+            // Whoever is told that the disk refused says it again.
+            while let Err(problem) = engine.command(&CycleId::from(cycle), command).await {
+                assert_eq!(problem.status, 503, "{problem:?}");
+                time.sleep(Duration::from_secs(1)).await;
+            }
             None
         }
         Act::StopLoop => {
