@@ -13,10 +13,11 @@ pub fn velodrome() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
-        // target/<profile>/deps/<test>
+        // target/<profile>/deps/<test>, or target/<profile>/<binary>
         let folder = test
             .ancestors()
-            .nth(2)
+            .skip(1)
+            .find(|folder| !folder.ends_with("deps"))
             .expect("tests are built below target")
             .to_owned();
         let mut build = Command::new(env!("CARGO"));

@@ -165,6 +165,27 @@ impl Server {
         &self.folder
     }
 
+    /// The process's id.
+    ///
+    /// # Errors
+    ///
+    /// If it does not run.
+    pub fn pid(&self) -> Result<u32> {
+        let child = self.child.as_ref().context("the server runs")?;
+        child.id().context("the server runs")
+    }
+
+    /// Sends the process a signal, such as `STOP`.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.pid()?.to_string();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .await?;
+        anyhow::ensure!(status.success(), "kill -{name} {pid}: {status}");
+        Ok(())
+    }
+
     /// `kill -9`.
     pub async fn kill(&mut self) -> Result<()> {
         let mut child = self.child.take().context("the server runs")?;
@@ -174,12 +195,8 @@ impl Server {
 
     /// SIGTERM, and the exit code.
     pub async fn stop(&mut self) -> Result<i32> {
+        self.signal("TERM").await?;
         let mut child = self.child.take().context("the server runs")?;
-        let id = child.id().context("the server runs")?;
-        Command::new("kill")
-            .args(["-TERM", &id.to_string()])
-            .status()
-            .await?;
         Ok(child.wait().await?.code().unwrap_or(-1))
     }
 

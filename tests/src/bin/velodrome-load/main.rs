@@ -1,0 +1,57 @@
+//! The black-box load: the release binary under traffic, and what it made of it (`docs/performance.md`).
+//!
+//! ```text
+//! cargo run --release -p velodrome-tests --bin velodrome-load -- SCENARIO [NUMBER]
+//! ```
+//!
+//! Each scenario starts `velodrome serve` on a folder of its own (below `TMPDIR`), and prints its figures.
+//! It asserts that what was asked for happened, never how fast. This process makes the traffic and plays the
+//! list API, so it takes its part of the machine.
+
+mod accept;
+mod folder;
+mod laps;
+mod lateness;
+mod pages;
+mod post;
+mod process;
+mod sleepers;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "scenarios, each with an optional number:
+  accept [REQUESTS]     webhooks over 50 connections (100000)
+  loop [LAPS]           one loop, no delay (10000)
+  loops [LAPS]          50 loops at once, no delay, so many laps altogether (50000)
+  lateness [LAPS]       200 loops with a delay of 2 s, so many laps each (5)
+  sleepers [RUNS]       runs in a delay; a restart with them; the first that fire (100000)
+  all                   each of them";
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(run())
+}
+
+async fn run() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let scenario = arguments.next().unwrap_or_default();
+    let number = arguments.next().map(|text| text.parse()).transpose()?;
+    match scenario.as_str() {
+        "accept" => accept::run(number.unwrap_or(100_000)).await,
+        "loop" => laps::run(1, number.unwrap_or(10_000)).await,
+        "loops" => laps::run(50, number.unwrap_or(50_000)).await,
+        "lateness" => lateness::run(number.unwrap_or(5)).await,
+        "sleepers" => sleepers::run(number.unwrap_or(100_000)).await,
+        "all" => {
+            accept::run(100_000).await?;
+            laps::run(1, 10_000).await?;
+            laps::run(50, 50_000).await?;
+            lateness::run(5).await?;
+            sleepers::run(100_000).await
+        }
+        _ => bail!("{USAGE}"),
+    }
+}
