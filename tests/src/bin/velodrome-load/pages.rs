@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const RECORDS: u64 = 200;
@@ -26,10 +27,11 @@ pub(crate) struct Asked {
     pub(crate) answered: Instant,
 }
 
-/// A running list API; it ends with the process.
+/// A running list API; it ends when this is dropped.
 pub(crate) struct Pages {
     pub(crate) host: String,
     asked: Arc<AtomicU64>,
+    _serving: JoinSet<()>,
 }
 
 impl Pages {
@@ -48,12 +50,18 @@ impl Pages {
             asked: Arc::clone(&asked),
             saw: Box::new(saw),
         });
-        tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&served)));
+                connections.spawn(serve(stream, Arc::clone(&served)));
             }
         });
-        Ok(Self { host, asked })
+        Ok(Self {
+            host,
+            asked,
+            _serving: serving,
+        })
     }
 
     /// How many requests came.
