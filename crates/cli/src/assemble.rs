@@ -101,6 +101,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         script_limits: script_limits(config),
         env: environment(config),
         strict: plan.strict,
+        retention: config.retention,
     };
     let engine = velodrome_runtime::start(options)
         .await

@@ -56,6 +56,18 @@ enum Stage {
 }
 
 impl Connections {
+    /// Every connection that scripts may have stored something on.
+    pub(crate) fn storages(&self) -> Vec<ConnectionId> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ids: Vec<ConnectionId> = known.keys().cloned().collect();
+        // What steps without a connection use.
+        let default = ConnectionId::from("data_storage");
+        if !ids.contains(&default) {
+            ids.push(default);
+        }
+        ids
+    }
+
     /// The declared connections, each with whether it is signed in.
     pub(crate) fn new(declared: Vec<(Connection, bool)>) -> Self {
         let known = declared

@@ -34,6 +34,7 @@ mod refusals;
 mod registry;
 mod reload;
 mod resume;
+mod retention;
 mod shared;
 pub mod simulated;
 mod start;

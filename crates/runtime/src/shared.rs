@@ -25,6 +25,7 @@ use crate::random::Random;
 use crate::records::run_of;
 use crate::refusals::Refusals;
 use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
+use crate::retention::RetentionRules;
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
     pub(crate) tasks: Tasks,
+    /// How long what has ended is kept.
+    pub(crate) retention: RetentionRules,
     /// Nothing new is taken and no action is begun.
     pub(crate) draining: CancellationToken,
     /// The newest committed log line's `seq`.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenStore, Transport};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::plan::Retention;
 use velodrome_store::{SealKey, Store, StoreError};
 use velodrome_types::RunStatus;
 
@@ -27,6 +28,7 @@ use crate::random::Random;
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
 use crate::reload;
+use crate::retention::{self, RetentionRules};
 use crate::shared::{Shared, UNREADABLE_PAUSE};
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
@@ -65,6 +67,8 @@ pub struct StartOptions {
     pub env: HashMap<String, Option<String>>,
     /// Whether a file with errors keeps the engine from starting.
     pub strict: bool,
+    /// How long finished runs are kept, for cycles that say nothing.
+    pub retention: Retention,
 }
 
 /// What of the settings may change while an engine runs.
@@ -121,6 +125,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         host: Arc::new(ScriptHost::new(options.script_limits)),
         env: options.env,
         strict: options.strict,
+        retention: options.retention,
         surroundings: Surroundings {
             clock: Clock::start(),
             random: Random::System,
@@ -149,6 +154,7 @@ pub(crate) struct Parts {
     /// What cycles may read of the environment.
     pub(crate) env: HashMap<String, Option<String>>,
     pub(crate) strict: bool,
+    pub(crate) retention: Retention,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -206,6 +212,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         registry: Registry::default(),
         timers: Timers::new(horizon),
         tasks: Tasks::default(),
+        retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
         fatal: watch::Sender::new(None),
@@ -243,6 +250,10 @@ fn spawn(shared: &Arc<Shared>) {
             Task::Reload,
             async move { reload::watch(files, &folder).await },
         );
+        let house = Arc::clone(shared);
+        shared
+            .tasks
+            .start(Task::Retention, retention::keep_house(house));
     }
     let interrupted = Arc::clone(shared);
     shared.tasks.start(Task::Recovery, async move {

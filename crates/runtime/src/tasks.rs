@@ -15,6 +15,8 @@ pub(crate) enum Task {
     Timers,
     /// Watches the cycle files. Cancelled while draining; if it failed, edits would go unseen.
     Reload,
+    /// Takes away what is no longer kept. Cancelled while draining; if it failed, the disk would fill up.
+    Retention,
     /// Writes a log line that nobody waits for. Its end is usual.
     Note,
     /// Takes up what was under way before the start. Ends when all is taken up.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use velodrome_core::{Acceptance, Loop, Run, State, TimerChange, Transition};
 use velodrome_spec::Plan;
 use velodrome_store::{
-    Expect, IdempotencyRow, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    Expect, Forget, IdempotencyRow, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
@@ -34,6 +34,8 @@ pub(crate) struct Making {
     pub(crate) stop_cycle: bool,
     /// Exits that runs left by, for a simulation's witness.
     pub(crate) exits: Vec<TakenExit>,
+    /// Laps that are no longer kept.
+    pub(crate) forget: Vec<Forget>,
     /// Bodies handed off, where there is a witness.
     pub(crate) handed_off: Vec<HandedOff>,
 }
@@ -182,6 +184,7 @@ impl Making {
         self.stop_cycle |= other.stop_cycle;
         self.exits.extend(other.exits);
         self.handed_off.extend(other.handed_off);
+        self.forget.extend(other.forget);
     }
 
     /// Writes of scripts so far, taken out to be read through and put back by the next handler.
@@ -214,6 +217,7 @@ impl Making {
             idempotency: self.idempotency,
             plans,
             lines: self.lines,
+            forget: self.forget,
             ..Unit::default()
         };
         (unit, hashes)

@@ -8,6 +8,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text, texts, whole};
+use crate::plan::Retention;
 use crate::values::{Names, unknown, value};
 use crate::yaml::{self, Node, Value};
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub env_for_cycles: Vec<String>,
     /// What one call of a script may use, where it is not the default.
     pub script_limits: ScriptLimitsConfig,
+    /// How long finished runs are kept, for cycles that say nothing.
+    pub retention: Retention,
     /// The file of the key that seals tokens; by default in the data folder.
     pub secret_key: Option<String>,
 }
@@ -111,6 +114,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             env_for_cycles: Vec::new(),
             script_limits: ScriptLimitsConfig::default(),
+            retention: Retention::default(),
             secret_key: None,
         }
     }
@@ -215,7 +219,7 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
         keys.finish("`webhooks`", faults);
     }
     if let Some(node) = keys.get("retention") {
-        crate::cycle::retention(node, faults);
+        config.retention = crate::cycle::retention(node, faults);
     }
     keys.finish("velodrome.yaml", faults);
     Some(config)

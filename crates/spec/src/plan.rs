@@ -42,8 +42,21 @@ pub struct Plan {
     pub autostart: bool,
     /// What is kept of payloads in the log.
     pub log: LogPolicy,
+    /// How long finished runs are kept, as far as the file says.
+    pub retention: Retention,
     /// What it takes to build this plan again.
     pub sources: Sources,
+}
+
+/// `retention:`, of a cycle or of all; what is `None` was not said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// How long loops are kept that ended well.
+    pub succeeded: Option<Duration>,
+    /// How long loops are kept that failed or were stopped.
+    pub failed: Option<Duration>,
+    /// Of one loop the newest so many finished laps are kept.
+    pub laps: Option<u64>,
 }
 
 /// The texts a plan was made from; stored while a run is on it.

@@ -36,7 +36,34 @@ pub struct Unit {
     pub secrets_deleted: Vec<String>,
     /// Log lines; the store gives each its `seq`.
     pub lines: Vec<LogLine>,
+    /// What is no longer kept.
+    pub forget: Vec<Forget>,
 }
+
+/// What is no longer kept. Each takes away at most [`FORGOTTEN_AT_ONCE`] runs and as much of the log, the
+/// oldest first, so that no commit waits long for it: said again, it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forget {
+    /// Finished runs of a loop whose lap is below this one, with their parts and what the log tells of
+    /// laps below it alone.
+    Laps {
+        /// The loop.
+        of: LoopId,
+        /// The oldest lap that is kept.
+        below: u64,
+    },
+    /// A loop that has ended: its runs, and behind the last of them its log lines and the loop itself. One
+    /// that has not ended is left as it is. What its scripts stored is deleted as storage is.
+    Loop(LoopId),
+    /// Log lines before this moment that are about no loop.
+    Lines {
+        /// The oldest that is kept.
+        before: Timestamp,
+    },
+}
+
+/// How many runs and rows of the log one [`Forget`] takes away: about ten milliseconds' work.
+pub const FORGOTTEN_AT_ONCE: usize = 500;
 
 /// What a unit takes for granted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,14 +16,14 @@ mod suffix;
 pub mod testkit;
 
 pub use batch::{
-    Committed, Expect, IdempotencyWrite, PartWrite, StorageOp, StorageWrite, TimerWrite, Unit,
-    WatermarkWrite,
+    Committed, Expect, FORGOTTEN_AT_ONCE, Forget, IdempotencyWrite, PartWrite, StorageOp,
+    StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
 pub use memory::MemoryStore;
 pub use read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,
-    RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+    Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
 };
 pub use rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow, StoredValue, TimerRow,

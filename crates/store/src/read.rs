@@ -223,6 +223,23 @@ pub trait Secrets: Send + Sync {
     fn secret_names(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 }
 
+/// What may no longer be kept.
+pub trait Retention: Send + Sync {
+    /// Every cycle that has loops which have ended.
+    fn cycles_with_ended(&self) -> Result<Vec<CycleId>, StoreError>;
+    /// Loops of the cycle in this final state that changed last before `before`, those that ended first
+    /// first, at most `limit`.
+    fn ended_before(
+        &self,
+        cycle: &CycleId,
+        status: LoopStatus,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoopId>, StoreError>;
+    /// The earliest time of a log line that is about no loop.
+    fn oldest_of_no_loop(&self) -> Result<Option<Timestamp>, StoreError>;
+}
+
 /// A whole store.
 pub trait Store:
     Runs
@@ -234,6 +251,7 @@ pub trait Store:
     + Plans
     + Cycles
     + Secrets
+    + Retention
     + std::fmt::Debug
 {
     /// Commits the unit. Completion means: durable, and visible to every read.

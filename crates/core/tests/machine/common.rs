@@ -16,7 +16,8 @@ use velodrome_spec::connector::{
 use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
 use velodrome_spec::plan::{
     Comparison, Condition, EachPlan, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy,
-    LoopLimits, MethodUse, SendStep, Sources, Step, StepIx, StepKind, WebhookAuth, WebhookStep,
+    LoopLimits, MethodUse, Retention, SendStep, Sources, Step, StepIx, StepKind, WebhookAuth,
+    WebhookStep,
 };
 use velodrome_types::{
     ConnectionId, CycleId, CycleState, Json, LoopId, OnError, RetryPolicy, RunId, StepId, Timestamp,
@@ -183,6 +184,7 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         limits: LoopLimits::default(),
         variables: Vec::new(),
         autostart: true,
+        retention: Retention::default(),
         log: LogPolicy::default(),
         sources: Sources::default(),
     }

@@ -13,6 +13,7 @@ use velodrome_core::{
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{SendStep, Step, StepKind};
+use velodrome_store::Forget;
 use velodrome_types::{Code, CycleState, Json, JsonMap, RunId};
 
 use super::commit::Begins;
@@ -211,6 +212,8 @@ impl Actor {
                 accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
             let entered = self.enter(&to, acceptance, &delivery, next)?;
             *looped = entered.1.clone();
+            let kept = self.shared.retention.of(Some(&to.retention)).laps;
+            next.forget.extend(old_laps(looped, kept));
             let status = status_of(&entered.0);
             let told = (entered.0.id, entered.0.loop_id, entered.0.lap, shown);
             begins.own.push((entered.0, to, entered.2));
@@ -360,6 +363,18 @@ impl Actor {
             .collect::<JsonMap>();
         Ok(delivery)
     }
+}
+
+/// Every so many laps those that are not kept any more are forgotten (SPEC §3, `retention`).
+const LAPS_FORGOTTEN_AT_ONCE: u64 = 64;
+
+/// The laps that a loop which begins another no longer keeps.
+fn old_laps(looped: &Loop, kept: u64) -> Option<Forget> {
+    let below = looped.laps.saturating_sub(kept);
+    (below > 1 && looped.laps.is_multiple_of(LAPS_FORGOTTEN_AT_ONCE)).then_some(Forget::Laps {
+        of: looped.id,
+        below,
+    })
 }
 
 fn status_of(run: &Run) -> u16 {

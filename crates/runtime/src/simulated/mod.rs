@@ -26,6 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 use velodrome_connect::{Connection, EgressRules, Transport};
 use velodrome_script::ScriptHost;
 use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::plan::Retention;
 use velodrome_store::Store;
 use velodrome_types::Timestamp;
 
@@ -156,6 +157,7 @@ impl Simulated {
             host: options.host,
             env: options.env,
             strict: false,
+            retention: Retention::default(),
             surroundings: Surroundings {
                 clock: Clock::Virtual(Arc::clone(&time.0)),
                 random: Random::Seeded(Seeded::new(options.seed, options.jitter)),

@@ -177,6 +177,7 @@ impl Fixture {
             script_limits: Default::default(),
             env: Default::default(),
             strict: true,
+            retention: Default::default(),
         })
         .await
         .expect("a fixture");

@@ -9,8 +9,8 @@ use velodrome_runtime::simulated::VirtualTime;
 use velodrome_store::{
     Commit, CommitError, Cursor, CycleRow, Cycles, IdempotencyRow, Inbox, LogFilter, LogRead,
     LoopFilter, LoopRow, Loops, MemoryStore, Namespace, Page, PageRequest, PlanRow, Plans,
-    RunFilter, RunRow, Runs, ScriptStorage, Secrets, Store, StoreError, StoredValue, TimerRow,
-    Unit, Watermarks,
+    Retention, RunFilter, RunRow, Runs, ScriptStorage, Secrets, Store, StoreError, StoredValue,
+    TimerRow, Unit, Watermarks,
 };
 use velodrome_types::{
     ConnectionId, CycleId, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp,
@@ -197,6 +197,24 @@ impl Secrets for Faulty {
     }
     fn secret_names(&self, prefix: &str) -> Read<Vec<String>> {
         self.inner.secret_names(prefix)
+    }
+}
+
+impl Retention for Faulty {
+    fn cycles_with_ended(&self) -> Read<Vec<CycleId>> {
+        self.inner.cycles_with_ended()
+    }
+    fn ended_before(
+        &self,
+        cycle: &CycleId,
+        status: LoopStatus,
+        before: Timestamp,
+        limit: usize,
+    ) -> Read<Vec<LoopId>> {
+        self.inner.ended_before(cycle, status, before, limit)
+    }
+    fn oldest_of_no_loop(&self) -> Read<Option<Timestamp>> {
+        self.inner.oldest_of_no_loop()
     }
 }
 

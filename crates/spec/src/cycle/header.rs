@@ -6,7 +6,9 @@ use super::schedule;
 use crate::format;
 
 use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
-use crate::plan::{Language, LogPolicy, LoopLimits, Payloads, Plan, Sources, Step, StepIx};
+use crate::plan::{
+    Language, LogPolicy, LoopLimits, Payloads, Plan, Retention, Sources, Step, StepIx,
+};
 use crate::yaml::{Node, Value};
 
 /// The cycle's keys, with their defaults.
@@ -21,6 +23,7 @@ pub(super) struct Header {
     pub(super) variables: Vec<(String, Json)>,
     autostart: bool,
     log: LogPolicy,
+    retention: Retention,
     pub(super) language: Language,
 }
 
@@ -106,9 +109,9 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
     if let Some(node) = keys.get("schedule") {
         schedule::read(node, zone, faults);
     }
-    if let Some(node) = keys.get("retention") {
-        retention(node, faults);
-    }
+    let retention = keys
+        .get("retention")
+        .map_or_else(Retention::default, |node| retention(node, faults));
     Header {
         cycle,
         name,
@@ -120,6 +123,7 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
         variables,
         autostart,
         log,
+        retention,
         language,
     }
 }
@@ -130,19 +134,25 @@ pub(super) fn is_date(text: &str) -> bool {
 }
 
 /// `retention:`, of a cycle or of all.
-pub(crate) fn retention(node: &Node, faults: &mut Faults) {
+pub(crate) fn retention(node: &Node, faults: &mut Faults) -> Retention {
     let Some(mut keys) = Keys::in_table(node, &format::RETENTION, "`retention`", faults) else {
-        return;
+        return Retention::default();
     };
-    for key in ["succeeded", "failed"] {
-        if let Some(node) = keys.get(key) {
-            duration(node, &format!("`{key}`"), faults);
-        }
-    }
-    if let Some(node) = keys.get("laps") {
-        whole(node, "`laps`", 1, faults);
-    }
+    let succeeded = keys
+        .get("succeeded")
+        .and_then(|node| duration(node, "`succeeded`", faults));
+    let failed = keys
+        .get("failed")
+        .and_then(|node| duration(node, "`failed`", faults));
+    let laps = keys
+        .get("laps")
+        .and_then(|node| whole(node, "`laps`", 1, faults));
     keys.finish("`retention`", faults);
+    Retention {
+        succeeded,
+        failed,
+        laps,
+    }
 }
 
 fn clamp(number: u64) -> u32 {
@@ -311,6 +321,7 @@ impl Header {
             variables: self.variables,
             autostart: self.autostart,
             log: self.log,
+            retention: self.retention,
             sources,
         }
     }

@@ -20,7 +20,7 @@ pub const CYCLE: Table = Table {
         Key::new("schedule", Takes::Keys(&SCHEDULE), "Starts the cycle by the clock as well.").later(),
         Key::new("time_zone", Takes::Text, "The zone of dates without an offset and of `schedule`: an IANA name such as `Europe/Berlin`.").default("UTC").later(),
         Key::new("autostart", Takes::Boolean, "Whether the cycle runs as soon as its file is there.").default("true"),
-        Key::new("retention", Takes::Keys(&RETENTION), "How long finished runs are kept.").later(),
+        Key::new("retention", Takes::Keys(&RETENTION), "How long finished runs are kept."),
         Key::new("log", Takes::Keys(&LOG), "What of payloads the log shows."),
         Key::new("script_language", Takes::Choice(&["rhai", "javascript"]), "The language of scripts that do not say one.").default("rhai"),
         Key::new("error_webhook", Takes::Value, "Where failed runs are POSTed to.").later(),

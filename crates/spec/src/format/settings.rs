@@ -55,8 +55,7 @@ pub const SETTINGS: Table = Table {
             "retention",
             Takes::Keys(&RETENTION),
             "How long finished runs are kept, for cycles that say nothing.",
-        )
-        .later(),
+        ),
         Key::new(
             "script_limits",
             Takes::Keys(&SCRIPT_LIMITS),

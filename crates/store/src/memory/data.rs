@@ -32,6 +32,7 @@ pub(super) struct Data {
     pub(super) cycles: BTreeMap<CycleId, CycleState>,
     pub(super) secrets: BTreeMap<String, Vec<u8>>,
     pub(super) lines: Vec<LogLine>,
+    last_seq: u64,
 }
 
 /// How a storage write is taken back.
@@ -56,7 +57,7 @@ impl Data {
     }
 
     pub(super) fn last_seq(&self) -> u64 {
-        self.lines.last().map_or(0, |line| line.seq)
+        self.last_seq
     }
 
     /// Applies the unit, or changes nothing.
@@ -103,7 +104,11 @@ impl Data {
         }
         for mut line in unit.lines {
             line.seq = self.last_seq() + 1;
+            self.last_seq = line.seq;
             self.lines.push(line);
+        }
+        for forget in unit.forget {
+            self.forget(forget);
         }
         self.commits += 1;
         Ok(Committed {
@@ -146,6 +151,21 @@ impl Data {
             self.unfinished.insert(place);
         }
         self.runs.insert(place, row);
+    }
+
+    pub(super) fn remove_run(&mut self, place: u64) {
+        let Some(row) = self.runs.remove(&place) else {
+            return;
+        };
+        self.run_places.remove(&row.id);
+        self.write_part(PartWrite::Clear(row.id, 0));
+        self.write_timer(TimerWrite::Clear(row.id));
+    }
+
+    pub(super) fn remove_loop(&mut self, id: LoopId) {
+        if let Some(place) = self.loop_places.remove(&id) {
+            self.loops.remove(&place);
+        }
     }
 
     fn write_part(&mut self, write: PartWrite) {

@@ -2,6 +2,7 @@
 //! store means; a backend that differs from it is wrong.
 
 mod data;
+mod forget;
 mod store;
 
 pub use store::MemoryStore;

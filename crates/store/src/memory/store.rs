@@ -1,6 +1,6 @@
 //! The store's traits over the tables in memory, behind one mutex.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::ops::Bound;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::batch::Unit;
 use crate::error::{CommitError, StoreError};
 use crate::read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,
-    RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+    Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
 };
 use crate::rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, StoredValue, TimerRow,
@@ -316,6 +316,43 @@ impl Secrets for MemoryStore {
                 .filter(|name| name.starts_with(prefix))
                 .cloned()
                 .collect()
+        }))
+    }
+}
+
+impl Retention for MemoryStore {
+    fn cycles_with_ended(&self) -> Result<Vec<CycleId>, StoreError> {
+        Ok(self.read(|data| {
+            let ended = data.loops.values().filter(|row| row.status.is_final());
+            let cycles: BTreeSet<CycleId> = ended.map(|row| row.cycle.clone()).collect();
+            cycles.into_iter().collect()
+        }))
+    }
+
+    fn ended_before(
+        &self,
+        cycle: &CycleId,
+        status: LoopStatus,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoopId>, StoreError> {
+        Ok(self.read(|data| {
+            let of = |row: &&LoopRow| {
+                row.cycle == *cycle
+                    && row.status == status
+                    && row.status.is_final()
+                    && row.updated < before
+            };
+            let mut found: Vec<&LoopRow> = data.loops.values().filter(of).collect();
+            found.sort_by_key(|row| row.updated);
+            found.iter().take(limit).map(|row| row.id).collect()
+        }))
+    }
+
+    fn oldest_of_no_loop(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.read(|data| {
+            let free = data.lines.iter().filter(|line| line.loop_id.is_none());
+            free.map(|line| line.time).min()
         }))
     }
 }

@@ -102,6 +102,8 @@ impl Random {
             }),
             secrets_deleted: self.some(1, |r| format!("secret/{}", r.below(4))),
             lines: self.some(5, Self::line),
+            // Where its slices lie is each store's own.
+            forget: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 use velodrome_store::{CommitError, Committed, StorageLimits, StoreError, Unit};
 
+use super::forget::give_some_back;
 use super::queue::{Pending, Taken};
 use super::storage::{Forgetter, give_back};
 use super::unit::{Refusal, UnitWriter};
@@ -187,6 +188,9 @@ impl Committer {
                 Err(Refusal::Sqlite(error)) => return Err(self.abort(&error)),
                 Err(refusal) => results.push(Err(refusal.into_commit_error())),
             }
+        }
+        if units.iter().any(|unit| !unit.forget.is_empty()) {
+            give_some_back(&self.conn).map_err(|error| self.abort(&error))?;
         }
         self.note_what_changed()
             .map_err(|error| self.abort(&error))?;

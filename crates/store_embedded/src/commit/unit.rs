@@ -84,7 +84,11 @@ impl UnitWriter<'_> {
         for name in &unit.secrets_deleted {
             self.delete_secret(name)?;
         }
-        self.write_lines(&unit.lines)
+        self.write_lines(&unit.lines)?;
+        for forget in &unit.forget {
+            self.forget(*forget)?;
+        }
+        Ok(())
     }
 
     fn check(&self, expect: &Expect) -> Result<(), Refusal> {

@@ -17,7 +17,7 @@ pub(crate) const JOURNAL_FILE: &str = "journal.db";
 
 /// The newest format this program reads, and the one it writes. Changing the tables means raising it,
 /// a migration from each older one, and a recorded data folder of the old one in `tests/formats`.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -60,6 +60,7 @@ CREATE INDEX loops_open ON loops (cycle, status) WHERE status < 3;
 CREATE INDEX loops_queued ON loops (cycle) WHERE status = 0;
 CREATE INDEX loops_unfinished ON loops (place) WHERE status < 3;
 CREATE INDEX loops_not_well ON loops (place) WHERE status > 3;
+CREATE INDEX loops_ended ON loops (cycle, status, updated) WHERE status >= 3;
 
 CREATE TABLE timers (run BLOB PRIMARY KEY, due INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX timers_due ON timers (due);
@@ -94,7 +95,14 @@ CREATE TABLE log (
 ) STRICT;
 CREATE INDEX log_loop ON log (loop) WHERE loop IS NOT NULL;
 CREATE INDEX log_cycle ON log (cycle) WHERE cycle IS NOT NULL;
+CREATE INDEX log_of_none ON log (time) WHERE loop IS NULL;
 ";
+
+/// What each format has that the one before it had not, from format 2 on.
+const MIGRATIONS: [&str; FORMAT as usize - 1] = [
+    "CREATE INDEX loops_ended ON loops (cycle, status, updated) WHERE status >= 3;
+     CREATE INDEX log_of_none ON log (time) WHERE loop IS NULL;",
+];
 
 /// A statement is compiled once a connection; there are fewer shapes than this.
 const STATEMENTS: usize = 96;
@@ -135,10 +143,66 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
          PRAGMA journal_size_limit = {LOG_BYTES};"
     ))
     .map_err(of_sqlite)?;
-    if format.is_none() {
-        create(&conn).map_err(of_sqlite)?;
+    match format {
+        None => create(&conn).map_err(of_sqlite)?,
+        Some(FORMAT) => {}
+        Some(older) => upgrade(&conn, path, older)?,
     }
     Ok(conn)
+}
+
+/// Brings the tables from an older format to the present one, whole or not at all. What was there before
+/// is kept beside it, as `journal.db.format-N`, for whoever goes back to the program that wrote it.
+fn upgrade(conn: &Connection, path: &Path, from: u32) -> Result<(), StoreError> {
+    let steps = (from as usize)
+        .checked_sub(1)
+        .and_then(|done| MIGRATIONS.get(done..))
+        .ok_or_else(|| super::damaged("journal", format!("it says that its format is {from}")))?;
+    let copy = path.with_file_name(format!("{JOURNAL_FILE}.format-{from}"));
+    let unfinished = path.with_file_name(format!("{JOURNAL_FILE}.format-{from}.part"));
+    if !copy.exists() {
+        copy_into(conn, &unfinished)?;
+        std::fs::rename(&unfinished, &copy).map_err(|error| {
+            StoreError::Backend(format!("`{}` cannot be made: {error}", copy.display()))
+        })?;
+    }
+    let migrate = || -> rusqlite::Result<()> {
+        let transaction = conn.unchecked_transaction()?;
+        for step in steps {
+            transaction.execute_batch(step)?;
+        }
+        Meta::Format.set(&transaction, FORMAT)?;
+        transaction.commit()
+    };
+    migrate().map_err(of_sqlite)?;
+    tracing::info!(
+        from,
+        to = FORMAT,
+        copy = %copy.display(),
+        "the data folder was brought to a newer format; a copy of it as it was is kept"
+    );
+    Ok(())
+}
+
+/// Writes a whole copy of the journal, as one moment has it, to a file of its own; one that is there is
+/// replaced. Goes on beside commits.
+pub(crate) fn copy_into(conn: &Connection, to: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| {
+        StoreError::Backend(format!("`{}` cannot be written: {error}", to.display()))
+    };
+    match std::fs::remove_file(to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // An empty file of ours keeps its mode when SQLite writes into it.
+    make_private(to).map_err(failed)?;
+    let name = to
+        .to_str()
+        .ok_or_else(|| StoreError::Backend(format!("`{}` is no path in UTF-8", to.display())))?;
+    conn.execute("VACUUM INTO ?1", [name]).map_err(of_sqlite)?;
+    std::fs::File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(failed)
 }
 
 /// Opens the journal for reading.

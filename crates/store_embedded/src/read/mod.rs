@@ -4,6 +4,7 @@ mod listing;
 mod log;
 mod loops;
 mod pool;
+mod retention;
 mod runs;
 mod small;
 mod storage;

@@ -62,6 +62,7 @@ fn whole_unit() -> Unit {
         ],
         secrets_deleted: vec!["secret/b".to_owned()],
         lines: vec![line(1, "first"), line(1, "second")],
+        forget: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The checks, one a promise of the store. Each begins with an empty store.
 
 mod commits;
+mod forget;
 mod log;
 mod loops;
 mod runs;
@@ -8,6 +9,7 @@ mod small;
 mod storage;
 
 pub use commits::*;
+pub use forget::*;
 pub use log::*;
 pub use loops::*;
 pub use runs::*;
@@ -76,6 +78,11 @@ macro_rules! conformance_suite {
             a_plan_that_is_there_is_left
             the_word_on_a_cycle_is_the_last
             secrets_are_kept_by_name
+            old_laps_are_forgotten
+            an_ended_loop_is_forgotten_whole
+            a_long_loop_is_forgotten_in_slices
+            old_lines_of_no_loop_are_forgotten
+            ended_loops_are_found_by_age
         }
     };
     (@tests $make:expr; $($name:ident)+) => {
