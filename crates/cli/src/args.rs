@@ -70,6 +70,19 @@ pub(crate) enum Command {
         /// The connection
         connection: String,
     },
+    /// Write a copy of a server's data while it serves
+    Backup {
+        /// The file to write; `-` is standard output
+        file: PathBuf,
+    },
+    /// Make a data folder from a backup; its cycles are paused
+    Restore {
+        /// The backup
+        file: PathBuf,
+        /// The data folder, where it is not the one of velodrome.yaml
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
     /// Run a simulator
     #[command(subcommand)]
     Sim(Sim),

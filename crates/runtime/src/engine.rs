@@ -423,6 +423,11 @@ impl Engine {
         Ok(reload::now(&self.shared).await)
     }
 
+    /// A copy of everything as one moment has it; blocks while it is written.
+    pub fn backup(&self) -> Result<std::fs::File, StoreError> {
+        self.shared.store.backup()
+    }
+
     /// Completes with the reason when the process must exit because a commit's outcome is unknown.
     pub async fn failed(&self) -> String {
         let mut fatal = self.shared.fatal.subscribe();

@@ -3,6 +3,7 @@
 //! Reads are synchronous and short; they see everything whose commit has completed. Listings go
 //! newest first by commit order and page by cursor, so that no reader holds a snapshot for long.
 
+use std::fs::File;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -259,6 +260,13 @@ pub trait Store:
     /// Waits for what is under way, writes what makes the next start fast, and lets go of the files.
     /// Commits after this answer [`CommitError::Closed`].
     fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+    /// A copy of everything as one moment has it, in a file that only this handle reaches. It is made
+    /// beside commits, and blocks its caller meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Backend`] where it cannot be written, or where a store has nothing to copy.
+    fn backup(&self) -> Result<File, StoreError>;
     /// Bytes on disk; for operators.
     fn size_bytes(&self) -> Result<u64, StoreError>;
     /// The namespaces of one connection, in order.

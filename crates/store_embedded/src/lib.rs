@@ -16,6 +16,7 @@
 //!
 //! What it does not do: decide anything about runs, look into records, read the clock.
 
+mod backup;
 mod commit;
 mod journal;
 mod lock;
@@ -24,4 +25,5 @@ mod read;
 mod script_storage;
 mod shared;
 
+pub use backup::{Restored, restore};
 pub use open::{EmbeddedStore, OpenOptions};

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use velodrome_store::{Commit, CommitError, StorageLimits, Store, StoreError, Unit};
 
+use crate::backup;
 use crate::commit::{Committer, CommitterParts, Pending, Queue};
 use crate::journal::{Counters, JOURNAL_FILE, Meta, NameTable, of_sqlite, open_writer};
 use crate::lock::FolderLock;
@@ -70,6 +71,7 @@ impl EmbeddedStore {
             StoreError::Backend(format!("`{}` cannot be made: {error}", folder.display()))
         })?;
         let lock = FolderLock::take(folder)?;
+        backup::clear(folder);
         let path = folder.join(JOURNAL_FILE);
         let conn = open_writer(&path)?;
         if let Some(bytes) = options.max_journal_bytes {
@@ -134,6 +136,10 @@ impl Store for EmbeddedStore {
         })
     }
 
+    fn backup(&self) -> Result<fs::File, StoreError> {
+        backup::take(&self.shared)
+    }
+
     fn size_bytes(&self) -> Result<u64, StoreError> {
         let mut bytes = 0;
         let failed = |error: std::io::Error| StoreError::Backend(error.to_string());
@@ -164,7 +170,7 @@ impl Drop for EmbeddedStore {
     }
 }
 
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

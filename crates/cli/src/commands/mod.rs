@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod backup;
 mod check;
 mod connect;
 mod cycle;
@@ -9,6 +10,7 @@ mod init;
 mod logs;
 mod looped;
 mod manual;
+mod restore;
 mod retry;
 mod run;
 mod schema;
@@ -45,6 +47,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Logs(args) => wait(logs::run(&global, args)),
         Command::Storage(args) => wait(storage::run(&global, args)),
         Command::Connect { connection } => wait(connect::run(&global, connection)),
+        Command::Backup { file } => wait(backup::run(&global, file)),
+        Command::Restore { file, data } => restore::run(&global, &file, data),
         Command::Sim(args) => wait(sim::run(args)),
         Command::Init { folder } => init::run(&folder),
         Command::Graph { cycle, format } => graph::run(&global, &cycle, format),

@@ -244,6 +244,10 @@ impl Store for Faulty {
         self.inner.close()
     }
 
+    fn backup(&self) -> Read<std::fs::File> {
+        self.inner.backup()
+    }
+
     fn size_bytes(&self) -> Read<u64> {
         self.inner.size_bytes()
     }

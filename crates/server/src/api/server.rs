@@ -3,18 +3,26 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Serialize;
+use tokio_util::io::ReaderStream;
 
 use crate::answer::JsonAnswer;
 use crate::app::App;
+use crate::blocking::{blocking, unreadable};
+use crate::problem::Refusal;
 
-/// `/status`, `/reload`.
+/// `/status`, `/reload`, `/backup`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/status", get(status))
         .route("/reload", post(reload))
+        .route("/backup", get(backup))
 }
 
 #[derive(Debug, Serialize)]
@@ -42,4 +50,21 @@ async fn reload(State(app): State<Arc<App>>) -> JsonAnswer<Reloaded> {
     JsonAnswer(Reloaded {
         problems: app.engine.reload().await,
     })
+}
+
+/// The data folder's journal as one moment has it. Without the key that seals what is secret in it.
+async fn backup(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let file = blocking(&app, |engine| engine.backup().map_err(unreadable)).await?;
+    let length = file.metadata().map(|meta| meta.len()).ok();
+    let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), 64 << 10);
+    let mut response = Response::new(Body::from_stream(stream));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/vnd.sqlite3"),
+    );
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(response)
 }

@@ -1,6 +1,7 @@
 //! The store's traits over the tables in memory, behind one mutex.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::future::{Future, ready};
 use std::ops::Bound;
 use std::pin::Pin;
@@ -371,6 +372,11 @@ impl Store for MemoryStore {
     fn close(&self) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> {
         self.lock().closed = true;
         Box::pin(ready(Ok(())))
+    }
+
+    fn backup(&self) -> Result<File, StoreError> {
+        let why = "a store in memory is not backed up".to_owned();
+        Err(StoreError::Backend(why))
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

@@ -15,6 +15,7 @@ mod lateness;
 mod pages;
 mod post;
 mod process;
+mod runaway;
 mod sleepers;
 
 use anyhow::{Result, bail};
@@ -25,7 +26,8 @@ const USAGE: &str = "scenarios, each with an optional number:
   loops [LAPS]          50 loops at once, no delay, so many laps altogether (50000)
   lateness [LAPS]       200 loops with a delay of 2 s, so many laps each (5)
   sleepers [RUNS]       runs in a delay; a restart with them; the first that fire (100000)
-  all                   each of them";
+  runaway [LAPS]        one loop without end, stopped after so many laps (1000000)
+  all                   each of them but the last";
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -45,6 +47,7 @@ async fn run() -> Result<()> {
         "loops" => laps::run(50, number.unwrap_or(50_000)).await,
         "lateness" => lateness::run(number.unwrap_or(5)).await,
         "sleepers" => sleepers::run(number.unwrap_or(100_000)).await,
+        "runaway" => runaway::run(number.unwrap_or(1_000_000)).await,
         "all" => {
             accept::run(100_000).await?;
             laps::run(1, 10_000).await?;
