@@ -144,7 +144,16 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     ))
     .map_err(of_sqlite)?;
     match format {
-        None => create(&conn).map_err(of_sqlite)?,
+        None => {
+            // Sled comes behind the first tables: this folder has been in use.
+            if path.with_file_name("sled").exists() {
+                return Err(super::damaged(
+                    "journal",
+                    "it is empty or missing, and there is script storage of it beside it: put the journal back, or restore a backup; to begin anew, move `sled` away too",
+                ));
+            }
+            create(&conn).map_err(of_sqlite)?;
+        }
         Some(FORMAT) => {}
         Some(older) => upgrade(&conn, path, older)?,
     }
