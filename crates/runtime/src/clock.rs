@@ -53,13 +53,22 @@ impl Clock {
         }
     }
 
+    /// The last moment that has passed for whoever counts from a [`Clock::now`]: that one was cut to its
+    /// millisecond, so a length that seems to be over may lack a part of one.
+    pub(crate) fn behind(&self) -> Timestamp {
+        match self {
+            Self::Real { .. } => self.now().minus(Duration::from_millis(1)),
+            Self::Virtual(clock) => clock.now(),
+        }
+    }
+
     /// Waits until then; at once if it has passed. Never returns early.
     pub(crate) async fn sleep_until(&self, then: Timestamp) {
         if let Self::Virtual(clock) = self {
             return clock.sleep_until(then).await;
         }
         loop {
-            let left = then.since(self.now());
+            let left = then.since(self.behind());
             if left.is_zero() {
                 return;
             }
@@ -82,6 +91,28 @@ impl Clock {
             biased;
             outcome = future => Some(outcome),
             () = self.sleep(length) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_has_lasted_in_full() {
+        let clock = Clock::start();
+        let length = Duration::from_millis(2);
+        for _ in 0..50 {
+            // Begins anywhere within a millisecond.
+            let began = Instant::now();
+            let due = clock.now().plus(length);
+            while clock.behind() < due {
+                std::hint::spin_loop();
+            }
+            let lasted = began.elapsed();
+            assert!(lasted >= length, "{lasted:?}");
+            std::thread::sleep(Duration::from_micros(130));
         }
     }
 }

@@ -295,7 +295,7 @@ async fn fire_timers(shared: Arc<Shared>) {
                 }
             }
         }
-        while let Some((run, loop_id)) = shared.timers.pop(now) {
+        while let Some((run, loop_id)) = shared.timers.pop(shared.clock.behind()) {
             let loop_id = match loop_id {
                 Some(loop_id) => Some(loop_id),
                 None => match shared.store.run(run) {
