@@ -40,6 +40,42 @@ pub struct Unit {
     pub forget: Vec<Forget>,
 }
 
+impl Unit {
+    /// Whether it takes something away and adds nothing: a full disk has room for it.
+    pub fn only_deletes(&self) -> bool {
+        let Self {
+            expect: _,
+            runs,
+            parts,
+            loops,
+            timers,
+            storage,
+            watermarks,
+            idempotency,
+            plans,
+            cycles,
+            secrets,
+            secrets_deleted,
+            lines,
+            forget,
+        } = self;
+        let deletes =
+            |write: &StorageWrite| matches!(write.op, StorageOp::Delete(_) | StorageOp::DeleteAll);
+        let adds_nothing = runs.is_empty()
+            && parts.is_empty()
+            && loops.is_empty()
+            && timers.is_empty()
+            && watermarks.is_empty()
+            && idempotency.is_empty()
+            && plans.is_empty()
+            && cycles.is_empty()
+            && secrets.is_empty()
+            && lines.is_empty()
+            && storage.iter().all(deletes);
+        adds_nothing && !(forget.is_empty() && storage.is_empty() && secrets_deleted.is_empty())
+    }
+}
+
 /// What is no longer kept. Each takes away at most [`FORGOTTEN_AT_ONCE`] runs and as much of the log, the
 /// oldest first, so that no commit waits long for it: said again, it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

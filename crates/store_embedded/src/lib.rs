@@ -22,6 +22,7 @@ mod journal;
 mod lock;
 mod open;
 mod read;
+mod reserve;
 mod script_storage;
 mod shared;
 

@@ -14,9 +14,10 @@ use velodrome_store::{Commit, CommitError, StorageLimits, Store, StoreError, Uni
 
 use crate::backup;
 use crate::commit::{Committer, CommitterParts, Pending, Queue};
-use crate::journal::{Counters, JOURNAL_FILE, Meta, NameTable, of_sqlite, open_writer};
+use crate::journal::{Counters, JOURNAL_FILE, Meta, NameTable, empty_log, of_sqlite, open_writer};
 use crate::lock::FolderLock;
 use crate::read::Readers;
+use crate::reserve::Reserve;
 use crate::script_storage::{HowLeft, open_side};
 use crate::shared::Shared;
 
@@ -81,7 +82,13 @@ impl EmbeddedStore {
         let boot = options.boot.clone().or_else(boot_id);
         let left = how_left(&conn, counters.commits, boot.as_deref())?;
         let (sled, rebuild) = open_side(&conn, folder, &left);
-        mark_open(&conn, boot.as_deref()).map_err(of_sqlite)?;
+        let mut reserve = Reserve::take(folder);
+        let mut marked = mark_open(&conn, boot.as_deref());
+        if marked.is_err() && reserve.give_up() {
+            // What keeps it from being marked may be that the disk is full.
+            marked = empty_log(&conn).and_then(|()| mark_open(&conn, boot.as_deref()));
+        }
+        marked.map_err(of_sqlite)?;
         let shared = Arc::new(Shared {
             folder: folder.clone(),
             queue: Queue::new(),
@@ -97,6 +104,7 @@ impl EmbeddedStore {
             counters,
             limits: options.storage_limits,
             rebuild,
+            reserve,
         });
         let thread = std::thread::Builder::new()
             .name("store-committer".to_owned())

@@ -4,8 +4,9 @@
 //! answers all. No timer and no delay: while it is at the disk the next group gathers.
 //!
 //! How it fails (DESIGN, I8): a refused unit leaves nothing and is answered alone. A full disk refuses
-//! what finds no room; nothing of that was written. Any other failure of COMMIT leaves the outcome
-//! unknown: all of the group are told so, and the store takes nothing any more.
+//! what finds no room; nothing of that was written, and what only deletes gets the room that is kept for
+//! it (`reserve.rs`). Any other failure of COMMIT leaves the outcome unknown: all of the group are told
+//! so, and the store takes nothing any more.
 
 use std::slice;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 use velodrome_store::{CommitError, Committed, StorageLimits, StoreError, Unit};
 
-use super::forget::give_some_back;
+use super::forget::{give_back_up_to, give_some_back};
 use super::queue::{Pending, Taken};
 use super::storage::{Forgetter, give_back};
 use super::unit::{Refusal, UnitWriter};
-use crate::journal::{Counters, Meta};
+use crate::journal::{Counters, Meta, empty_log};
+use crate::reserve::{RESERVE_BYTES, Reserve};
 use crate::script_storage::{Rebuild, SledWrites};
 use crate::shared::Shared;
 
@@ -35,6 +37,7 @@ pub(crate) struct CommitterParts {
     pub(crate) limits: StorageLimits,
     /// What sled still lacks.
     pub(crate) rebuild: Option<Rebuild>,
+    pub(crate) reserve: Reserve,
 }
 
 /// The thread's own state.
@@ -45,6 +48,7 @@ pub(crate) struct Committer {
     counters: Counters,
     limits: StorageLimits,
     rebuild: Option<Rebuild>,
+    reserve: Reserve,
     forgetter: Forgetter,
     distrust_noted: bool,
 }
@@ -63,13 +67,15 @@ impl Drop for EndQueue {
 enum Lost {
     /// Nothing of it was written.
     Refused(String),
+    /// Nothing of it was written: there is no room for it.
+    Full(String),
     /// The disk failed while it was committed.
     Unknown(String),
 }
 
 fn answer_lost(answers: Vec<Answer>, lost: Lost) -> Result<(), String> {
     let (error, end) = match lost {
-        Lost::Refused(why) => (CommitError::Refused(why), Ok(())),
+        Lost::Refused(why) | Lost::Full(why) => (CommitError::Refused(why), Ok(())),
         Lost::Unknown(why) => (CommitError::Unknown(why.clone()), Err(why)),
     };
     for answer in answers {
@@ -86,6 +92,7 @@ impl Committer {
             counters: parts.counters,
             limits: parts.limits,
             rebuild: parts.rebuild,
+            reserve: parts.reserve,
             forgetter: Forgetter::default(),
             distrust_noted: false,
         }
@@ -128,22 +135,24 @@ impl Committer {
             answers.push(pending.answer);
             units.push(pending.unit);
         }
-        match self.transaction(&units) {
-            Ok(results) => {
-                for (answer, result) in answers.into_iter().zip(results) {
-                    drop(answer.send(result));
+        if units.len() > 1 && self.reserve.hold() {
+            match self.transaction(&units) {
+                Ok(results) => {
+                    for (answer, result) in answers.into_iter().zip(results) {
+                        drop(answer.send(result));
+                    }
+                    return Ok(());
                 }
-                return Ok(());
+                Err(lost @ Lost::Unknown(_)) => return answer_lost(answers, lost),
+                Err(Lost::Refused(_) | Lost::Full(_)) => {}
             }
-            Err(Lost::Refused(_)) if units.len() > 1 => {}
-            Err(lost) => return answer_lost(answers, lost),
         }
         let mut waiting = answers.into_iter();
         for unit in &units {
             let Some(answer) = waiting.next() else { break };
-            match self.transaction(slice::from_ref(unit)) {
+            match self.alone(unit) {
                 Ok(mut results) => drop(results.pop().map(|result| answer.send(result))),
-                Err(lost @ Lost::Refused(_)) => answer_lost(vec![answer], lost)?,
+                Err(lost @ (Lost::Refused(_) | Lost::Full(_))) => answer_lost(vec![answer], lost)?,
                 Err(lost @ Lost::Unknown(_)) => {
                     // Those behind it were not tried.
                     for answer in waiting {
@@ -154,6 +163,52 @@ impl Committer {
             }
         }
         Ok(())
+    }
+
+    /// Commits one unit, with the reserve's room if it only deletes and there is no other.
+    fn alone(&mut self, unit: &Unit) -> Result<Vec<UnitResult>, Lost> {
+        let group = slice::from_ref(unit);
+        if !unit.only_deletes() {
+            if self.reserve.hold() {
+                return self.transaction(group);
+            }
+            let needs = RESERVE_BYTES >> 20;
+            return Err(Lost::Full(format!(
+                "the disk is full: only deletions go on until {needs} MiB are free"
+            )));
+        }
+        let deleted = match self.transaction(group) {
+            Err(Lost::Full(_)) if self.reserve.give_up() => {
+                tracing::warn!(
+                    "the disk is full: its reserve is used to delete what is no longer kept"
+                );
+                self.empty_log();
+                self.transaction(group)?
+            }
+            tried => tried?,
+        };
+        self.regain_reserve();
+        Ok(deleted)
+    }
+
+    /// Gives back what was deleted until there is room for the reserve, or nothing is left to give back.
+    fn regain_reserve(&mut self) {
+        while !self.reserve.hold() {
+            match give_back_up_to(&self.conn, 0) {
+                Ok(0) => return,
+                Ok(_) => self.empty_log(),
+                Err(error) => {
+                    tracing::warn!(%error, "deleted pages of the journal could not be given back");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn empty_log(&self) {
+        if let Err(error) = empty_log(&self.conn) {
+            tracing::warn!(%error, "the journal's write-ahead log could not be emptied");
+        }
     }
 
     /// Commits units in one transaction, and brings sled along.
@@ -249,7 +304,11 @@ impl Committer {
     /// Before COMMIT nothing is on its way to the disk that a reader could ever see.
     fn abort(&self, error: &rusqlite::Error) -> Lost {
         self.roll_back_group();
-        Lost::Refused(error.to_string())
+        if is_full(error) {
+            Lost::Full(error.to_string())
+        } else {
+            Lost::Refused(error.to_string())
+        }
     }
 
     fn roll_back_group(&self) {
@@ -268,7 +327,7 @@ impl Committer {
         };
         // The write of a frame found no room: the frame that makes the transaction count was not
         // written, so it does not. Every other failure, of the fsync above all, leaves it open.
-        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        if is_full(&error) {
             return Err(self.abort(&error));
         }
         Err(Lost::Unknown(error.to_string()))
@@ -323,8 +382,7 @@ impl Committer {
             self.shared.sled.discard();
         }
         self.shared.readers.close();
-        let tidied = give_back(&self.conn, None)
-            .and_then(|()| self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);"));
+        let tidied = give_back(&self.conn, None).and_then(|()| empty_log(&self.conn));
         let closed = self.conn.close().map_err(|(_, error)| error);
         let mut lock = self
             .shared
@@ -337,6 +395,10 @@ impl Committer {
         tidied.map_err(backend)?;
         closed.map_err(backend)
     }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {

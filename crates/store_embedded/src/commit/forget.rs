@@ -124,12 +124,22 @@ impl UnitWriter<'_> {
 
 /// Gives some of the free pages back, if there are more than are soon used again.
 pub(super) fn give_some_back(conn: &Connection) -> rusqlite::Result<()> {
-    let free: i64 = conn
-        .prepare_cached("PRAGMA freelist_count")?
-        .query_row([], |row| row.get(0))?;
-    let over = free.cast_unsigned().saturating_sub(SLACK_PAGES);
-    if over == 0 {
-        return Ok(());
+    give_back_up_to(conn, SLACK_PAGES).map(drop)
+}
+
+/// Gives free pages back until so many are left, but no more than one commit should; says how many.
+pub(super) fn give_back_up_to(conn: &Connection, left: u64) -> rusqlite::Result<u64> {
+    let before = free_pages(conn)?;
+    let pages = before.saturating_sub(left).min(GIVEN_BACK_AT_ONCE);
+    if pages == 0 {
+        return Ok(0);
     }
-    give_back(conn, Some(over.min(GIVEN_BACK_AT_ONCE)))
+    give_back(conn, Some(pages))?;
+    Ok(before.saturating_sub(free_pages(conn)?))
+}
+
+fn free_pages(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.prepare_cached("PRAGMA freelist_count")?
+        .query_row([], |row| row.get(0))
+        .map(i64::cast_unsigned)
 }

@@ -214,6 +214,12 @@ pub(crate) fn copy_into(conn: &Connection, to: &Path) -> Result<(), StoreError> 
         .map_err(failed)
 }
 
+/// Moves what the write-ahead log holds into the file, and cuts the log to nothing. While a reader is at
+/// an older state, only as far as it lets.
+pub(crate) fn empty_log(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 /// Opens the journal for reading.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
