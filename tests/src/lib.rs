@@ -3,15 +3,21 @@
 
 mod binary;
 mod client;
+mod faults;
+mod random;
 mod server;
 mod sign_in;
 mod sink;
+mod walks;
 
 pub use binary::velodrome;
 pub use client::{Answer, Client};
+pub use faults::Faults;
+pub use random::{Random, setting};
 pub use server::{Folder, Server};
 pub use sign_in::sign_in;
 pub use sink::{Came, Sink};
+pub use walks::{LAPS, Walks};
 
 /// The shipped page loop.
 pub const ZOHO_INCREMENTAL: &str = include_str!("../../cycles/zoho_incremental.yaml");

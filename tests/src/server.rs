@@ -13,6 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Answer, Client};
+use crate::faults::Faults;
+use crate::random::Random;
 
 /// How long a test waits for something that should come at once. Generous: machines are shared.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Folder {
     folder: TempDir,
     port: u16,
+    faults: Option<Faults>,
 }
 
 impl Folder {
@@ -34,11 +37,21 @@ impl Folder {
         let port = free_port()?;
         let config = format!("listen: 127.0.0.1:{port}\n{settings}");
         std::fs::write(folder.path().join("velodrome.yaml"), config)?;
-        let folder = Self { folder, port };
+        let folder = Self {
+            folder,
+            port,
+            faults: None,
+        };
         for (name, text) in cycles {
             folder.write_cycle(name, text)?;
         }
         Ok(folder)
+    }
+
+    /// The same, with a disk and a clock that fail as the test says.
+    pub fn with_faults(mut self) -> Result<Self> {
+        self.faults = Some(Faults::new(self.path())?);
+        Ok(self)
     }
 
     /// Writes a cycle file.
@@ -116,8 +129,13 @@ impl Server {
             .create(true)
             .append(true)
             .open(self.log_path())?;
+        let environment = match &mut self.folder.faults {
+            Some(faults) => faults.begin()?,
+            None => Vec::new(),
+        };
         let child = Command::new(crate::velodrome())
             .arg("serve")
+            .envs(environment)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -165,6 +183,25 @@ impl Server {
         &self.folder
     }
 
+    /// What fails beneath it.
+    ///
+    /// # Errors
+    ///
+    /// If its folder was made without faults.
+    pub fn faults(&self) -> Result<&Faults> {
+        self.folder.faults.as_ref().context("a folder with faults")
+    }
+
+    /// Makes of the data folder of this server, which was killed, what a loss of power may have left.
+    ///
+    /// # Errors
+    ///
+    /// If its folder was made without faults.
+    pub fn lose_power(&mut self, random: &mut Random) -> Result<()> {
+        let faults = self.folder.faults.as_mut();
+        faults.context("a folder with faults")?.lose_power(random)
+    }
+
     /// The process's id.
     ///
     /// # Errors
@@ -184,6 +221,19 @@ impl Server {
             .await?;
         anyhow::ensure!(status.success(), "kill -{name} {pid}: {status}");
         Ok(())
+    }
+
+    /// Waits until it ends by itself, and gives the exit code.
+    ///
+    /// # Errors
+    ///
+    /// If it goes on.
+    pub async fn ended(&mut self) -> Result<i32> {
+        let mut child = self.child.take().context("the server runs")?;
+        let status = tokio::time::timeout(PATIENCE, child.wait())
+            .await
+            .with_context(|| format!("the server goes on:\n{}", self.log_text()))??;
+        Ok(status.code().unwrap_or(-1))
     }
 
     /// `kill -9`.

@@ -51,6 +51,8 @@ pub(crate) struct Committer {
     reserve: Reserve,
     forgetter: Forgetter,
     distrust_noted: bool,
+    /// The file may have more free pages than are soon used again.
+    gives_back: bool,
 }
 
 /// Ends the queue whatever way the thread ends, so that nobody waits for ever.
@@ -95,6 +97,7 @@ impl Committer {
             reserve: parts.reserve,
             forgetter: Forgetter::default(),
             distrust_noted: false,
+            gives_back: false,
         }
     }
 
@@ -102,7 +105,8 @@ impl Committer {
     pub(crate) fn run(mut self) {
         let _end = EndQueue(self.shared.clone());
         loop {
-            match self.shared.queue.take(self.rebuild.is_some()) {
+            let idle_work = self.rebuild.is_some() || self.gives_back;
+            match self.shared.queue.take(idle_work) {
                 Taken::Units(units) => {
                     if let Err(why) = self.commit(units) {
                         self.shared.queue.end(Err(StoreError::Backend(why)));
@@ -110,7 +114,10 @@ impl Committer {
                     }
                     self.rebuild_further();
                 }
-                Taken::Nothing => self.rebuild_further(),
+                Taken::Nothing => {
+                    self.rebuild_further();
+                    self.give_some_back();
+                }
                 Taken::Close => {
                     let shared = self.shared.clone();
                     shared.queue.end(self.close());
@@ -191,6 +198,20 @@ impl Committer {
         Ok(deleted)
     }
 
+    /// A slice, while nobody waits.
+    fn give_some_back(&mut self) {
+        if !self.gives_back {
+            return;
+        }
+        match give_some_back(&self.conn) {
+            Ok(pages) => self.gives_back = pages > 0,
+            Err(error) => {
+                tracing::warn!(%error, "free pages of the journal could not be given back");
+                self.gives_back = false;
+            }
+        }
+    }
+
     /// Gives back what was deleted until there is room for the reserve, or nothing is left to give back.
     fn regain_reserve(&mut self) {
         while !self.reserve.hold() {
@@ -246,6 +267,7 @@ impl Committer {
         }
         if units.iter().any(|unit| !unit.forget.is_empty()) {
             give_some_back(&self.conn).map_err(|error| self.abort(&error))?;
+            self.gives_back = true;
         }
         self.note_what_changed()
             .map_err(|error| self.abort(&error))?;

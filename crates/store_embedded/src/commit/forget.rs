@@ -1,7 +1,8 @@
 //! Taking away what is no longer kept, and giving its space back to the file system.
 //!
 //! Each [`Forget`] takes a slice; the pages that become free are used again by what is written next, and
-//! past a slack given back, a slice with each commit, so that no commit waits long for either.
+//! past a slack given back, a slice with each commit that deletes and further ones while nobody waits, so
+//! that no commit waits long for either.
 
 use rusqlite::Connection;
 use velodrome_store::{FORGOTTEN_AT_ONCE, Forget};
@@ -122,9 +123,9 @@ impl UnitWriter<'_> {
     }
 }
 
-/// Gives some of the free pages back, if there are more than are soon used again.
-pub(super) fn give_some_back(conn: &Connection) -> rusqlite::Result<()> {
-    give_back_up_to(conn, SLACK_PAGES).map(drop)
+/// Gives some of the free pages back, if there are more than are soon used again; says how many.
+pub(super) fn give_some_back(conn: &Connection) -> rusqlite::Result<u64> {
+    give_back_up_to(conn, SLACK_PAGES)
 }
 
 /// Gives free pages back until so many are left, but no more than one commit should; says how many.

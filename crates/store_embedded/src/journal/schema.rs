@@ -132,10 +132,14 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             known: FORMAT,
         });
     }
-    // The first has effect only before the first table is made, and the second needs it first.
+    if format.is_none() {
+        // Has effect only before the first table is made, and before the next; said of a file that is
+        // there, it would write to it, for which a full disk has no room.
+        conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+            .map_err(of_sqlite)?;
+    }
     conn.execute_batch(&format!(
-        "PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -{WRITER_CACHE_KIB};
