@@ -253,7 +253,8 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
             (None, Some(default)) => default.clone(),
             (None, None) => return Err(EvalError::SecretUnset { name: name.clone() }),
         },
-        Root::File(_) | Root::Settings | Root::Auth | Root::Input => {
+        Root::File(file) => Json::String(file.text.to_string()),
+        Root::Settings | Root::Auth | Root::Input => {
             return Err(unresolved(reference));
         }
     };

@@ -92,7 +92,11 @@ impl Checker<'_> {
             "stop" => {
                 let message = keys
                     .get("message")
-                    .and_then(|node| value(node, names, &mut self.faults));
+                    .and_then(|node| {
+                        let message = value(node, names, &mut self.faults)?;
+                        self.no_secret([&message], node.span, "the message is shown to people");
+                        Some(message)
+                    });
                 let words = [("succeeded", false), ("failed", true)];
                 let failed = keys
                     .get("as")
