@@ -79,7 +79,8 @@ impl Watch {
             return;
         }
         let text = &self.seen[0];
-        let (config, diagnostics) = check_config(text, &|file| read_below(&self.settings.folder, file));
+        let (config, diagnostics) =
+            check_config(text, &|file| read_below(&self.settings.folder, file));
         let said = render(&diagnostics, &shown, text);
         let Some(config) = config else {
             tracing::error!("{shown} was not taken: the last good settings stay\n{said}");

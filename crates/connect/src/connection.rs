@@ -90,7 +90,10 @@ impl Connection {
 
     /// Every value of it that is never shown.
     pub fn secrets(&self) -> Vec<String> {
-        let settings = self.settings.iter().filter(|(name, _)| self.is_secret(name));
+        let settings = self
+            .settings
+            .iter()
+            .filter(|(name, _)| self.is_secret(name));
         let texts = settings.filter_map(|(_, value)| value.as_str().map(str::to_owned));
         let client = self.client_secret.as_ref();
         let client = client.map(|secret| secret.expose_secret().to_owned());

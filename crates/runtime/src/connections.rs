@@ -75,7 +75,9 @@ impl Connections {
         for (connection, _) in &declared {
             let source = format!("connection/{}", connection.id);
             let secrets = connection.secrets();
-            vault.redactor().learn(&source, secrets.iter().map(String::as_str));
+            vault
+                .redactor()
+                .learn(&source, secrets.iter().map(String::as_str));
         }
         let known = declared
             .into_iter()

@@ -97,11 +97,7 @@ pub(crate) fn item_parts(run: RunId, items: ItemWrites) -> Vec<PartWrite> {
 }
 
 /// A run as it is stored, with what is kept beside its row.
-pub(crate) fn whole_run(
-    store: &dyn Store,
-    vault: &Vault,
-    row: &RunRow,
-) -> Result<Run, StoreError> {
+pub(crate) fn whole_run(store: &dyn Store, vault: &Vault, row: &RunRow) -> Result<Run, StoreError> {
     let mut run = run_of(vault, row)?;
     let mut items = ItemWrites::default();
     for (number, body) in store.parts(run.id)? {
@@ -149,7 +145,9 @@ pub(crate) fn run_view(vault: &Vault, row: &RunRow) -> Result<RunView, StoreErro
         .error()
         .map(|error| serde_json::to_value(error).unwrap_or(Json::Null));
     // A secret that was set since the run failed.
-    error.iter_mut().for_each(|error| vault.redactor().json(error));
+    error
+        .iter_mut()
+        .for_each(|error| vault.redactor().json(error));
     Ok(RunView {
         id: run.id,
         version: run.plan[..run.plan.len().min(12)].to_owned(),

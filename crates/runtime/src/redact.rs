@@ -77,7 +77,10 @@ impl Redactor {
     /// Whether bytes hold something secret.
     pub fn finds(&self, bytes: &[u8]) -> bool {
         let known = self.known();
-        known.search.as_ref().is_some_and(|search| search.is_match(bytes))
+        known
+            .search
+            .as_ref()
+            .is_some_and(|search| search.is_match(bytes))
     }
 
     /// A text without what is secret.
@@ -155,7 +158,10 @@ impl Redactor {
         self.hide(&mut failure.message);
         failure.logs.iter_mut().for_each(|text| self.hide(text));
         failure.body.iter_mut().for_each(|body| self.json(body));
-        failure.headers.values_mut().for_each(|value| self.json(value));
+        failure
+            .headers
+            .values_mut()
+            .for_each(|value| self.json(value));
     }
 
     pub(crate) fn problem(&self, problem: &mut Problem) {
@@ -338,7 +344,10 @@ mod tests {
                 let shown = redactor.text(&encoded).into_owned();
                 assert!(shown.contains(MARK), "{before}/{after}: {shown}");
                 // What is left over holds at most two bytes of it.
-                assert!(shown.len() <= encoded.len() - VALUE.len() + MARK.len() + 4, "{shown}");
+                assert!(
+                    shown.len() <= encoded.len() - VALUE.len() + MARK.len() + 4,
+                    "{shown}"
+                );
             }
         }
     }
@@ -370,7 +379,12 @@ mod tests {
         redactor.json(&mut value);
         assert_eq!(value, json!({"a": ["•••", 7], "•••": {"b": "x•••"}}));
         let mut written = Vec::new();
-        write!(redactor.writer(&mut written), "{}", format!("key {VALUE}\n")).unwrap();
+        write!(
+            redactor.writer(&mut written),
+            "{}",
+            format!("key {VALUE}\n")
+        )
+        .unwrap();
         assert_eq!(written, "key •••\n".as_bytes());
     }
 }

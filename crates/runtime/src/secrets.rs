@@ -82,7 +82,8 @@ impl Engine {
             let _turn = vault.turn().await;
             let row = Vault::row_name(&name);
             if shared.store.secret(&row).map_err(unreadable)?.is_none() {
-                let what = format!("there is no secret `{name}`: `velodrome secret list` shows them");
+                let what =
+                    format!("there is no secret `{name}`: `velodrome secret list` shows them");
                 return Err(Problem::new(404, "secret.unknown", what));
             }
             let unit = Unit {

@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use velodrome_connect::TokenSet;
 use velodrome_core::{Input, ItemReport};
-use velodrome_store::{
-    KeyRing, PartWrite, SealError, SealKey, SecretRow, Store, StoreError, Unit,
-};
+use velodrome_store::{KeyRing, PartWrite, SealError, SealKey, SecretRow, Store, StoreError, Unit};
 use velodrome_types::{Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::redact::Redactor;
@@ -179,7 +177,10 @@ impl Vault {
         if self.keys.is_none() {
             return Some(SIMULATED.to_owned());
         }
-        self.read().secrets.get(name).map(|secret| secret.value.clone())
+        self.read()
+            .secrets
+            .get(name)
+            .map(|secret| secret.value.clone())
     }
 
     /// The names of all secrets, in order, each with when it last changed; `None` where it does not open.
@@ -367,7 +368,9 @@ impl Vault {
             ))
         })?;
         let plain = key.open(name, sealed);
-        plain.map(Cow::Owned).map_err(|error| damaged(error.to_string()))
+        plain
+            .map(Cow::Owned)
+            .map_err(|error| damaged(error.to_string()))
     }
 
     /// A request that was built with a secret, as it may be kept.

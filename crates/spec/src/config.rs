@@ -270,12 +270,7 @@ fn connections(
         let settings = match keys.get("settings").map(|node| (&node.value, node)) {
             Some((Value::Map(entries), _)) => entries
                 .iter()
-                .filter_map(|entry| {
-                    Some((
-                        entry.key.clone(),
-                        value(&entry.value, names, faults)?,
-                    ))
-                })
+                .filter_map(|entry| Some((entry.key.clone(), value(&entry.value, names, faults)?)))
                 .collect(),
             Some((_, node)) => {
                 faults.error(
@@ -443,4 +438,3 @@ impl Names for ConfigNames<'_> {
         }
     }
 }
-

@@ -14,10 +14,7 @@ pub struct Unset(pub String);
 /// # Errors
 ///
 /// The variable of the environment that is not set.
-pub fn with_environment(
-    expr: &Expr,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Expr, Unset> {
+pub fn with_environment(expr: &Expr, env: &dyn Fn(&str) -> Option<String>) -> Result<Expr, Unset> {
     let one = |reference: &Reference| -> Result<Option<Json>, Unset> {
         Ok(match &reference.root {
             Root::Env(name) => Some(given(reference, name, env(name))?),
@@ -147,7 +144,11 @@ mod tests {
     fn settings() -> Vec<(String, Expr)> {
         let (config, faults) = check_config(FILE, &|path| Ok(format!("{path}\n")));
         let config = config.unwrap_or_else(|| panic!("{faults:?}"));
-        let names: Vec<&str> = config.secrets.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = config
+            .secrets
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         assert_eq!(names, ["key", "key", "key", "none"]);
         config.connections["api"].settings.clone()
     }
@@ -176,7 +177,10 @@ mod tests {
     fn what_nobody_set_is_named() {
         let all = settings();
         let none = |_: &str| None;
-        assert_eq!(with_environment(&all[0].1, &none), Err(Unset("HOST".into())));
+        assert_eq!(
+            with_environment(&all[0].1, &none),
+            Err(Unset("HOST".into()))
+        );
         assert_eq!(with_secrets(&all[1].1, &none), Err(Unset("key".into())));
     }
 }

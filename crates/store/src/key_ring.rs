@@ -128,7 +128,9 @@ impl KeyRing {
     ///
     /// Its file cannot be removed; the next start does it.
     pub fn abandon_rotation(&self) -> Result<(), SealError> {
-        self.file.as_ref().map_or(Ok(()), |file| remove(&next_of(file)))
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| remove(&next_of(file)))
     }
 }
 
@@ -211,7 +213,8 @@ mod tests {
         let ring = KeyRing::open(&file, &rows).unwrap();
         let old = fs::read(&file).unwrap();
         for name in ["secret/a", "token/b"] {
-            rows.0.insert(name.into(), ring.seal(name, b"hush").unwrap());
+            rows.0
+                .insert(name.into(), ring.seal(name, b"hush").unwrap());
         }
         let next = (steps > 0).then(|| ring.begin_rotation().unwrap());
         if let (true, Some(next)) = (steps > 1, &next) {
@@ -226,7 +229,11 @@ mod tests {
         drop(ring);
         let again = KeyRing::open(&file, &rows).unwrap();
         for (name, sealed) in &rows.0 {
-            assert_eq!(again.unseal(name, sealed).unwrap(), b"hush", "{steps} {name}");
+            assert_eq!(
+                again.unseal(name, sealed).unwrap(),
+                b"hush",
+                "{steps} {name}"
+            );
         }
         let now = fs::read(&file).unwrap();
         (folder, old, now)

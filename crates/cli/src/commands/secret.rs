@@ -28,7 +28,10 @@ pub(super) async fn run(global: &Global, args: Secret) -> Result<()> {
                 return out::json(&Value::Array(all));
             }
             let row = |item: &Value| vec![field(item, "name"), date(item, "changed")];
-            table::print(&["NAME", "CHANGED"], &all.iter().map(row).collect::<Vec<_>>())
+            table::print(
+                &["NAME", "CHANGED"],
+                &all.iter().map(row).collect::<Vec<_>>(),
+            )
         }
         Secret::Delete { name } => {
             let path = format!("/secrets/{}", segment(&name)?);
@@ -77,7 +80,8 @@ fn given(name: &str, value: Option<String>) -> Result<String> {
             Ok(typed.context("reading the value")?)
         }
         None => {
-            let message = "nobody is there to type the value: give it, or `-` to read it from standard input";
+            let message =
+                "nobody is there to type the value: give it, or `-` to read it from standard input";
             Err(Ended::Usage(message.to_owned()).into())
         }
     }

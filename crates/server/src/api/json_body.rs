@@ -29,7 +29,8 @@ pub(super) async fn json_body<T: DeserializeOwned>(
         })?;
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        let what = format!("the body must be {what}; it is not from line {line}, column {column} on");
+        let what =
+            format!("the body must be {what}; it is not from line {line}, column {column} on");
         Problem::new(400, "api.bad_body", what)
     })
 }

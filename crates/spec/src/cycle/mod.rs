@@ -147,12 +147,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     /// Refuses a secret where its value would be kept or shown.
-    fn no_secret<'e>(
-        &mut self,
-        values: impl IntoIterator<Item = &'e Expr>,
-        span: Span,
-        why: &str,
-    ) {
+    fn no_secret<'e>(&mut self, values: impl IntoIterator<Item = &'e Expr>, span: Span, why: &str) {
         if values.into_iter().any(Expr::reads_secret) {
             let message = format!("a secret cannot stand here: {why}");
             self.faults
