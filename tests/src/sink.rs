@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 /// A request that came.
 #[derive(Clone, Debug)]
 pub struct Came {
+    /// The request line and the headers, as they came.
+    pub head: String,
     /// The path, with its query.
     pub path: String,
     /// `Idempotency-Key`, if there was one.
@@ -137,6 +139,7 @@ async fn read(stream: &mut TcpStream, seen: &mut Vec<u8>) -> Option<Came> {
                 let body = serde_json::from_slice(&seen[end + 4..end + 4 + length]);
                 seen.drain(..end + 4 + length);
                 return Some(Came {
+                    head: head.clone(),
                     path: head.split(' ').nth(1).unwrap_or_default().to_owned(),
                     key: header("idempotency-key"),
                     body: body.unwrap_or(Value::Null),

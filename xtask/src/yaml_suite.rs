@@ -24,7 +24,9 @@ pub(crate) fn run(folder: &Path) -> ExitCode {
         };
         #[expect(clippy::disallowed_methods, reason = "a tool that measures")]
         let began = Instant::now();
-        let found = std::panic::catch_unwind(|| velodrome_spec::check_config(&text));
+        let found = std::panic::catch_unwind(|| {
+            velodrome_spec::check_config(&text, &|_| Err(std::io::ErrorKind::NotFound.into()))
+        });
         let took = began.elapsed();
         slowest = slowest.max(took);
         match found {

@@ -65,6 +65,12 @@ pub(crate) enum Command {
     /// Look at script storage, change it
     #[command(subcommand)]
     Storage(Storage),
+    /// Keep secrets that cycles and connections read as ${secret:NAME}
+    #[command(subcommand)]
+    Secret(Secret),
+    /// The key that seals secrets and tokens
+    #[command(subcommand)]
+    Key(Key),
     /// Sign a connection in
     Connect {
         /// The connection
@@ -395,6 +401,28 @@ pub(crate) enum Storage {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Set a secret; what is evaluated from then on sees it
+    Set {
+        /// Letters, digits, `_`, `-` and `.`
+        name: String,
+        /// The value; `-` reads it from standard input; without it, it is asked for and not shown. On the
+        /// command line others on this machine may see it
+        value: Option<String>,
+    },
+    /// The names of all secrets; values are never shown
+    List,
+    /// Delete a secret
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Seal everything anew with another key; the old one is gone then
+    Rotate,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Sim {
     /// A Zoho CRM with accounts server
     Zoho {
@@ -449,6 +477,11 @@ mod tests {
             "storage get c k",
             "storage set c k 1",
             "storage delete c k",
+            "secret set s",
+            "secret set s -",
+            "secret list",
+            "secret delete s",
+            "key rotate",
             "connect c",
             "sim zoho",
         ] {

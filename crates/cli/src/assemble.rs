@@ -10,13 +10,14 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use velodrome_connect::{BUILT_IN, Connection, EgressRules};
-use velodrome_runtime::{Engine, StartError, StartOptions};
+use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
+use velodrome_runtime::{Engine, Redactor, StartError, StartOptions};
 use velodrome_script::ScriptLimits;
 use velodrome_server::{Now, ServerOptions, TokenHash};
 use velodrome_spec::connector::ConnectorDef;
-use velodrome_spec::{Config, check_connector, render};
-use velodrome_store::SealKey;
+use velodrome_spec::expr::Expr;
+use velodrome_spec::{Config, Unset, check_connector, render, with_environment};
+use velodrome_store::KeyRing;
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
 use velodrome_types::{ConnectionId, Json};
 
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) data: PathBuf,
     pub(crate) cycles: PathBuf,
     pub(crate) strict: bool,
+    /// Learns what is secret, so that nothing shows it.
+    pub(crate) redactor: Redactor,
 }
 
 impl Plan {
@@ -83,10 +86,12 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
     let store = EmbeddedStore::open(OpenOptions::new(&plan.data))?;
     let token = velodrome_server::load_or_create_admin_token(&plan.data)
         .with_context(|| format!("the admin token in `{}`", plan.data.display()))?;
-    let seal = SealKey::load_or_create(&plan.secret_key())?;
+    plan.redactor.learn("token", [token.as_str()]);
+    let keys = KeyRing::open(&plan.secret_key(), &store)?;
     let options = StartOptions {
         store: Arc::new(store),
-        seal: Arc::new(seal),
+        keys: Arc::new(keys),
+        redactor: plan.redactor.clone(),
         service_url: url.clone(),
         listen: vec![at],
         cycles: plan.cycles.clone(),
@@ -234,7 +239,7 @@ pub(crate) fn connections(config: &Config, connectors: &Connectors) -> Result<Ve
         let invalid = |message: String| {
             Ended::Invalid(format!("connection `{id}` in velodrome.yaml: {message}"))
         };
-        let unset = |name: String| invalid(format!("the environment has no `{name}`"));
+        let unset = |Unset(name)| invalid(format!("the environment has no `{name}`"));
         let (def, _) = connector_of(id, &declared.connector, connectors)?;
         let mut connection =
             Connection::with_defaults(ConnectionId::from(id.as_str()), Arc::clone(def));
@@ -248,33 +253,50 @@ pub(crate) fn connections(config: &Config, connectors: &Connectors) -> Result<Ve
                 ))
                 .into());
             };
-            let value = Config::resolve(expr, &env).map_err(unset)?;
+            let value = match with_environment(expr, &env).map_err(unset)? {
+                Expr::Literal(value) => value,
+                late if setting.values.is_empty() => {
+                    connection.late.push((Late::Setting(name.clone()), late));
+                    continue;
+                }
+                _ => {
+                    let message = format!("setting `{name}` is one of a few: it can be no secret");
+                    return Err(invalid(message).into());
+                }
+            };
             if !setting.values.is_empty() && !setting.values.contains(&value) {
                 return Err(invalid(format!("setting `{name}` cannot be {value}")).into());
             }
             connection.settings.insert(name.clone(), value);
         }
-        if let Some(missing) = def
-            .settings
-            .keys()
-            .find(|name| !connection.settings.contains_key(*name))
-        {
+        let known = |name: &String| {
+            let late = Late::Setting(name.clone());
+            connection.settings.contains_key(name)
+                || connection.late.iter().any(|(place, _)| *place == late)
+        };
+        if let Some(missing) = def.settings.keys().find(|name| !known(name)) {
             return Err(invalid(format!("the setting `{missing}` is missing")).into());
         }
-        let text = |expr: &velodrome_spec::expr::Expr| match Config::resolve(expr, &env) {
-            Ok(Json::String(text)) => Ok(Some(text)),
-            Ok(Json::Null) => Ok(None),
-            Ok(other) => Ok(Some(other.to_string())),
-            Err(name) => Err(unset(name)),
-        };
-        connection.client_id = declared.client_id.as_ref().map(text).transpose()?.flatten();
-        let secret = declared
-            .client_secret
-            .as_ref()
-            .map(text)
-            .transpose()?
-            .flatten();
-        connection.client_secret = secret.map(SecretString::from);
+        let client = [
+            (Late::ClientId, &declared.client_id),
+            (Late::ClientSecret, &declared.client_secret),
+        ];
+        for (place, expr) in client {
+            let Some(expr) = expr else { continue };
+            let text = match with_environment(expr, &env).map_err(unset)? {
+                Expr::Literal(Json::Null) => continue,
+                Expr::Literal(Json::String(text)) => text,
+                Expr::Literal(other) => other.to_string(),
+                late => {
+                    connection.late.push((place, late));
+                    continue;
+                }
+            };
+            match place {
+                Late::ClientId => connection.client_id = Some(text),
+                _ => connection.client_secret = Some(SecretString::from(text)),
+            }
+        }
         all.push(connection);
     }
     Ok(all)
@@ -289,6 +311,7 @@ pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
         data: PathBuf::new(),
         cycles: PathBuf::new(),
         strict: false,
+        redactor: Redactor::default(),
     };
     connectors(&plan)
 }

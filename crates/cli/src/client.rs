@@ -18,6 +18,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// system can tell that its server has lost power meanwhile.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// How long something is waited for that only adds to what is said anyway.
+const GLANCE: Duration = Duration::from_secs(2);
+
 /// A client of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -86,6 +89,11 @@ impl Client {
     ) -> Result<Value> {
         let response = self.ask(method, path, query, None).await?;
         self.read_json(response).await
+    }
+
+    /// What is asked, if it comes soon.
+    pub(crate) async fn glance<T>(asked: impl Future<Output = Result<T>>) -> Option<T> {
+        tokio::time::timeout(GLANCE, asked).await.ok()?.ok()
     }
 
     /// POSTs to the API, with JSON text or nothing, and reads the JSON it answers.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use velodrome_runtime::read_below;
 use velodrome_spec::test_file::is_test_file;
 use velodrome_spec::{Config, check_config, render};
 
@@ -48,7 +49,7 @@ impl Settings {
                 .into());
             }
         };
-        let (config, diagnostics) = check_config(&text);
+        let (config, diagnostics) = check_config(&text, &|file| read_below(folder, file));
         let shown = render(&diagnostics, &path.display().to_string(), &text);
         match config {
             Some(config) => {

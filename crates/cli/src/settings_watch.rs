@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
-use velodrome_runtime::{Engine, Reconfigure};
+use velodrome_runtime::{Engine, Reconfigure, read_below};
 use velodrome_spec::{Config, check_config, render};
 
 use crate::assemble::{connections, environment, known_connectors};
@@ -79,7 +79,8 @@ impl Watch {
             return;
         }
         let text = &self.seen[0];
-        let (config, diagnostics) = check_config(text);
+        let (config, diagnostics) =
+            check_config(text, &|file| read_below(&self.settings.folder, file));
         let said = render(&diagnostics, &shown, text);
         let Some(config) = config else {
             tracing::error!("{shown} was not taken: the last good settings stay\n{said}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use velodrome_runtime::read_below;
 use velodrome_script::ScriptHost;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::StepKind;
@@ -170,7 +171,7 @@ impl Shelf {
             text: &source.text,
             analyser: &*self.host,
             lookup: &self.known,
-            script_file: &move |file| std::fs::read_to_string(folder.join(file)),
+            script_file: &move |file| read_below(&folder, file),
         })
     }
 

@@ -32,7 +32,7 @@ mod transport;
 
 pub use builtin::BUILT_IN;
 pub use connect::Connect;
-pub use connection::Connection;
+pub use connection::{Connection, Late, SecretUnset};
 pub use egress::EgressRules;
 pub use error::{ErrorKind, RequestError};
 pub use oauth::{SignIn, TokenFuture, TokenSet, TokenStore, TokenStoreError};

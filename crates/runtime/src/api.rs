@@ -228,6 +228,23 @@ pub struct ConnectionView {
     pub state: &'static str,
 }
 
+/// A secret as the API shows it; never its value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SecretView {
+    /// Its name.
+    pub name: String,
+    /// When it was last set; absent where it does not open with the present key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
+}
+
+/// What came of changing the key.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct KeyView {
+    /// How many secrets, tokens and keys of records were sealed anew.
+    pub sealed: u64,
+}
+
 /// What a person does to a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CycleCommand {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use subtle::ConstantTimeEq;
-use velodrome_connect::{Connect, Connection};
+use velodrome_connect::{Connect, Connection, SecretUnset};
 use velodrome_spec::Plan;
 use velodrome_spec::connector::{AuthDef, ConnectorDef};
 use velodrome_spec::plan::StepKind;
@@ -14,6 +14,7 @@ use velodrome_types::{ConnectionId, Timestamp};
 
 use crate::api::{ConnectionView, Problem};
 use crate::clock::Clock;
+use crate::vault::Vault;
 
 /// How long a started sign-in may take.
 const SIGN_IN_PATIENCE: Duration = Duration::from_secs(600);
@@ -23,6 +24,7 @@ const SIGN_INS: usize = 64;
 /// The connections of this server.
 #[derive(Debug)]
 pub(crate) struct Connections {
+    vault: Arc<Vault>,
     known: RwLock<HashMap<ConnectionId, Entry>>,
     pending: Mutex<Vec<Pending>>,
 }
@@ -69,7 +71,14 @@ impl Connections {
     }
 
     /// The declared connections, each with whether it is signed in.
-    pub(crate) fn new(declared: Vec<(Connection, bool)>) -> Self {
+    pub(crate) fn new(declared: Vec<(Connection, bool)>, vault: Arc<Vault>) -> Self {
+        for (connection, _) in &declared {
+            let source = format!("connection/{}", connection.id);
+            let secrets = connection.secrets();
+            vault
+                .redactor()
+                .learn(&source, secrets.iter().map(String::as_str));
+        }
         let known = declared
             .into_iter()
             .map(|(connection, signed_in)| {
@@ -85,6 +94,7 @@ impl Connections {
             })
             .collect();
         Self {
+            vault,
             known: RwLock::new(known),
             pending: Mutex::default(),
         }
@@ -93,7 +103,7 @@ impl Connections {
     /// Puts other declared connections in force. What is under way goes on with those it began with; a
     /// connection that somebody signed in to stays signed in while its connector is the same.
     pub(crate) fn replace(&self, declared: Vec<(Connection, bool)>) {
-        let next = Self::new(declared);
+        let next = Self::new(declared, Arc::clone(&self.vault));
         let next = next
             .known
             .into_inner()
@@ -124,8 +134,22 @@ impl Connections {
             .map(|entry| Arc::clone(&entry.connection.def))
     }
 
-    /// A connection, or the default one of a connector that needs nothing said.
+    /// A connection with its secrets as they are now.
+    fn with_secrets(&self, connection: &Arc<Connection>) -> Result<Arc<Connection>, SecretUnset> {
+        connection.with_secrets(&|name| self.vault.secret(name))
+    }
+
+    /// A connection as it can be asked, or the default one of a connector that needs nothing said.
     pub(crate) fn get(
+        &self,
+        id: &ConnectionId,
+        def: &Arc<ConnectorDef>,
+    ) -> Result<Option<Arc<Connection>>, SecretUnset> {
+        let found = self.known_or_default(id, def);
+        found.map(|found| self.with_secrets(&found)).transpose()
+    }
+
+    fn known_or_default(
         &self,
         id: &ConnectionId,
         def: &Arc<ConnectorDef>,
@@ -264,6 +288,7 @@ impl Connections {
             )
             .ok_or_else(used)?;
         let connection = self.connection(&pending.connection)?;
+        let connection = self.with_secrets(&connection).map_err(unset)?;
         let begun = connect
             .begin_sign_in(&connection)
             .map_err(|error| Problem {
@@ -311,6 +336,7 @@ impl Connections {
             return Err(refused());
         };
         let connection = self.connection(&pending.connection)?;
+        let connection = self.with_secrets(&connection).map_err(unset)?;
         connect
             .finish_sign_in(&connection, &verifier, query)
             .await
@@ -333,6 +359,10 @@ impl Connections {
             entry.ready = ready;
         }
     }
+}
+
+fn unset(error: SecretUnset) -> Problem {
+    Problem::new(409, "secret.unset", error.to_string())
 }
 
 fn needs_sign_in(def: &ConnectorDef) -> bool {

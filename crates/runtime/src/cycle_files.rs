@@ -1,6 +1,7 @@
 //! Where cycle files come from: a folder, or memory.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub enum CycleFiles {
 pub struct HeldFiles {
     /// Cycle files.
     pub cycles: BTreeMap<String, String>,
-    /// Script files that they name.
+    /// Scripts and other files that they name.
     pub scripts: BTreeMap<String, String>,
 }
 
@@ -46,15 +47,15 @@ impl CycleFiles {
         }
     }
 
-    /// A script file.
-    pub(crate) fn script(&self, path: &str) -> std::io::Result<String> {
+    /// A script, or another file that a cycle names.
+    pub(crate) fn script(&self, path: &str) -> io::Result<String> {
         match self {
-            Self::Folder(folder) => std::fs::read_to_string(folder.join(path)),
+            Self::Folder(folder) => read_below(folder, path),
             Self::Held(held) => held
                 .scripts
                 .get(path)
                 .cloned()
-                .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+                .ok_or_else(|| io::ErrorKind::NotFound.into()),
         }
     }
 
@@ -65,6 +66,33 @@ impl CycleFiles {
             Self::Held(_) => None,
         }
     }
+}
+
+/// The most bytes of a file that a cycle or `velodrome.yaml` names.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Reads a file that another one names, below a folder. A link that leads out of the folder is refused.
+///
+/// # Errors
+///
+/// It cannot be read, is no text, is too large, or is elsewhere.
+pub fn read_below(folder: &Path, path: &str) -> io::Result<String> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let found = folder.join(path).canonicalize()?;
+    if !found.starts_with(folder.canonicalize()?) {
+        return Err(io::Error::other("it leads out of the folder"));
+    }
+    let file = std::fs::File::open(found)?;
+    let mut text = String::new();
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is over 1 MiB"));
+    }
+    Ok(text)
 }
 
 fn read(folder: &Path, path: &Path) -> Text {
@@ -94,5 +122,43 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
         {
             files.push(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_below_the_folder_only() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("cycles");
+        std::fs::create_dir_all(folder.join("keys")).unwrap();
+        std::fs::write(outer.path().join("outside"), "out").unwrap();
+        std::fs::write(folder.join("keys/a.pem"), "a line\n").unwrap();
+        assert_eq!(read_below(&folder, "keys/a.pem").unwrap(), "a line\n");
+        assert_eq!(
+            read_below(&folder, "none").unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        let refused = |path: &str, why: &str| {
+            let error = read_below(&folder, path).unwrap_err().to_string();
+            assert!(error.contains(why), "{path}: {error}");
+        };
+        refused("../outside", "leads out");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(outer.path(), folder.join("link")).unwrap();
+            refused("link/outside", "leads out");
+            std::os::unix::fs::symlink(folder.join("keys"), folder.join("within")).unwrap();
+            assert_eq!(read_below(&folder, "within/a.pem").unwrap(), "a line\n");
+        }
+        let large = "x".repeat(LARGEST as usize + 1);
+        std::fs::write(folder.join("large"), &large[1..]).unwrap();
+        assert_eq!(read_below(&folder, "large").unwrap().len() as u64, LARGEST);
+        std::fs::write(folder.join("large"), large).unwrap();
+        refused("large", "over 1 MiB");
+        std::fs::write(folder.join("binary"), [0xff, 0xfe]).unwrap();
+        refused("binary", "UTF-8");
     }
 }

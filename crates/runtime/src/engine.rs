@@ -36,7 +36,7 @@ pub struct Engine {
     pub(crate) shared: Arc<Shared>,
 }
 
-fn unreadable(error: StoreError) -> Problem {
+pub(crate) fn unreadable(error: StoreError) -> Problem {
     Problem::new(503, "store.unavailable", error.to_string())
 }
 
@@ -55,12 +55,16 @@ impl Engine {
     }
 
     /// Carries something to its end, even if the caller goes away.
-    async fn spawned<T: Send + 'static>(
+    pub(crate) async fn spawned<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<T, Problem> {
         match self.shared.tasks.start(Task::Acceptance, work).await {
-            Ok(answer) => answer,
+            // A script may have thrown what it was given.
+            Ok(answer) => answer.map_err(|mut problem| {
+                self.shared.vault.redactor().problem(&mut problem);
+                problem
+            }),
             Err(_) => Err(Problem::new(
                 500,
                 "engine.fault",
@@ -183,7 +187,7 @@ impl Engine {
         let row = self.shared.store.run(id).map_err(unreadable)?;
         let row =
             row.ok_or_else(|| Problem::new(404, "run.unknown", format!("there is no run `{id}`")))?;
-        run_view(&row).map_err(unreadable)
+        run_view(&self.shared.vault, &row).map_err(unreadable)
     }
 
     /// Runs, newest first.
@@ -192,7 +196,9 @@ impl Engine {
     ///
     /// `store.unavailable`.
     pub fn runs(&self, filter: &RunFilter, page: PageRequest) -> Result<Listing<RunView>, Problem> {
-        listing(self.shared.store.runs(filter, page), run_view)
+        listing(self.shared.store.runs(filter, page), |row| {
+            run_view(&self.shared.vault, row)
+        })
     }
 
     /// A loop.
@@ -204,7 +210,7 @@ impl Engine {
         let row = self.shared.store.loop_row(id).map_err(unreadable)?;
         let row = row
             .ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
-        loop_view(&row, self.shared.clock.now()).map_err(unreadable)
+        loop_view(&self.shared.vault, &row, self.shared.clock.now()).map_err(unreadable)
     }
 
     /// Loops, newest first.
@@ -219,7 +225,7 @@ impl Engine {
     ) -> Result<Listing<LoopView>, Problem> {
         let now = self.shared.clock.now();
         listing(self.shared.store.loops(filter, page), |row| {
-            loop_view(row, now)
+            loop_view(&self.shared.vault, row, now)
         })
     }
 
@@ -266,7 +272,7 @@ impl Engine {
         let row = self.shared.store.loop_row(id).map_err(unreadable)?;
         let row = row
             .ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
-        let looped = loop_of(&row).map_err(unreadable)?;
+        let looped = loop_of(&self.shared.vault, &row).map_err(unreadable)?;
         let Some((run, _)) = looped.failed.filter(|_| row.status == LoopStatus::Failed) else {
             let what = format!(
                 "loop `{id}` is {}: only a failed one can be taken up again",

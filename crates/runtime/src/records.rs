@@ -1,7 +1,8 @@
 //! Runs and loops as stored rows, and as the API shows them.
 //!
-//! A record is a format version and then JSON, so that an operator can read it in the journal. What a
-//! store filters by stands in columns beside it; on reading, the record is what counts.
+//! A record is a format version and then JSON, so that an operator can read it in the journal; one that
+//! holds a secret is sealed (`crates/runtime/src/vault.rs`). What a store filters by stands in columns
+//! beside it; on reading, the record is what counts.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +11,7 @@ use velodrome_store::{LoopRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
 use crate::api::{LoopView, RunView};
+use crate::vault::{Vault, loop_name, part_name, run_name};
 
 /// The format of the records written now. Readers keep every older one.
 const FORMAT: u8 = 1;
@@ -20,7 +22,13 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+fn decode<T: DeserializeOwned>(
+    vault: &Vault,
+    what: &str,
+    name: &str,
+    bytes: &[u8],
+) -> Result<T, StoreError> {
+    let bytes = vault.record(name, bytes)?;
     let damaged = |why: String| StoreError::Damaged {
         what: what.to_owned(),
         why,
@@ -63,10 +71,16 @@ pub(crate) fn delivery_part(run: RunId, delivery: &Delivery) -> PartWrite {
 }
 
 /// What a run's webhook was given; `None` where it was not kept.
-pub(crate) fn delivery_of(store: &dyn Store, run: RunId) -> Result<Option<Delivery>, StoreError> {
+pub(crate) fn delivery_of(
+    store: &dyn Store,
+    vault: &Vault,
+    run: RunId,
+) -> Result<Option<Delivery>, StoreError> {
     let parts = store.parts(run)?;
     let part = parts.iter().find(|(number, _)| *number == DELIVERY);
-    part.map(|(_, body)| decode("a delivery", body)).transpose()
+    let name = part_name(run, DELIVERY);
+    part.map(|(_, body)| decode(vault, "a delivery", &name, body))
+        .transpose()
 }
 
 /// What is written of a step's items.
@@ -83,24 +97,28 @@ pub(crate) fn item_parts(run: RunId, items: ItemWrites) -> Vec<PartWrite> {
 }
 
 /// A run as it is stored, with what is kept beside its row.
-pub(crate) fn whole_run(store: &dyn Store, row: &RunRow) -> Result<Run, StoreError> {
-    let mut run = run_of(row)?;
+pub(crate) fn whole_run(store: &dyn Store, vault: &Vault, row: &RunRow) -> Result<Run, StoreError> {
+    let mut run = run_of(vault, row)?;
     let mut items = ItemWrites::default();
     for (number, body) in store.parts(run.id)? {
+        let name = part_name(run.id, number);
         match number {
             DELIVERY => {}
-            PROGRESS => items.progress = Some(decode("the items of a run", &body)?),
-            number => items
-                .results
-                .push((number - PROGRESS - 1, decode("an item's result", &body)?)),
+            PROGRESS => {
+                items.progress = Some(decode(vault, "the items of a run", &name, &body)?);
+            }
+            number => {
+                let result = decode(vault, "an item's result", &name, &body)?;
+                items.results.push((number - PROGRESS - 1, result));
+            }
         }
     }
     run.restore_items(items);
     Ok(run)
 }
 
-pub(crate) fn run_of(row: &RunRow) -> Result<Run, StoreError> {
-    decode("run", &row.record)
+pub(crate) fn run_of(vault: &Vault, row: &RunRow) -> Result<Run, StoreError> {
+    decode(vault, "run", &run_name(row.id), &row.record)
 }
 
 pub(crate) fn loop_row(looped: &Loop) -> LoopRow {
@@ -116,16 +134,20 @@ pub(crate) fn loop_row(looped: &Loop) -> LoopRow {
     }
 }
 
-pub(crate) fn loop_of(row: &LoopRow) -> Result<Loop, StoreError> {
-    decode("loop", &row.record)
+pub(crate) fn loop_of(vault: &Vault, row: &LoopRow) -> Result<Loop, StoreError> {
+    decode(vault, "loop", &loop_name(row.id), &row.record)
 }
 
-pub(crate) fn run_view(row: &RunRow) -> Result<RunView, StoreError> {
-    let run = run_of(row)?;
+pub(crate) fn run_view(vault: &Vault, row: &RunRow) -> Result<RunView, StoreError> {
+    let run = run_of(vault, row)?;
     let due = run.due();
-    let error = run
+    let mut error = run
         .error()
         .map(|error| serde_json::to_value(error).unwrap_or(Json::Null));
+    // A secret that was set since the run failed.
+    error
+        .iter_mut()
+        .for_each(|error| vault.redactor().json(error));
     Ok(RunView {
         id: run.id,
         version: run.plan[..run.plan.len().min(12)].to_owned(),
@@ -144,8 +166,12 @@ pub(crate) fn run_view(row: &RunRow) -> Result<RunView, StoreError> {
     })
 }
 
-pub(crate) fn loop_view(row: &LoopRow, now: Timestamp) -> Result<LoopView, StoreError> {
-    let looped = loop_of(row)?;
+pub(crate) fn loop_view(
+    vault: &Vault,
+    row: &LoopRow,
+    now: Timestamp,
+) -> Result<LoopView, StoreError> {
+    let looped = loop_of(vault, row)?;
     let end = if row.status.is_final() {
         row.updated
     } else {

@@ -105,7 +105,7 @@ fn plan_for(shared: &Shared, row: &RunRow, version: Option<Version>) -> Result<A
             return Err(Problem::new(409, "run.version_needed", what));
         }
     };
-    let run = whole_run(&*shared.store, row).map_err(unreadable)?;
+    let run = whole_run(&*shared.store, &shared.vault, row).map_err(unreadable)?;
     may_resume(&plan, &was, &run).map_err(|why| refused(row.id, &why))?;
     Ok(plan)
 }
@@ -150,10 +150,10 @@ impl Actor {
     ) -> Result<Self, Problem> {
         // Looked at again: whoever was here before may have taken it up.
         let row = failed_row(shared, row.id)?;
-        let run = whole_run(&*shared.store, &row).map_err(unreadable)?;
+        let run = whole_run(&*shared.store, &shared.vault, &row).map_err(unreadable)?;
         let looped = shared.store.loop_row(row.loop_id).map_err(unreadable)?;
         let looped = looped.ok_or_else(|| not_failed(row.id, row.status))?;
-        let looped = loop_of(&looped).map_err(unreadable)?;
+        let looped = loop_of(&shared.vault, &looped).map_err(unreadable)?;
         let mut actor = Self::with_run(Arc::clone(shared), looped, run, plan);
         actor.resume(row.id, placed).await.map_err(|()| {
             Problem::new(
@@ -171,7 +171,7 @@ pub(crate) async fn replay(shared: &Arc<Shared>, id: RunId) -> Result<HookAnswer
     let row = shared.store.run(id).map_err(unreadable)?;
     let row =
         row.ok_or_else(|| Problem::new(404, "run.unknown", format!("there is no run `{id}`")))?;
-    let delivery = delivery_of(&*shared.store, id).map_err(unreadable)?;
+    let delivery = delivery_of(&*shared.store, &shared.vault, id).map_err(unreadable)?;
     let delivery = delivery.ok_or_else(|| {
         let what = format!("what run `{id}` was given is not kept any more");
         Problem::new(409, "run.body_not_kept", what)

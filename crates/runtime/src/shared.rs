@@ -30,6 +30,7 @@ use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
 use crate::unit::Making;
+use crate::vault::Vault;
 
 /// How long is waited before something that could not be read is looked at again.
 pub(crate) const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub(crate) const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
 /// The engine's insides.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) handlers: Handlers,
     pub(crate) connect: Connect,
     pub(crate) connections: Connections,
@@ -80,6 +82,10 @@ impl velodrome_core::Statics for Shared {
 
     fn env(&self, name: &str) -> Option<String> {
         self.plans.env(name)
+    }
+
+    fn secret(&self, name: &str) -> Option<String> {
+        self.vault.secret(name)
     }
 }
 
@@ -197,7 +203,7 @@ impl Shared {
         let unreadable =
             |error: StoreError| Problem::new(503, "store.unavailable", error.to_string());
         let row = self.store.run(origin.run).map_err(unreadable)?;
-        let run = run_of(&row.ok_or_else(over)?).map_err(unreadable)?;
+        let run = run_of(&self.vault, &row.ok_or_else(over)?).map_err(unreadable)?;
         let plan = self
             .plans
             .of_run(&*self.store, &run.plan)
@@ -238,6 +244,7 @@ impl Shared {
         patience: Option<Duration>,
     ) -> Result<(), CommitError> {
         let mut unit = unit;
+        self.vault.guard(&mut unit);
         loop {
             let again = patience.map(|_| unit.clone());
             match self.store.commit(unit).await {

@@ -13,7 +13,7 @@ use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenS
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Retention;
-use velodrome_store::{SealKey, Store, StoreError};
+use velodrome_store::{KeyRing, Store, StoreError};
 use velodrome_types::RunStatus;
 
 use crate::clock::Clock;
@@ -25,6 +25,7 @@ use crate::engine::Engine;
 use crate::handlers::Handlers;
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
+use crate::redact::Redactor;
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
 use crate::reload;
@@ -34,6 +35,7 @@ use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
 use crate::tokens::{SealedTokens, is_signed_in};
+use crate::vault::Vault;
 
 /// How many stored runs are looked at in one go while taking up what was under way.
 const RECOVERY_CHUNK: usize = 1_000;
@@ -44,7 +46,9 @@ pub struct StartOptions {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
     /// Seals tokens and secrets.
-    pub seal: Arc<SealKey>,
+    pub keys: Arc<KeyRing>,
+    /// Learns what is secret, so that nothing shows it.
+    pub redactor: Redactor,
     /// What this server's URLs begin with, without a slash at the end.
     pub service_url: String,
     /// Where this server listens: its own addresses count as private.
@@ -102,9 +106,11 @@ pub enum StartError {
 ///
 /// See [`StartError`]; nothing runs then.
 pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
+    let vault = Vault::open(Arc::clone(&options.store), options.keys, options.redactor).await?;
+    let vault = Arc::new(vault);
     let tokens = Arc::new(SealedTokens {
         store: Arc::clone(&options.store),
-        seal: options.seal,
+        vault: Arc::clone(&vault),
     });
     let mut connections = Vec::new();
     for connection in options.connections {
@@ -113,6 +119,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
     }
     let parts = Parts {
         store: options.store,
+        vault,
         tokens,
         service_url: options.service_url,
         listen: options.listen,
@@ -140,6 +147,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
 /// What an engine is made of, in a server and in a simulation alike.
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) tokens: Arc<dyn TokenStore>,
     pub(crate) service_url: String,
     pub(crate) listen: Vec<SocketAddr>,
@@ -201,7 +209,8 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
             store: Arc::clone(&store),
         },
         connect,
-        connections: Connections::new(parts.connections),
+        connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),
+        vault: parts.vault,
         plans: Plans::new(parts.files, host, Settled::new(parts.connectors, parts.env)),
         cycles: Cycles::default(),
         clock,

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use velodrome_connect::{TokenFuture, TokenSet, TokenStore, TokenStoreError};
-use velodrome_store::{SealKey, SecretRow, Store, Unit};
+use velodrome_store::{Store, Unit};
 use velodrome_types::ConnectionId;
+
+use crate::vault::Vault;
 
 /// The token store of the `connect` crate over the engine's own store.
 #[derive(Debug)]
 pub(crate) struct SealedTokens {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) seal: Arc<SealKey>,
+    pub(crate) vault: Arc<Vault>,
 }
 
 fn name(connection: &ConnectionId) -> String {
@@ -42,18 +44,17 @@ impl TokenStore for SealedTokens {
             let Some(sealed) = self.store.secret(&name).map_err(broken)? else {
                 return Ok(None);
             };
-            let plain = self.seal.open(&name, &sealed).map_err(broken)?;
-            serde_json::from_slice(&plain).map(Some).map_err(broken)
+            let tokens = self.vault.open_tokens(&name, &sealed);
+            tokens.map(Some).map_err(broken)
         })
     }
 
     fn save<'a>(&'a self, connection: &'a ConnectionId, tokens: TokenSet) -> TokenFuture<'a, ()> {
         Box::pin(async move {
-            let name = name(connection);
-            let plain = serde_json::to_vec(&tokens).map_err(broken)?;
-            let sealed = self.seal.seal(&name, &plain).map_err(broken)?;
+            let _turn = self.vault.turn().await;
+            let row = self.vault.seal_tokens(name(connection), &tokens);
             self.write(Unit {
-                secrets: vec![SecretRow { name, sealed }],
+                secrets: vec![row.map_err(broken)?],
                 ..Unit::default()
             })
             .await
@@ -62,6 +63,7 @@ impl TokenStore for SealedTokens {
 
     fn delete<'a>(&'a self, connection: &'a ConnectionId) -> TokenFuture<'a, ()> {
         Box::pin(async move {
+            let _turn = self.vault.turn().await;
             self.write(Unit {
                 secrets_deleted: vec![name(connection)],
                 ..Unit::default()

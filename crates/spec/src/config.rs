@@ -1,15 +1,14 @@
 //! `velodrome.yaml`: the settings of a server, all optional (SPEC §10).
 
 use std::collections::BTreeMap;
-
-use velodrome_types::Json;
+use std::io;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::expr::{Expr, Root, Segment};
+use crate::expr::{Expr, FileText, Root, Segment};
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text, texts, whole};
 use crate::plan::Retention;
-use crate::values::{Names, unknown, value};
+use crate::values::{Names, file, secret, unknown, value};
 use crate::yaml::{self, Node, Value};
 
 /// A server's settings. Paths are as they are written: relative to the file.
@@ -45,6 +44,8 @@ pub struct Config {
     pub retention: Retention,
     /// The file of the key that seals tokens; by default in the data folder.
     pub secret_key: Option<String>,
+    /// The secrets that it reads, and where.
+    pub secrets: Vec<(String, Span)>,
 }
 
 /// `script_limits:`; what is not said is the default.
@@ -69,7 +70,7 @@ pub struct ScriptLimitsConfig {
 pub struct ConnectionConfig {
     /// Its connector.
     pub connector: String,
-    /// Its settings: literals, or `${env:X}` alone or in a text.
+    /// Its settings: literals, or references alone or in a text.
     pub settings: Vec<(String, Expr)>,
     /// OAuth's client id.
     pub client_id: Option<Expr>,
@@ -116,12 +117,17 @@ impl Default for Config {
             script_limits: ScriptLimitsConfig::default(),
             retention: Retention::default(),
             secret_key: None,
+            secrets: Vec::new(),
         }
     }
 }
 
-/// Checks a `velodrome.yaml`. An empty file is all defaults.
-pub fn check_config(source: &str) -> (Option<Config>, Vec<Diagnostic>) {
+/// Checks a `velodrome.yaml`. An empty file is all defaults. `files` reads what `${file:…}` names,
+/// relative to the folder of the file.
+pub fn check_config(
+    source: &str,
+    files: &dyn Fn(&str) -> io::Result<String>,
+) -> (Option<Config>, Vec<Diagnostic>) {
     let blank = source
         .lines()
         .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
@@ -133,14 +139,18 @@ pub fn check_config(source: &str) -> (Option<Config>, Vec<Diagnostic>) {
         Err(diagnostics) => return (None, diagnostics),
     };
     let mut faults = Faults::default();
-    let config = read(&root, &mut faults);
+    let config = read(&root, files, &mut faults);
     let fatal = faults.is_fatal();
     let mut diagnostics = faults.0;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
     (config.filter(|_| !fatal), diagnostics)
 }
 
-fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
+fn read(
+    root: &Node,
+    files: &dyn Fn(&str) -> io::Result<String>,
+    faults: &mut Faults,
+) -> Option<Config> {
     let mut keys = Keys::in_table(root, &format::SETTINGS, "velodrome.yaml", faults)?;
     let service_url = keys
         .get("service_url")
@@ -170,7 +180,12 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
         faults.not_yet(node.span, "a `store` other than `embedded`");
     }
     if let Some(node) = keys.get("connections") {
-        config.connections = connections(node, faults);
+        let mut names = ConfigNames {
+            files,
+            secrets: Vec::new(),
+        };
+        config.connections = connections(node, &mut names, faults);
+        config.secrets = names.secrets;
     }
     if let Some(node) = keys.get("egress") {
         config.egress = egress(node, faults);
@@ -225,7 +240,11 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
     Some(config)
 }
 
-fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionConfig> {
+fn connections(
+    node: &Node,
+    names: &mut ConfigNames<'_>,
+    faults: &mut Faults,
+) -> BTreeMap<String, ConnectionConfig> {
     let Value::Map(entries) = &node.value else {
         faults.error(
             "value.type",
@@ -251,12 +270,7 @@ fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionC
         let settings = match keys.get("settings").map(|node| (&node.value, node)) {
             Some((Value::Map(entries), _)) => entries
                 .iter()
-                .filter_map(|entry| {
-                    Some((
-                        entry.key.clone(),
-                        value(&entry.value, &mut ConfigNames, faults)?,
-                    ))
-                })
+                .filter_map(|entry| Some((entry.key.clone(), value(&entry.value, names, faults)?)))
                 .collect(),
             Some((_, node)) => {
                 faults.error(
@@ -274,10 +288,10 @@ fn connections(node: &Node, faults: &mut Faults) -> BTreeMap<String, ConnectionC
         {
             client_id = keys
                 .get("client_id")
-                .and_then(|node| value(node, &mut ConfigNames, faults));
+                .and_then(|node| value(node, names, faults));
             client_secret = keys
                 .get("client_secret")
-                .and_then(|node| value(node, &mut ConfigNames, faults));
+                .and_then(|node| value(node, names, faults));
             keys.finish("`auth`", faults);
         }
         keys.finish(&what, faults);
@@ -375,9 +389,12 @@ fn size(node: &Node, what: &str, faults: &mut Faults) -> Option<u64> {
 }
 
 /// What a reference in `velodrome.yaml` may begin with.
-struct ConfigNames;
+struct ConfigNames<'a> {
+    files: &'a dyn Fn(&str) -> io::Result<String>,
+    secrets: Vec<(String, Span)>,
+}
 
-impl Names for ConfigNames {
+impl Names for ConfigNames<'_> {
     fn name(&mut self, name: &str, _: &[Segment], span: Span, faults: &mut Faults) -> Option<Root> {
         unknown(
             name,
@@ -398,9 +415,15 @@ impl Names for ConfigNames {
     ) -> Option<Root> {
         match kind {
             "env" => Some(Root::Env(argument.to_owned())),
-            "secret" | "file" => {
-                faults.not_yet(span, &format!("`${{{kind}:…}}` in velodrome.yaml"));
-                None
+            "secret" => {
+                let name = secret(argument, span, faults)?;
+                self.secrets.push((name.clone(), span));
+                Some(Root::Secret(name))
+            }
+            "file" => {
+                let text = file(argument, span, self.files, faults)?;
+                let path = argument.to_owned();
+                Some(Root::File(FileText { path, text }))
             }
             other => {
                 unknown(
@@ -412,47 +435,6 @@ impl Names for ConfigNames {
                 );
                 None
             }
-        }
-    }
-}
-
-impl Config {
-    /// A value with its environment references replaced.
-    ///
-    /// # Errors
-    ///
-    /// The name of a variable that is not set.
-    pub fn resolve(expr: &Expr, env: &dyn Fn(&str) -> Option<String>) -> Result<Json, String> {
-        let one = |reference: &crate::expr::Reference| match &reference.root {
-            Root::Env(name) => match (env(name), &reference.default) {
-                (Some(text), _) => Ok(Json::String(text)),
-                (None, Some(default)) => Ok(default.clone()),
-                (None, None) => Err(name.clone()),
-            },
-            _ => Ok(Json::Null),
-        };
-        match expr {
-            Expr::Literal(value) => Ok(value.clone()),
-            Expr::Ref(reference) => one(reference),
-            Expr::Text(pieces) => {
-                let mut text = String::new();
-                for piece in pieces {
-                    match piece {
-                        crate::expr::Piece::Text(part) => text.push_str(part),
-                        crate::expr::Piece::Ref(reference) => {
-                            text.push_str(one(reference)?.as_str().unwrap_or_default());
-                        }
-                    }
-                }
-                Ok(Json::String(text))
-            }
-            Expr::List(items) => Ok(Json::Array(
-                items
-                    .iter()
-                    .map(|item| Self::resolve(item, env))
-                    .collect::<Result<_, _>>()?,
-            )),
-            Expr::Object(_) | Expr::Ignore => Ok(Json::Null),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! These are the checked forms: names are resolved to places in the plan. Evaluation is `core`'s.
 
+use std::sync::Arc;
+
 use velodrome_types::Json;
 
 use crate::plan::StepIx;
@@ -26,25 +28,38 @@ pub enum Expr {
 impl Expr {
     /// Adds what it reads of steps, by name.
     pub(crate) fn reads(&self, found: &mut Vec<(StepIx, String)>) {
-        let mut note = |reference: &Reference| {
+        self.each_reference(&mut |reference| {
             if let (Root::Step(ix), Some(Segment::Key(name))) =
                 (&reference.root, reference.path.first())
             {
                 found.push((*ix, name.clone()));
             }
-        };
+        });
+    }
+
+    /// Whether a secret is part of the value.
+    pub fn reads_secret(&self) -> bool {
+        let mut found = false;
+        self.each_reference(&mut |reference| found |= matches!(reference.root, Root::Secret(_)));
+        found
+    }
+
+    /// Calls with every reference in it, in the order of the file.
+    fn each_reference(&self, call: &mut dyn FnMut(&Reference)) {
         match self {
             Self::Literal(_) | Self::Ignore => {}
-            Self::Ref(reference) => note(reference),
+            Self::Ref(reference) => call(reference),
             Self::Text(pieces) => {
                 for piece in pieces {
                     if let Piece::Ref(reference) = piece {
-                        note(reference);
+                        call(reference);
                     }
                 }
             }
-            Self::List(items) => items.iter().for_each(|item| item.reads(found)),
-            Self::Object(fields) => fields.iter().for_each(|(_, field)| field.reads(found)),
+            Self::List(items) => items.iter().for_each(|item| item.each_reference(call)),
+            Self::Object(fields) => fields
+                .iter()
+                .for_each(|(_, field)| field.each_reference(call)),
         }
     }
 }
@@ -91,7 +106,7 @@ pub enum Root {
     /// `secret:x`.
     Secret(String),
     /// `file:path`.
-    File(String),
+    File(FileText),
     /// `hook:CYCLE` or `hook:CYCLE.STEP`: the URL of a webhook of this server.
     Hook(HookTarget),
     /// `settings.x` in a connector definition.
@@ -100,6 +115,15 @@ pub enum Root {
     Auth,
     /// `input.x` in a connector definition.
     Input,
+}
+
+/// A file as it was read when what names it was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileText {
+    /// Its path, relative to the folder it must be below.
+    pub path: String,
+    /// What it holds, as it stands: a line break at the end included.
+    pub text: Arc<str>,
 }
 
 /// A webhook of this server.

@@ -6,6 +6,7 @@
 
 mod analyse;
 mod config;
+mod config_value;
 pub mod connector;
 mod connector_file;
 mod cycle;
@@ -23,6 +24,7 @@ mod yaml;
 
 pub use analyse::{ScriptAnalyser, ScriptFault};
 pub use config::{Config, ConnectionConfig, EgressConfig, LogFormat, check_config};
+pub use config_value::{Unset, with_environment, with_secrets};
 pub use connector_file::check_connector;
 pub use cycle::{Checked, ConnectionLookup, CycleInput, Lookup, check_cycle, shared_keys};
 pub use diagnostic::{Diagnostic, Severity, Span};

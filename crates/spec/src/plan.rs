@@ -66,10 +66,19 @@ pub struct Sources {
     pub path: String,
     /// The cycle file.
     pub cycle: String,
-    /// `{file: …}` scripts: path and text.
+    /// `{file: …}` scripts and `${file:…}`: path and text.
     pub scripts: Vec<(String, String)>,
     /// Each connection the file uses, its connector's name and the hash of its definition.
     pub connectors: Vec<(String, String, String)>,
+}
+
+impl Sources {
+    /// Adds a file that the cycle file names, once.
+    pub(crate) fn add_file(&mut self, path: &str, text: &str) {
+        if self.scripts.iter().all(|(known, _)| known != path) {
+            self.scripts.push((path.to_owned(), text.to_owned()));
+        }
+    }
 }
 
 /// `loop:`.

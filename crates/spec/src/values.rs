@@ -1,6 +1,9 @@
 //! Values of a file as expressions: references resolved, escapes undone.
 
-use velodrome_types::{CycleId, Json, StepId};
+use std::io;
+use std::sync::Arc;
+
+use velodrome_types::{CycleId, Json, StepId, is_secret_name};
 
 use crate::diagnostic::Span;
 use crate::expr::{Expr, HookTarget, Piece, Reference, Root, Segment};
@@ -176,6 +179,47 @@ pub(crate) fn hook(argument: &str) -> HookTarget {
             step: None,
         },
     }
+}
+
+/// The name in `${secret:NAME}`.
+pub(crate) fn secret(argument: &str, span: Span, faults: &mut Faults) -> Option<String> {
+    if is_secret_name(argument) {
+        return Some(argument.to_owned());
+    }
+    let message = format!("`{argument}` cannot name a secret");
+    faults
+        .error("secret.name", span, message)
+        .hint("letters, digits, `_`, `-` and `.`, such as `${secret:shop_token}`");
+    None
+}
+
+/// What the file in `${file:PATH}` holds, as it stands.
+pub(crate) fn file(
+    path: &str,
+    span: Span,
+    read: &dyn Fn(&str) -> io::Result<String>,
+    faults: &mut Faults,
+) -> Option<Arc<str>> {
+    if !is_below(path) {
+        let message = format!("`{path}` is not below the folder that `${{file:…}}` reads from");
+        faults
+            .error("file.unreadable", span, message)
+            .hint("give a path without `..` and without `/` at its beginning");
+        return None;
+    }
+    match read(path) {
+        Ok(text) => Some(Arc::from(text)),
+        Err(error) => {
+            let message = format!("the file `{path}` cannot be read: {error}");
+            faults.error("file.unreadable", span, message);
+            None
+        }
+    }
+}
+
+/// Whether a path, as it is written, stays below the folder it begins in.
+pub(crate) fn is_below(path: &str) -> bool {
+    !path.starts_with('/') && !path.contains('\\') && path.split('/').all(|part| part != "..")
 }
 
 /// Refuses a name that begins no reference.

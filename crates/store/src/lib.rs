@@ -6,6 +6,7 @@
 
 mod batch;
 mod error;
+mod key_ring;
 mod memory;
 mod read;
 mod rows;
@@ -20,6 +21,7 @@ pub use batch::{
     StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
+pub use key_ring::{KeyError, KeyRing};
 pub use memory::MemoryStore;
 pub use read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,

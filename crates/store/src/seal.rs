@@ -84,11 +84,29 @@ impl SealKey {
     ///
     /// The file cannot be read or made, or holds no key. A file that is there is never overwritten.
     pub fn load_or_create(path: &Path) -> Result<Self, SealError> {
+        match Self::load(path)? {
+            Some(key) => Ok(key),
+            None => Self::create(path),
+        }
+    }
+
+    /// Reads a key file; `None` where there is none.
+    pub(crate) fn load(path: &Path) -> Result<Option<Self>, SealError> {
         match fs::read(path) {
-            Ok(bytes) => Self::of_file(path, &bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
+            Ok(bytes) => Self::of_file(path, &bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(file_error(path, source)),
         }
+    }
+
+    /// A new key, and its bytes.
+    ///
+    /// # Errors
+    ///
+    /// No random bytes.
+    pub fn generate() -> Result<(Self, [u8; KEY_BYTES]), SealError> {
+        let bytes = random()?;
+        Ok((Self::from_bytes(bytes), bytes))
     }
 
     /// The key of these bytes.
@@ -196,14 +214,14 @@ fn associated(version: u8, name: &str) -> Vec<u8> {
     bytes
 }
 
-fn file_error(path: &Path, source: io::Error) -> SealError {
+pub(crate) fn file_error(path: &Path, source: io::Error) -> SealError {
     SealError::File {
         path: path.to_owned(),
         source,
     }
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -216,7 +234,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

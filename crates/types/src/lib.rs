@@ -18,7 +18,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use event::{Event, Level};
 pub use id::{IdError, LoopId, RunId, short_id};
 pub use log_line::LogLine;
-pub use name::{ConnectionId, CycleId, NameError, StepId, check_name};
+pub use name::{ConnectionId, CycleId, NameError, StepId, check_name, is_secret_name};
 pub use retry::{OnError, RetryPolicy, RetryTimes};
 pub use state::{CycleState, LoopStatus, RunStatus};
 pub use time::{TimeError, Timestamp};

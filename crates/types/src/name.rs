@@ -242,6 +242,13 @@ name!(
     ConnectionId
 );
 
+/// Whether a secret may have this name: letters, digits, `_`, `-` and `.`, at most 128 of them, and
+/// neither `-` nor `.` at the beginning.
+pub fn is_secret_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (1..=128).contains(&name.len()) && !name.starts_with(['-', '.']) && name.chars().all(allowed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,15 +1,19 @@
 //! `check`: what a compiler would say of the cycle files, and of `velodrome.yaml` where it is named.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use velodrome_runtime::read_below;
 use velodrome_spec::test_file::{check_against, check_test_file};
-use velodrome_spec::{Diagnostic, Plan, Severity, check_config, render, shared_keys};
-use velodrome_types::CycleId;
+use velodrome_spec::{Diagnostic, Plan, Severity, Span, check_config, render, shared_keys};
+use velodrome_types::{Code, CycleId};
 
+use super::secret;
 use crate::args::{Check, Global};
+use crate::client::Client;
 use crate::config::{Settings, cycle_files, test_files};
 use crate::exit::Ended;
 use crate::out;
@@ -79,9 +83,14 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let shelf = Shelf::new(&settings, &sources)?;
     let mut found = Found::default();
     let mut plans = Vec::new();
+    let mut secrets = Vec::new();
     for source in &sources {
         if source.is_settings() {
-            found.tell(global, source, &check_config(&source.text).1);
+            let folder = source.path.parent().unwrap_or(Path::new(""));
+            let files = |file: &str| read_below(folder, file);
+            let (config, diagnostics) = check_config(&source.text, &files);
+            found.tell(global, source, &diagnostics);
+            secrets.extend(config.map(|config| (source, config.secrets)));
         } else if source.is_test() {
             found.tell(global, source, &test_file(&shelf, source));
         } else {
@@ -91,16 +100,52 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
                 found.own(global, cycle, source);
             }
             plans.extend(checked.plan.map(|plan| (source, plan)));
+            secrets.push((source, checked.secrets));
         }
     }
     let all: Vec<_> = plans.iter().map(|(_, plan)| Arc::clone(plan)).collect();
     for (at, fault) in shared_keys(&all) {
         found.tell(global, plans[at].0, &[fault]);
     }
+    for (source, unset) in unset(global, secrets) {
+        found.tell(global, source, &unset);
+    }
     if global.json {
         out::json(&Value::Array(std::mem::take(&mut found.json)))?;
     }
     verdict(global, &found, &sources)
+}
+
+/// The secrets that files read and the server does not have; none where no server can be asked.
+fn unset<'s>(
+    global: &Global,
+    read: Vec<(&'s Source, Vec<(String, Span)>)>,
+) -> Vec<(&'s Source, Vec<Diagnostic>)> {
+    if read.iter().all(|(_, secrets)| secrets.is_empty()) {
+        return Vec::new();
+    }
+    let asked = super::wait(async {
+        let client = Client::new(global)?;
+        Ok(Client::glance(secret::names(&client)).await)
+    });
+    let Ok(Some(known)) = asked else {
+        return Vec::new();
+    };
+    let is_set = |name: &str| known.iter().any(|item| item["name"] == name);
+    let warn = |(name, span): (String, Span)| Diagnostic {
+        severity: Severity::Warning,
+        code: Code::new("secret.unset"),
+        message: format!("the server has no secret `{name}`"),
+        span,
+        hint: Some(format!("run `velodrome secret set {name}`")),
+    };
+    let missing = |secrets: Vec<(String, Span)>| {
+        let missing = secrets.into_iter().filter(|(name, _)| !is_set(name));
+        missing.map(warn).collect()
+    };
+    read.into_iter()
+        .map(|(source, secrets)| (source, missing(secrets)))
+        .collect()
 }
 
 /// What is wrong with a test file; what is wrong with its cycle is told where that is checked.

@@ -7,6 +7,7 @@ mod cycle;
 mod demo;
 mod graph;
 mod init;
+mod key;
 mod logs;
 mod looped;
 mod manual;
@@ -14,6 +15,7 @@ mod restore;
 mod retry;
 mod run;
 mod schema;
+mod secret;
 mod serve;
 mod sim;
 mod storage;
@@ -46,6 +48,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Loop(args) => wait(looped::run(&global, args)),
         Command::Logs(args) => wait(logs::run(&global, args)),
         Command::Storage(args) => wait(storage::run(&global, args)),
+        Command::Secret(args) => wait(secret::run(&global, args)),
+        Command::Key(args) => wait(key::run(&global, args)),
         Command::Connect { connection } => wait(connect::run(&global, connection)),
         Command::Backup { file } => wait(backup::run(&global, file)),
         Command::Restore { file, data } => restore::run(&global, &file, data),
@@ -58,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
 }
 
-fn wait(command: impl Future<Output = Result<()>>) -> Result<()> {
+fn wait<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
+use velodrome_runtime::Redactor;
 use velodrome_spec::LogFormat;
 use velodrome_types::CycleState;
 
@@ -22,7 +23,8 @@ pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
         Some(args::LogFormat::Text) => LogFormat::Text,
         Some(args::LogFormat::Json) => LogFormat::Json,
     };
-    log_to_stderr(format, Colour::is_on_stderr(global.no_color));
+    let redactor = Redactor::default();
+    log_to_stderr(format, Colour::is_on_stderr(global.no_color), &redactor);
     let plan = Plan {
         listen: args
             .listen
@@ -36,6 +38,7 @@ pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
         cycles: args.cycles.unwrap_or_else(|| settings.cycles()),
         strict: args.strict,
         settings,
+        redactor,
     };
     let running = assemble::start(plan).await?;
     announce(&running, format);
@@ -118,12 +121,13 @@ async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
     }
 }
 
-fn log_to_stderr(format: LogFormat, colour: bool) {
+fn log_to_stderr(format: LogFormat, colour: bool, redactor: &Redactor) {
+    let redactor = redactor.clone();
     let filter = tracing_subscriber::EnvFilter::try_from_env("VELODROME_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || redactor.writer(std::io::stderr()))
         .with_ansi(colour)
         .with_target(false);
     match format {

@@ -20,7 +20,7 @@ impl Actor {
         if row.status.is_final() {
             return Ok(None);
         }
-        let looped = loop_of(&row)?;
+        let looped = loop_of(&shared.vault, &row)?;
         let mut actor = Self::empty(Arc::clone(&shared), looped);
         for run in actor.looped.open.keys().copied().collect::<Vec<_>>() {
             let Some(row) = shared.store.run(run)? else {
@@ -29,7 +29,7 @@ impl Actor {
                     why: format!("its run {run} is missing"),
                 });
             };
-            let run = whole_run(&*shared.store, &row)?;
+            let run = whole_run(&*shared.store, &shared.vault, &row)?;
             let plan = shared.plans.of_run(&*shared.store, &run.plan)?;
             actor.runs.insert(
                 run.id,

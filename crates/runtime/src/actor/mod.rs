@@ -357,6 +357,7 @@ impl Actor {
             watermarks: &watermarks,
             statics: &*self.shared,
         };
+        let input = self.shared.vault.told(input);
         advance(plan, run, looped, input, &facts)
     }
 

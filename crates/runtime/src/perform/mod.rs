@@ -161,6 +161,10 @@ impl Job {
         self.shared
             .connections
             .get(&method.connection, &method.connector)
+            .map_err(|unset| {
+                let code = Code::new("secret.unset");
+                Box::new(StepFailure::permanent(code, unset.to_string()))
+            })?
             .ok_or_else(|| {
                 Box::new(StepFailure::permanent(
                     Code::new("connection.unknown"),

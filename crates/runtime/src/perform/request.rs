@@ -1,5 +1,7 @@
 //! The handlers around one request: `before_action`, the sending, `after_error`.
 
+use std::borrow::Cow;
+
 use velodrome_connect::{Asker, Connection, HttpRequest, RequestError, Response, SendOptions};
 use velodrome_core::StepFailure;
 use velodrome_script::Vars;
@@ -119,8 +121,19 @@ impl Job {
         drop(permit);
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
-            Err(error) => self.after_error(request, error, gathered),
+            Err(error) => self.after_error(request, self.told(error), gathered),
         }
+    }
+
+    /// An error as it may be shown: APIs tell back what they were sent. Before anything is cut off, so
+    /// that no part of a secret is left.
+    pub(super) fn told(&self, error: RequestError) -> RequestError {
+        let redactor = self.shared.vault.redactor();
+        let body = error.body.map(|body| match redactor.bytes(&body) {
+            Cow::Owned(hidden) => hidden.into(),
+            Cow::Borrowed(_) => body,
+        });
+        RequestError { body, ..error }
     }
 
     fn after_error(

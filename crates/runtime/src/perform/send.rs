@@ -2,6 +2,7 @@
 
 use velodrome_connect::{HttpRequest, MethodCall};
 use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate_map, evaluate_url};
+use velodrome_spec::expr::Expr;
 use velodrome_spec::plan::{Handoff, IfUnknown, SendStep, Step};
 use velodrome_types::{Code, Json};
 
@@ -9,6 +10,7 @@ use super::request::Exchange;
 use super::{Gathered, Job, eval_failure, headers_of, request_failure};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
 use crate::simulated::HandedOff;
+use crate::vault::RequestOwner;
 
 pub(super) async fn send(
     job: &Job,
@@ -19,20 +21,30 @@ pub(super) async fn send(
     let method = send.method.def();
     let connection = job.connection(&send.method)?;
     let request = match &job.built {
-        Some(built) => serde_json::from_value(built.clone()).map_err(|error| {
-            Box::new(StepFailure::permanent(
-                Code::new("engine.fault"),
-                format!(
-                    "the stored request of `{}` cannot be read: {error}",
-                    step.id
-                ),
-            ))
-        })?,
+        Some(built) => {
+            let unreadable = |error: String| {
+                Box::new(StepFailure::permanent(
+                    Code::new("engine.fault"),
+                    format!(
+                        "the stored request of `{}` cannot be read: {error}",
+                        step.id
+                    ),
+                ))
+            };
+            let opened = job.shared.vault.open_request(&owner(job, step), built);
+            let opened = opened.map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_value(opened).map_err(|error| unreadable(error.to_string()))?
+        }
         None => {
             let request = build(job, send, gathered).await?;
             if must_commit_first(step, &request) {
                 let logs = std::mem::take(&mut gathered.logs);
-                let request = serde_json::to_value(&request).unwrap_or(Json::Null);
+                let mut request = serde_json::to_value(&request).unwrap_or(Json::Null);
+                if reads_secret(send) {
+                    // What a script made of a secret is not found by looking for its value.
+                    let owner = owner(job, step);
+                    request = job.shared.vault.close_request(&owner, request);
+                }
                 return Ok(Input::Built {
                     fence: job.fence,
                     request,
@@ -95,6 +107,20 @@ pub(super) async fn send(
 fn must_commit_first(step: &Step, request: &HttpRequest) -> bool {
     let changes = !matches!(request.verb.as_str(), "GET" | "HEAD");
     changes && (step.handles("before_action") || step.if_unknown == IfUnknown::Fail)
+}
+
+fn reads_secret(send: &SendStep) -> bool {
+    let named = [&send.map, &send.query, &send.headers];
+    let named = named.into_iter().flatten().map(|(_, expr)| expr);
+    named.chain(&send.url).any(Expr::reads_secret)
+}
+
+fn owner<'a>(job: &Job, step: &'a Step) -> RequestOwner<'a> {
+    RequestOwner {
+        run: job.run.id,
+        step: &step.id,
+        item: job.item.as_ref().map(|item| item.index),
+    }
 }
 
 fn reads_body(step: &Step) -> bool {
@@ -173,7 +199,7 @@ async fn over_http(
         .await;
     drop(permit);
     let response = sent.map_err(|error| {
-        let mut failure = request_failure(error);
+        let mut failure = request_failure(job.told(error));
         // The server remembers the engine's key: sending again cannot make a second lap.
         if failure.kind == velodrome_core::FailureKind::Unknown {
             failure.kind = velodrome_core::FailureKind::Transient;

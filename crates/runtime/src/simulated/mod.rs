@@ -39,6 +39,7 @@ use crate::cycle_files::CycleFiles;
 use crate::engine::Engine;
 use crate::random::{Random, Seeded};
 use crate::start::{Parts, StartError, Surroundings, assemble};
+use crate::vault::Vault;
 use outside::Outside;
 use sign_in::SignedIn;
 
@@ -140,6 +141,7 @@ impl Simulated {
             home: OnceLock::new(),
         });
         let parts = Parts {
+            vault: Arc::new(Vault::simulated(Arc::clone(&options.store))),
             store: options.store,
             tokens: Arc::new(SignedIn::to(&options.connections)),
             service_url: SERVICE_URL.to_owned(),

@@ -12,7 +12,7 @@ use velodrome_connect::{BUILT_IN, Connection, EgressRules};
 use velodrome_runtime::api::{BodyFormat, HookAnswer, HookRequest, LoopView, Problem};
 use velodrome_runtime::{Engine, StartOptions};
 use velodrome_spec::check_connector;
-use velodrome_store::{LogFilter, MemoryStore, SealKey, Store, Unit};
+use velodrome_store::{KeyRing, LogFilter, MemoryStore, SealKey, Store, Unit};
 use velodrome_types::{ConnectionId, LogLine, LoopId};
 
 /// How long a test waits for what should come at once.
@@ -162,7 +162,8 @@ impl Fixture {
         let host = api.url.trim_start_matches("http://").to_owned();
         let engine = velodrome_runtime::start(StartOptions {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            seal: Arc::new(SealKey::from_bytes([7; 32])),
+            keys: Arc::new(KeyRing::held(SealKey::from_bytes([7; 32]))),
+            redactor: Default::default(),
             service_url: "http://127.0.0.1:1".into(),
             listen: Vec::new(),
             cycles: folder.path().to_owned(),

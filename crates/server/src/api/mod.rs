@@ -2,12 +2,14 @@
 
 mod connections;
 mod cycles;
+mod json_body;
 mod listing;
 mod log;
 mod loops;
 mod parameters;
 mod routes;
 mod runs;
+mod secrets;
 mod segments;
 mod server;
 mod storage;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{connections, cycles, log, loops, runs, server, storage, watermarks};
+use super::{connections, cycles, log, loops, runs, secrets, server, storage, watermarks};
 use crate::app::App;
 
 /// Everything below `/api/v1`; who may use it is looked at above.
@@ -16,6 +16,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(storage::routes())
         .merge(watermarks::routes())
         .merge(connections::routes())
+        .merge(secrets::routes())
         .merge(log::routes())
         .merge(server::routes())
 }

@@ -12,12 +12,12 @@ use velodrome_runtime::api::{Listing, Problem};
 use velodrome_store::{Namespace, StoredValue};
 use velodrome_types::{ConnectionId, Json, LoopId};
 
+use super::json_body::json_body;
 use super::parameters::{Parameters, bad_parameter};
 use super::segments::Segments;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
-use crate::body::{BodyFault, read_body};
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "loop"];
@@ -148,23 +148,8 @@ async fn set(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let scope = Scope::of(&Parameters::read(query.as_deref(), PARAMETERS)?)?;
-    let (head, body) = request.into_parts();
-    let limit = app.options.body_limit;
-    let body = read_body(&head.headers, body, limit)
-        .await
-        .map_err(|why| match why {
-            BodyFault::TooLarge => Problem::new(
-                413,
-                "api.too_large",
-                format!("the body is over {limit} bytes"),
-            ),
-            BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
-            BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
-        })?;
-    let value: Json = serde_json::from_slice(&body).map_err(|error| {
-        let what = format!("the body must be the value as JSON, a text in quotes: {error}");
-        Problem::new(400, "api.bad_body", what)
-    })?;
+    let what = "the value as JSON, a text in quotes";
+    let value: Json = json_body(&app, request, what).await?;
     let namespace = blocking(&app, move |engine| scope.namespace(engine, &connection)).await?;
     app.engine.storage_set(namespace, key, value).await?;
     Ok(StatusCode::NO_CONTENT)

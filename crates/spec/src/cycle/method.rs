@@ -293,6 +293,13 @@ impl Checker<'_> {
         let headers = keys
             .get("headers")
             .map_or_else(Vec::new, |node| headers(node, names, &mut self.faults));
+        if target.is_some() {
+            let sent = [&map, &query, &headers].into_iter().flatten();
+            let sent: Vec<&Expr> = sent.map(|(_, expr)| expr).collect();
+            let span = url_node.map_or(used, |node| node.span);
+            let why = "what is handed to a webhook of this server is kept with its run";
+            self.no_secret(sent, span, why);
+        }
         let words = [("direct", Handoff::Direct), ("http", Handoff::Http)];
         let handoff_node = keys.get("handoff");
         let handoff =

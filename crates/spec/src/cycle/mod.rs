@@ -31,7 +31,8 @@ use velodrome_types::CycleId;
 
 use crate::analyse::ScriptAnalyser;
 use crate::connector::ConnectorDef;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::expr::Expr;
 use crate::format;
 use crate::graph::Graph;
 use crate::keys::{Faults, Keys};
@@ -72,7 +73,7 @@ pub struct CycleInput<'a> {
     pub analyser: &'a dyn ScriptAnalyser,
     /// Knows connections and other cycles.
     pub lookup: &'a dyn Lookup,
-    /// Reads a script file, relative to the cycles folder.
+    /// Reads a script or another file that the cycle names, relative to the cycles folder.
     pub script_file: &'a dyn Fn(&str) -> std::io::Result<String>,
 }
 
@@ -95,6 +96,8 @@ pub struct Checked {
     pub cycle: Option<CycleId>,
     /// The cycle as a picture, as far as its steps could be read.
     pub graph: Option<Graph>,
+    /// The secrets it reads, and where.
+    pub secrets: Vec<(String, Span)>,
 }
 
 /// Checks a cycle file.
@@ -107,6 +110,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
                 diagnostics,
                 cycle: None,
                 graph: None,
+                secrets: Vec::new(),
             };
         }
     };
@@ -116,6 +120,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
         sources: Sources::default(),
         undeclared: BTreeSet::new(),
         graph: None,
+        secrets: Vec::new(),
     };
     let (cycle, plan) = checker.check(&root);
     let mut diagnostics = checker.faults.0;
@@ -125,6 +130,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
         diagnostics,
         cycle,
         graph: checker.graph,
+        secrets: checker.secrets,
     }
 }
 
@@ -136,9 +142,20 @@ struct Checker<'a> {
     /// Connections of which it has been said that nobody declares them.
     undeclared: BTreeSet<String>,
     graph: Option<Graph>,
+    secrets: Vec<(String, Span)>,
 }
 
 impl Checker<'_> {
+    /// Refuses a secret where its value would be kept or shown.
+    fn no_secret<'e>(&mut self, values: impl IntoIterator<Item = &'e Expr>, span: Span, why: &str) {
+        if values.into_iter().any(Expr::reads_secret) {
+            let message = format!("a secret cannot stand here: {why}");
+            self.faults
+                .error("secret.misplaced", span, message)
+                .hint("read it in the step that sends it: `${secret:…}` in `headers`, `query`, `map` or `url`");
+        }
+    }
+
     fn check(&mut self, root: &Node) -> (Option<CycleId>, Option<Plan>) {
         let Some(mut keys) = Keys::in_table(root, &format::CYCLE, "a cycle file", &mut self.faults)
         else {

@@ -1,15 +1,17 @@
 //! What a reference in a cycle file may begin with.
 
+use std::sync::Arc;
+
 use velodrome_types::{CycleId, StepId};
 
 use super::Lookup;
 use super::header::Header;
 use super::method::hook_of;
 use crate::diagnostic::Span;
-use crate::expr::{Expr, HookTarget, Root, Segment};
+use crate::expr::{Expr, FileText, HookTarget, Root, Segment};
 use crate::keys::{Faults, closest};
 use crate::plan::StepIx;
-use crate::values::{Names, hook, unknown};
+use crate::values::{Names, file, hook, secret, unknown};
 
 /// The names of one cycle; collects which steps are read.
 #[derive(Clone)]
@@ -18,11 +20,16 @@ pub(super) struct CycleNames<'a> {
     cycle: Option<CycleId>,
     variables: Vec<String>,
     lookup: &'a dyn Lookup,
+    read: &'a dyn Fn(&str) -> std::io::Result<String>,
     /// Whether `item` and `index` are there.
     pub(super) in_each: bool,
     /// The list step whose date the step commits.
     pub(super) watermark: Option<(StepIx, Span)>,
     pub(super) taken: Vec<(StepIx, Vec<Segment>, String, Span)>,
+    /// The secrets that are read, and where.
+    pub(super) secrets: Vec<(String, Span)>,
+    /// The files that were read, by path.
+    pub(super) files: Vec<(String, Arc<str>)>,
 }
 
 /// What `run` and `cycle` have.
@@ -30,7 +37,12 @@ const RUN: &[&str] = &["id", "loop", "lap", "created"];
 const CYCLE: &[&str] = &["id", "name", "version"];
 
 impl<'a> CycleNames<'a> {
-    pub(super) fn new(ids: &'a [StepId], header: &Header, lookup: &'a dyn Lookup) -> Self {
+    pub(super) fn new(
+        ids: &'a [StepId],
+        header: &Header,
+        lookup: &'a dyn Lookup,
+        read: &'a dyn Fn(&str) -> std::io::Result<String>,
+    ) -> Self {
         Self {
             ids,
             cycle: header.cycle.clone(),
@@ -40,9 +52,12 @@ impl<'a> CycleNames<'a> {
                 .map(|(name, _)| name.clone())
                 .collect(),
             lookup,
+            read,
             in_each: false,
             watermark: None,
             taken: Vec::new(),
+            secrets: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -178,9 +193,16 @@ impl Names for CycleNames<'_> {
                 }
                 Some(Root::Env(argument.to_owned()))
             }
-            "secret" | "file" => {
-                faults.not_yet(span, &format!("`${{{kind}:…}}` in a cycle file"));
-                None
+            "secret" => {
+                let name = secret(argument, span, faults)?;
+                self.secrets.push((name.clone(), span));
+                Some(Root::Secret(name))
+            }
+            "file" => {
+                let text = file(argument, span, self.read, faults)?;
+                self.files.push((argument.to_owned(), Arc::clone(&text)));
+                let path = argument.to_owned();
+                Some(Root::File(FileText { path, text }))
             }
             other => {
                 unknown(

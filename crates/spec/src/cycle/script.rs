@@ -71,7 +71,7 @@ impl Checker<'_> {
 
     fn file(&mut self, node: &Node) -> Option<StepScript> {
         let path = text(node, "`file`", &mut self.faults)?;
-        if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        if !crate::values::is_below(&path) {
             let message = format!("`{path}` is not below the cycles folder");
             self.faults.error("script.file", node.span, message);
             return None;

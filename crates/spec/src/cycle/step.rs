@@ -84,7 +84,7 @@ impl Checker<'_> {
                 .error("graph.too_many_steps", first.key_span, message);
             return Vec::new();
         }
-        let names = CycleNames::new(&ids, header, self.input.lookup);
+        let names = CycleNames::new(&ids, header, self.input.lookup, self.input.script_file);
         let mut drafts: Vec<Draft> = entries
             .iter()
             .map(|entry| self.draft(entry, names.clone(), header))
@@ -151,6 +151,10 @@ impl Checker<'_> {
         }
         draft.watermark = names.watermark;
         draft.references = names.taken;
+        for (path, text) in &names.files {
+            self.sources.add_file(path, text);
+        }
+        self.secrets.extend(names.secrets);
         draft
     }
 
@@ -199,6 +203,10 @@ impl Checker<'_> {
             };
             if may_be {
                 list = value(node, names, &mut self.faults);
+                if let Some(list) = &list {
+                    let why = "each item is kept with the run";
+                    self.no_secret([list], node.span, why);
+                }
             } else {
                 let message = format!("`for_each` must be a list, not {}", node.kind());
                 self.faults

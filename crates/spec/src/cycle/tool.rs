@@ -90,9 +90,11 @@ impl Checker<'_> {
                 duration(node, "`for`", &mut self.faults).map(StepKind::Delay)
             }
             "stop" => {
-                let message = keys
-                    .get("message")
-                    .and_then(|node| value(node, names, &mut self.faults));
+                let message = keys.get("message").and_then(|node| {
+                    let message = value(node, names, &mut self.faults)?;
+                    self.no_secret([&message], node.span, "the message is shown to people");
+                    Some(message)
+                });
                 let words = [("succeeded", false), ("failed", true)];
                 let failed = keys
                     .get("as")

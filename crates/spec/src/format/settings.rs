@@ -114,7 +114,7 @@ pub(crate) const CONNECTION_AUTH: Table = Table {
         Key::new(
             "client_secret",
             Takes::Value,
-            "The client's secret: `${env:X}`.",
+            "The client's secret: `${secret:NAME}` or `${env:X}`.",
         ),
     ],
 };

@@ -120,6 +120,8 @@ fn codes() -> Vec<String> {
                 "storage",
                 "script",
                 "auth",
+                "secret",
+                "file",
             ];
             let is_code = |word: &&str| {
                 let form = |part: &str| {

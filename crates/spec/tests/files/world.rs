@@ -33,6 +33,7 @@ impl World {
             script_file: &|file| match file {
                 "hooks/good.rhai" => Ok("fn before_action() { return true; }\n".to_owned()),
                 "hooks/broken.rhai" => Ok("fn before_action() {\n    let x = ;\n}\n".to_owned()),
+                "path.txt" => Ok("orders".to_owned()),
                 _ => Err(std::io::ErrorKind::NotFound.into()),
             },
         })

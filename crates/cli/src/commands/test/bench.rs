@@ -7,7 +7,7 @@ use velodrome_connect::{Connection, EgressRules};
 use velodrome_cycle_test::Bench;
 use velodrome_runtime::HeldFiles;
 use velodrome_spec::test_file::TestFile;
-use velodrome_spec::{Config, Diagnostic, Plan, Severity};
+use velodrome_spec::{Diagnostic, Plan, Severity, with_environment, with_secrets};
 use velodrome_types::{ConnectionId, Json};
 
 use crate::config::Settings;
@@ -89,7 +89,8 @@ impl<'a> Workshop<'a> {
                 // What stands in the environment is a secret more often than not, and none is needed.
                 let env = |_: &str| Some(PLACEHOLDER.to_owned());
                 for (setting, expr) in &declared.settings {
-                    if let Ok(value) = Config::resolve(expr, &env) {
+                    let settled = with_environment(expr, &env);
+                    if let Ok(value) = settled.and_then(|expr| with_secrets(&expr, &env)) {
                         connection.settings.insert(setting.clone(), value);
                     }
                 }

@@ -1,0 +1,36 @@
+//! A request's body as JSON.
+
+use axum::extract::Request;
+use serde::de::DeserializeOwned;
+use velodrome_runtime::api::Problem;
+
+use crate::app::App;
+use crate::body::{BodyFault, read_body};
+
+/// Reads the body; `what` says in words what it must be. What is wrong with it is told without a word of
+/// it: it may hold a secret.
+pub(super) async fn json_body<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    what: &str,
+) -> Result<T, Problem> {
+    let (head, body) = request.into_parts();
+    let limit = app.options.body_limit;
+    let body = read_body(&head.headers, body, limit)
+        .await
+        .map_err(|why| match why {
+            BodyFault::TooLarge => Problem::new(
+                413,
+                "api.too_large",
+                format!("the body is over {limit} bytes"),
+            ),
+            BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
+            BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
+        })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let what =
+            format!("the body must be {what}; it is not from line {line}, column {column} on");
+        Problem::new(400, "api.bad_body", what)
+    })
+}
