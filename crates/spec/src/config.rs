@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use velodrome_types::Json;
 
+use crate::callers::{self, WebhookAuth, WebhookDefaults};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::expr::{Expr, Root, Segment};
+use crate::expr::{Expr, Piece, Reference, Root, Segment};
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text, texts, whole};
 use crate::plan::Retention;
@@ -45,6 +46,8 @@ pub struct Config {
     pub retention: Retention,
     /// The file of the key that seals tokens; by default in the data folder.
     pub secret_key: Option<String>,
+    /// What holds for webhooks that say nothing else.
+    pub webhooks: WebhookDefaults,
 }
 
 /// `script_limits:`; what is not said is the default.
@@ -116,6 +119,7 @@ impl Default for Config {
             script_limits: ScriptLimitsConfig::default(),
             retention: Retention::default(),
             secret_key: None,
+            webhooks: WebhookDefaults::default(),
         }
     }
 }
@@ -212,9 +216,12 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
     if let Some(node) = keys.get("webhooks")
         && let Some(mut keys) = Keys::in_table(node, &format::WEBHOOKS, "`webhooks`", faults)
     {
-        keys.get("auth");
+        if let Some(node) = keys.get("auth") {
+            config.webhooks.auth = callers::auth(node, &mut ConfigNames, faults);
+        }
         if let Some(node) = keys.get("trusted_proxies") {
-            words(node, "`trusted_proxies`", faults);
+            config.webhooks.trusted_proxies =
+                callers::addresses(node, "`trusted_proxies`", faults);
         }
         keys.finish("`webhooks`", faults);
     }
@@ -417,13 +424,34 @@ impl Names for ConfigNames {
 }
 
 impl Config {
+    /// What holds for webhooks that say nothing else, with its environment references replaced: they are
+    /// the server's own, not those that cycles may read. One that is not set stays, and lets nobody pass.
+    pub fn webhooks(&self, env: &dyn Fn(&str) -> Option<String>) -> WebhookDefaults {
+        let mut webhooks = self.webhooks.clone();
+        if let WebhookAuth::Required(auth) = &mut webhooks.auth {
+            let user = match &mut auth.kind {
+                callers::AuthKind::Basic { user } => Some(user),
+                _ => None,
+            };
+            for expr in auth.secrets.iter_mut().chain(user) {
+                with_env(expr, env);
+            }
+        }
+        webhooks
+    }
+
+    /// Whether a server that listens there and is called so must be told of each webhook who may call it.
+    pub fn auth_needed(&self, listen: &str, service_url: Option<&str>) -> bool {
+        self.webhooks.auth == WebhookAuth::Unsaid && callers::is_exposed(listen, service_url)
+    }
+
     /// A value with its environment references replaced.
     ///
     /// # Errors
     ///
     /// The name of a variable that is not set.
     pub fn resolve(expr: &Expr, env: &dyn Fn(&str) -> Option<String>) -> Result<Json, String> {
-        let one = |reference: &crate::expr::Reference| match &reference.root {
+        let one = |reference: &Reference| match &reference.root {
             Root::Env(name) => match (env(name), &reference.default) {
                 (Some(text), _) => Ok(Json::String(text)),
                 (None, Some(default)) => Ok(default.clone()),
@@ -438,8 +466,8 @@ impl Config {
                 let mut text = String::new();
                 for piece in pieces {
                     match piece {
-                        crate::expr::Piece::Text(part) => text.push_str(part),
-                        crate::expr::Piece::Ref(reference) => {
+                        Piece::Text(part) => text.push_str(part),
+                        Piece::Ref(reference) => {
                             text.push_str(one(reference)?.as_str().unwrap_or_default());
                         }
                     }
@@ -454,5 +482,30 @@ impl Config {
             )),
             Expr::Object(_) | Expr::Ignore => Ok(Json::Null),
         }
+    }
+}
+
+/// Puts the environment's values in place of the references to it; others stay.
+fn with_env(expr: &mut Expr, env: &dyn Fn(&str) -> Option<String>) {
+    let of = |reference: &Reference| match &reference.root {
+        Root::Env(name) => env(name),
+        _ => None,
+    };
+    match expr {
+        Expr::Ref(reference) => {
+            if let Some(text) = of(reference) {
+                *expr = Expr::Literal(Json::String(text));
+            }
+        }
+        Expr::Text(pieces) => {
+            for piece in pieces {
+                if let Piece::Ref(reference) = piece
+                    && let Some(text) = of(reference)
+                {
+                    *piece = Piece::Text(text);
+                }
+            }
+        }
+        Expr::Literal(_) | Expr::List(_) | Expr::Object(_) | Expr::Ignore => {}
     }
 }
