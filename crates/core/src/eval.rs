@@ -14,6 +14,8 @@ pub trait Statics: std::fmt::Debug {
     fn hook_url(&self, target: &HookTarget) -> String;
     /// A variable of the environment that cycles may read; `None` where it is not set.
     fn env(&self, name: &str) -> Option<String>;
+    /// A secret of this server, as it is now; `None` where it is not set.
+    fn secret(&self, name: &str) -> Option<String>;
 }
 
 /// What an expression may read.
@@ -66,6 +68,12 @@ pub enum EvalError {
         /// The reference as it is written.
         source_text: String,
     },
+    /// A secret that nobody has set.
+    #[error("the secret `{name}` is not set: run `velodrome secret set {name}`")]
+    SecretUnset {
+        /// Its name.
+        name: String,
+    },
     /// A kind of reference that nothing here can resolve.
     #[error("`{source_text}` cannot be resolved here")]
     Unresolved {
@@ -80,6 +88,7 @@ impl EvalError {
         match self {
             Self::NullInText { .. } => Code::new("reference.null_in_text"),
             Self::DotsInUrl { .. } => Code::new("request.bad_url"),
+            Self::SecretUnset { .. } => Code::new("secret.unset"),
             Self::Unresolved { .. } => Code::new("reference.unresolved"),
         }
     }
@@ -239,7 +248,12 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
             Some((_, index)) => Json::from(index),
             None => return Err(unresolved(reference)),
         },
-        Root::Secret(_) | Root::File(_) | Root::Settings | Root::Auth | Root::Input => {
+        Root::Secret(name) => match (scope.statics.secret(name), &reference.default) {
+            (Some(value), _) => Json::String(value),
+            (None, Some(default)) => default.clone(),
+            (None, None) => return Err(EvalError::SecretUnset { name: name.clone() }),
+        },
+        Root::File(_) | Root::Settings | Root::Auth | Root::Input => {
             return Err(unresolved(reference));
         }
     };

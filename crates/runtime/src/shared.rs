@@ -81,6 +81,10 @@ impl velodrome_core::Statics for Shared {
     fn env(&self, name: &str) -> Option<String> {
         self.plans.env(name)
     }
+
+    fn secret(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Stored watermarks of one cycle.

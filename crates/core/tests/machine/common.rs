@@ -232,6 +232,10 @@ impl velodrome_core::Statics for Nothing {
     fn env(&self, _: &str) -> Option<String> {
         None
     }
+
+    fn secret(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 #[derive(Debug, Default)]
