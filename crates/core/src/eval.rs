@@ -127,6 +127,30 @@ pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError
     }))
 }
 
+/// The text of an expression that reads nothing of a run: of the environment, of secrets.
+pub fn evaluate_static(expr: &Expr, statics: &dyn Statics) -> Result<String, EvalError> {
+    let of = |reference: &Reference| match &reference.root {
+        Root::Env(name) => statics.env(name).ok_or_else(|| unresolved(reference)),
+        Root::Secret(name) => statics
+            .secret(name)
+            .ok_or_else(|| EvalError::SecretUnset { name: name.clone() }),
+        Root::Hook(target) => Ok(statics.hook_url(target)),
+        _ => Err(unresolved(reference)),
+    };
+    match expr {
+        Expr::Literal(value) => Ok(text_of(value).unwrap_or_default()),
+        Expr::Ref(reference) => of(reference),
+        Expr::Text(pieces) => {
+            let parts = pieces.iter().map(|piece| match piece {
+                Piece::Text(text) => Ok(text.clone()),
+                Piece::Ref(reference) => of(reference),
+            });
+            parts.collect()
+        }
+        Expr::List(_) | Expr::Object(_) | Expr::Ignore => Ok(String::new()),
+    }
+}
+
 /// A URL: each reference is percent-encoded for its place unless it stands first (SPEC §3), so that no
 /// value can lead elsewhere. A null is an error, as in any text.
 pub fn evaluate_url(expr: &Expr, scope: Scope<'_>) -> Result<Option<String>, EvalError> {

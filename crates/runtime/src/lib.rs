@@ -17,6 +17,7 @@
 mod accept;
 mod actor;
 pub mod api;
+mod callers;
 mod clock;
 mod command;
 mod connections;
@@ -44,6 +45,7 @@ mod tokens;
 mod unit;
 mod webhook;
 
+pub use callers::Hook;
 pub use cycle_files::{CycleFiles, HeldFiles};
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;

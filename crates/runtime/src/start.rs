@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenStore, Transport};
 use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Retention;
 use velodrome_store::{SealKey, Store, StoreError};
@@ -69,6 +70,10 @@ pub struct StartOptions {
     pub strict: bool,
     /// How long finished runs are kept, for cycles that say nothing.
     pub retention: Retention,
+    /// What holds for webhooks that say nothing else.
+    pub webhooks: WebhookDefaults,
+    /// Whether others can reach this server: then each webhook must say who may call it.
+    pub exposed: bool,
 }
 
 /// What of the settings may change while an engine runs.
@@ -80,6 +85,8 @@ pub struct Reconfigure {
     pub connections: Vec<Connection>,
     /// Environment variables that cycles may read, with their values; `None` is not set.
     pub env: HashMap<String, Option<String>>,
+    /// What holds for webhooks that say nothing else.
+    pub webhooks: WebhookDefaults,
 }
 
 /// Why an engine did not start.
@@ -126,6 +133,8 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         env: options.env,
         strict: options.strict,
         retention: options.retention,
+        webhooks: options.webhooks,
+        exposed: options.exposed,
         surroundings: Surroundings {
             clock: Clock::start(),
             random: Random::System,
@@ -155,6 +164,9 @@ pub(crate) struct Parts {
     pub(crate) env: HashMap<String, Option<String>>,
     pub(crate) strict: bool,
     pub(crate) retention: Retention,
+    /// What holds for webhooks that say nothing else.
+    pub(crate) webhooks: WebhookDefaults,
+    pub(crate) exposed: bool,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -202,7 +214,12 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         },
         connect,
         connections: Connections::new(parts.connections),
-        plans: Plans::new(parts.files, host, Settled::new(parts.connectors, parts.env)),
+        plans: Plans::new(
+            parts.files,
+            host,
+            Settled::new(parts.connectors, parts.env, parts.webhooks),
+            parts.exposed,
+        ),
         cycles: Cycles::default(),
         clock,
         random,

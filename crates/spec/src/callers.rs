@@ -407,9 +407,7 @@ fn is_reference(node: &Node) -> bool {
             Part::Text(_) => None,
         })
         .collect();
-    let outside = |root: &WrittenRoot| {
-        matches!(root, WrittenRoot::Kind(kind, _) if matches!(kind.as_str(), "secret" | "env" | "file"))
-    };
+    let outside = |root: &WrittenRoot| matches!(root, WrittenRoot::Kind(kind, _) if matches!(kind.as_str(), "secret" | "env" | "file"));
     !references.is_empty()
         && references
             .iter()
@@ -425,7 +423,12 @@ mod tests {
         let check = |listen: &str, url: Option<&str>, expect: bool| {
             assert_eq!(is_exposed(listen, url), expect, "{listen} {url:?}");
         };
-        for listen in ["127.0.0.1:7300", "[::1]:7300", "localhost:80", "127.9.9.9:1"] {
+        for listen in [
+            "127.0.0.1:7300",
+            "[::1]:7300",
+            "localhost:80",
+            "127.9.9.9:1",
+        ] {
             check(listen, None, false);
             check(listen, Some("http://127.0.0.1:7300"), false);
             check(listen, Some("http://app.localhost/base"), false);

@@ -220,8 +220,7 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
             config.webhooks.auth = callers::auth(node, &mut ConfigNames, faults);
         }
         if let Some(node) = keys.get("trusted_proxies") {
-            config.webhooks.trusted_proxies =
-                callers::addresses(node, "`trusted_proxies`", faults);
+            config.webhooks.trusted_proxies = callers::addresses(node, "`trusted_proxies`", faults);
         }
         keys.finish("`webhooks`", faults);
     }

@@ -9,14 +9,46 @@ pub(super) const AUTH_TAKES: Takes = Takes::Either(&[Takes::Choice(&["none"]), T
 pub(crate) const AUTH: Table = Table {
     name: "`auth`",
     keys: &[
-        Key::new("bearer", Takes::Keys(&SECRET), "`Authorization: Bearer SECRET`."),
-        Key::new("basic", Takes::Keys(&BASIC), "`Authorization: Basic`, with user and password."),
-        Key::new("hmac", Takes::Keys(&HMAC), "A signature in a header, as these keys describe it."),
-        Key::new("standard_webhooks", Takes::Keys(&SECRET), "Standard Webhooks 1.0, a `whsec_` secret."),
-        Key::new("github", Takes::Keys(&SECRET), "GitHub's `X-Hub-Signature-256`."),
-        Key::new("stripe", Takes::Keys(&SECRET), "Stripe's `Stripe-Signature`."),
-        Key::new("slack", Takes::Keys(&SECRET), "Slack's `X-Slack-Signature`."),
-        Key::new("shopify", Takes::Keys(&SECRET), "Shopify's `X-Shopify-Hmac-Sha256`."),
+        Key::new(
+            "bearer",
+            Takes::Keys(&SECRET),
+            "`Authorization: Bearer SECRET`.",
+        ),
+        Key::new(
+            "basic",
+            Takes::Keys(&BASIC),
+            "`Authorization: Basic`, with user and password.",
+        ),
+        Key::new(
+            "hmac",
+            Takes::Keys(&HMAC),
+            "A signature in a header, as these keys describe it.",
+        ),
+        Key::new(
+            "standard_webhooks",
+            Takes::Keys(&SECRET),
+            "Standard Webhooks 1.0, a `whsec_` secret.",
+        ),
+        Key::new(
+            "github",
+            Takes::Keys(&SECRET),
+            "GitHub's `X-Hub-Signature-256`.",
+        ),
+        Key::new(
+            "stripe",
+            Takes::Keys(&SECRET),
+            "Stripe's `Stripe-Signature`.",
+        ),
+        Key::new(
+            "slack",
+            Takes::Keys(&SECRET),
+            "Slack's `X-Slack-Signature`.",
+        ),
+        Key::new(
+            "shopify",
+            Takes::Keys(&SECRET),
+            "Shopify's `X-Shopify-Hmac-Sha256`.",
+        ),
     ],
 };
 
@@ -48,7 +80,12 @@ pub(crate) const HMAC: Table = Table {
     name: "`hmac`",
     keys: &[
         SECRET_KEY,
-        Key::new("header", Takes::Text, "The header that holds the signature.").required(),
+        Key::new(
+            "header",
+            Takes::Text,
+            "The header that holds the signature.",
+        )
+        .required(),
         Key::new(
             "algorithm",
             Takes::Choice(&["sha1", "sha256", "sha384", "sha512"]),
@@ -61,7 +98,11 @@ pub(crate) const HMAC: Table = Table {
             "How the signature is written.",
         )
         .default("hex"),
-        Key::new("prefix", Takes::Text, "What stands before it, such as `sha256=`."),
+        Key::new(
+            "prefix",
+            Takes::Text,
+            "What stands before it, such as `sha256=`.",
+        ),
         Key::new(
             "signed",
             Takes::Choice(&["body", "timestamp.body"]),

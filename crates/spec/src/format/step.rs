@@ -143,12 +143,8 @@ pub(crate) const WEBHOOK: Table = Table {
             Takes::Map(&Takes::Field),
             "What a body must have; fields not named are kept.",
         ),
-        Key::new(
-            "auth",
-            AUTH_TAKES,
-            "Who may call: `none`, or one kind.",
-        )
-        .default("that of `webhooks` in velodrome.yaml"),
+        Key::new("auth", AUTH_TAKES, "Who may call: `none`, or one kind.")
+            .default("that of `webhooks` in velodrome.yaml"),
         Key::new(
             "allow_ips",
             Takes::List(&Takes::Text),
