@@ -74,6 +74,14 @@ pub enum EvalError {
         /// Its name.
         name: String,
     },
+    /// A variable of the environment that is not there for cycles.
+    #[error(
+        "the environment has no `{name}`, or `env_for_cycles` in velodrome.yaml does not list it"
+    )]
+    EnvUnset {
+        /// Its name.
+        name: String,
+    },
     /// A kind of reference that nothing here can resolve.
     #[error("`{source_text}` cannot be resolved here")]
     Unresolved {
@@ -89,7 +97,7 @@ impl EvalError {
             Self::NullInText { .. } => Code::new("reference.null_in_text"),
             Self::DotsInUrl { .. } => Code::new("request.bad_url"),
             Self::SecretUnset { .. } => Code::new("secret.unset"),
-            Self::Unresolved { .. } => Code::new("reference.unresolved"),
+            Self::EnvUnset { .. } | Self::Unresolved { .. } => Code::new("reference.unresolved"),
         }
     }
 }
@@ -130,7 +138,9 @@ pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError
 /// The text of an expression that reads nothing of a run: of the environment, of secrets.
 pub fn evaluate_static(expr: &Expr, statics: &dyn Statics) -> Result<String, EvalError> {
     let of = |reference: &Reference| match &reference.root {
-        Root::Env(name) => statics.env(name).ok_or_else(|| unresolved(reference)),
+        Root::Env(name) => statics
+            .env(name)
+            .ok_or_else(|| EvalError::EnvUnset { name: name.clone() }),
         Root::Secret(name) => statics
             .secret(name)
             .ok_or_else(|| EvalError::SecretUnset { name: name.clone() }),

@@ -89,7 +89,10 @@ impl Hook {
 
 /// The secrets as they are now. One that is not set, or empty, lets nobody pass.
 fn required(shared: &Shared, auth: &Authentication) -> HookAuth {
-    let text = |expr: &Expr| evaluate_static(expr, shared).map_err(|error| error.to_string());
+    let text = |expr: &Expr| {
+        evaluate_static(expr, shared)
+            .map_err(|error| format!("nobody can call with a secret that is not there: {error}"))
+    };
     let scheme = match &auth.kind {
         AuthKind::Bearer => Scheme::Bearer,
         AuthKind::Basic { user } => match text(user) {
@@ -111,7 +114,7 @@ fn required(shared: &Shared, auth: &Authentication) -> HookAuth {
         AuthKind::Shopify => Scheme::Shopify,
     };
     let usable = |secret: SecretString| match secret.expose_secret() {
-        "" => Err("a secret of this webhook is empty".to_owned()),
+        "" => Err("nobody can call with an empty secret".to_owned()),
         _ => Ok(secret),
     };
     let secrets = auth.secrets.iter();

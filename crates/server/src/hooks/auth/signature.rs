@@ -50,7 +50,7 @@ pub(super) fn standard_key(secret: &SecretString) -> HookSecret {
     match base64(encoded) {
         Some(_) => Ok(SecretString::from(encoded.to_owned())),
         None => Err(
-            "a secret of this webhook is no Standard Webhooks secret: Base64 behind `whsec_`"
+            "nobody can call with a secret that is none of Standard Webhooks': Base64 behind `whsec_`"
                 .to_owned(),
         ),
     }
