@@ -27,6 +27,7 @@ pub struct Folder {
     folder: TempDir,
     port: u16,
     faults: Option<Faults>,
+    environment: Vec<(String, String)>,
 }
 
 impl Folder {
@@ -35,13 +36,13 @@ impl Folder {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("cycles"))?;
         let port = free_port()?;
-        let config = format!("listen: 127.0.0.1:{port}\n{settings}");
-        std::fs::write(folder.path().join("velodrome.yaml"), config)?;
         let folder = Self {
             folder,
             port,
             faults: None,
+            environment: Vec::new(),
         };
+        folder.write_settings(settings)?;
         for (name, text) in cycles {
             folder.write_cycle(name, text)?;
         }
@@ -52,6 +53,18 @@ impl Folder {
     pub fn with_faults(mut self) -> Result<Self> {
         self.faults = Some(Faults::new(self.path())?);
         Ok(self)
+    }
+
+    /// The same, with a variable in the server's environment.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes `velodrome.yaml` anew, with these further lines.
+    pub fn write_settings(&self, settings: &str) -> Result<()> {
+        let config = format!("listen: 127.0.0.1:{}\n{settings}", self.port);
+        Ok(std::fs::write(self.path().join("velodrome.yaml"), config)?)
     }
 
     /// Writes a cycle file.
@@ -136,6 +149,7 @@ impl Server {
         let child = Command::new(crate::velodrome())
             .arg("serve")
             .envs(environment)
+            .envs(self.folder.environment.iter().cloned())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -14,6 +14,7 @@ use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
 use velodrome_runtime::{Engine, Redactor, StartError, StartOptions};
 use velodrome_script::ScriptLimits;
 use velodrome_server::{Now, ServerOptions, TokenHash};
+use velodrome_spec::callers::{WebhookDefaults, is_exposed};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::expr::Expr;
 use velodrome_spec::{Config, Unset, check_connector, render, with_environment};
@@ -107,6 +108,8 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         env: environment(config),
         strict: plan.strict,
         retention: config.retention,
+        webhooks: webhooks(config),
+        exposed: is_exposed(&at.to_string(), plan.service_url.as_deref()),
     };
     let engine = velodrome_runtime::start(options)
         .await
@@ -331,6 +334,11 @@ pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
         text: count(said.text, usual.text),
         list: count(said.list, usual.list),
     }
+}
+
+/// What holds for webhooks that say nothing else, with the server's own environment filled in.
+pub(crate) fn webhooks(config: &Config) -> WebhookDefaults {
+    config.webhooks(&|name| std::env::var(name).ok())
 }
 
 /// What cycles may read of the environment.

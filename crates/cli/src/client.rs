@@ -124,6 +124,19 @@ impl Client {
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// Calls a webhook as the operator: `CYCLE`, or `CYCLE/STEP`.
+    pub(crate) async fn trigger(&self, hook: &str, body: String) -> Result<Value> {
+        let path = match hook.split_once('/') {
+            Some((cycle, step)) => {
+                format!("/cycles/{}/trigger/{}", segment(cycle)?, segment(step)?)
+            }
+            None => format!("/cycles/{}/trigger", segment(hook)?),
+        };
+        let response = self.ask(Method::POST, &path, &[], Some(body)).await?;
+        let text = self.text(response).await?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Response> {
         let response = request
             .send()

@@ -27,6 +27,7 @@ struct Known {
     has_settings: bool,
     cycles: HashSet<String>,
     env: Vec<String>,
+    auth_needed: bool,
 }
 
 impl Lookup for Known {
@@ -61,6 +62,10 @@ impl Lookup for Known {
 
     fn hook_exists(&self, cycle: &str, _: Option<&str>) -> bool {
         self.cycles.contains(cycle)
+    }
+
+    fn auth_needed(&self) -> bool {
+        self.auth_needed
     }
 }
 
@@ -148,6 +153,7 @@ impl Shelf {
                 has_settings: settings.found,
                 cycles: cycles.iter().filter_map(Source::declares).collect(),
                 env: settings.config.env_for_cycles.clone(),
+                auth_needed: auth_needed(settings),
             },
             cycles,
         })
@@ -232,6 +238,12 @@ impl Shelf {
                 no_cycle(named.span, message)
             })
     }
+}
+
+/// Whether the server that these settings make wants to be told who may call each webhook.
+fn auth_needed(settings: &Settings) -> bool {
+    let config = &settings.config;
+    config.auth_needed(&config.listen, config.service_url.as_deref())
 }
 
 /// The cycles whose webhooks a cycle's steps post to.

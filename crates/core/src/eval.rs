@@ -74,6 +74,14 @@ pub enum EvalError {
         /// Its name.
         name: String,
     },
+    /// A variable of the environment that is not there for cycles.
+    #[error(
+        "the environment has no `{name}`, or `env_for_cycles` in velodrome.yaml does not list it"
+    )]
+    EnvUnset {
+        /// Its name.
+        name: String,
+    },
     /// A kind of reference that nothing here can resolve.
     #[error("`{source_text}` cannot be resolved here")]
     Unresolved {
@@ -89,7 +97,7 @@ impl EvalError {
             Self::NullInText { .. } => Code::new("reference.null_in_text"),
             Self::DotsInUrl { .. } => Code::new("request.bad_url"),
             Self::SecretUnset { .. } => Code::new("secret.unset"),
-            Self::Unresolved { .. } => Code::new("reference.unresolved"),
+            Self::EnvUnset { .. } | Self::Unresolved { .. } => Code::new("reference.unresolved"),
         }
     }
 }
@@ -125,6 +133,32 @@ pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError
         }
         Expr::Object(fields) => Json::Object(evaluate_map(fields, scope)?),
     }))
+}
+
+/// The text of an expression that reads nothing of a run: of the environment, of secrets.
+pub fn evaluate_static(expr: &Expr, statics: &dyn Statics) -> Result<String, EvalError> {
+    let of = |reference: &Reference| match &reference.root {
+        Root::Env(name) => statics
+            .env(name)
+            .ok_or_else(|| EvalError::EnvUnset { name: name.clone() }),
+        Root::Secret(name) => statics
+            .secret(name)
+            .ok_or_else(|| EvalError::SecretUnset { name: name.clone() }),
+        Root::Hook(target) => Ok(statics.hook_url(target)),
+        _ => Err(unresolved(reference)),
+    };
+    match expr {
+        Expr::Literal(value) => Ok(text_of(value).unwrap_or_default()),
+        Expr::Ref(reference) => of(reference),
+        Expr::Text(pieces) => {
+            let parts = pieces.iter().map(|piece| match piece {
+                Piece::Text(text) => Ok(text.clone()),
+                Piece::Ref(reference) => of(reference),
+            });
+            parts.collect()
+        }
+        Expr::List(_) | Expr::Object(_) | Expr::Ignore => Ok(String::new()),
+    }
 }
 
 /// A URL: each reference is percent-encoded for its place unless it stands first (SPEC §3), so that no

@@ -39,7 +39,9 @@ mod steps;
 pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
 pub use compare::{compare, holds};
 pub use each::{Each, ItemWrites, OpenItem, item_of};
-pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, evaluate_url, text_of};
+pub use eval::{
+    EvalError, Scope, Statics, evaluate, evaluate_map, evaluate_static, evaluate_url, text_of,
+};
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{

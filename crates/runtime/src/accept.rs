@@ -28,13 +28,15 @@ pub(crate) const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// What `Retry-After` says when the queue is full, in seconds: a loop may end any moment.
 const QUEUE_RETRY: &str = "5";
 
-/// Answers a webhook request, and logs that it was refused or answered before.
+/// Answers a webhook request, and logs that it was refused or answered before. `by` is the version whose
+/// rules let it in, where somebody asked.
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     request: HookRequest,
+    by: Option<Arc<Plan>>,
 ) -> Result<HookAnswer, Problem> {
     let cycle = CycleId::from(request.cycle.as_str());
-    let answered = decide(shared, request).await;
+    let answered = decide(shared, request, by).await;
     let now = shared.clock.now();
     match &answered {
         Ok(answer) if answer.headers.iter().any(|(name, _)| *name == REPLAYED) => {
@@ -45,30 +47,46 @@ pub(crate) async fn receive(
             line.to = answer.body["run"].as_str().map(str::to_owned);
             shared.note(line);
         }
-        Err(problem) if problem.status < 500 && shared.plans.is_known(&cycle) => {
-            if let Some(line) = shared.refusals.line(&cycle, problem, now) {
-                shared.note(line);
-            }
-        }
+        Err(problem) => refused(shared, &cycle, problem),
         _ => {}
     }
     answered
 }
 
-async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAnswer, Problem> {
+/// Logs that a request was refused, if it is time for such a line: in the run log, and for whoever runs
+/// the server where nobody could be let in or somebody tried to be.
+pub(crate) fn refused(shared: &Arc<Shared>, cycle: &CycleId, problem: &Problem) {
+    if problem.status >= 500 || !shared.plans.is_known(cycle) {
+        return;
+    }
+    if let Some(line) = shared.refusals.line(cycle, problem, shared.clock.now()) {
+        if problem.status == 401 {
+            tracing::warn!(%cycle, code = %problem.code, "a request was refused: {}", problem.detail);
+        }
+        shared.note(line);
+    }
+}
+
+async fn decide(
+    shared: &Arc<Shared>,
+    mut request: HookRequest,
+    by: Option<Arc<Plan>>,
+) -> Result<HookAnswer, Problem> {
     if shared.draining.is_cancelled() {
         return Err(shutting_down());
     }
     let cycle = CycleId::from(request.cycle.as_str());
     let handoff = match request.headers.shift_remove(HANDOFF_HEADER) {
         Some(Json::String(value)) => Some(
-            SignedOrigin::verify(&value, shared.handoff_key()).ok_or_else(|| {
-                Problem::new(
-                    401,
-                    "handoff.signature",
-                    "the hand-off header was not signed by this server",
-                )
-            })?,
+            SignedOrigin::verify(&value, shared.handoff_key())
+                .filter(|origin| origin.to == cycle)
+                .ok_or_else(|| {
+                    Problem::new(
+                        401,
+                        "handoff.signature",
+                        "the hand-off header was not signed by this server for this cycle",
+                    )
+                })?,
         ),
         _ => None,
     };
@@ -79,7 +97,8 @@ async fn decide(shared: &Arc<Shared>, mut request: HookRequest) -> Result<HookAn
     let plan = if lap_of_own {
         None
     } else {
-        Some(webhook_plan(shared, &request)?)
+        let current = webhook_plan(shared, &request)?;
+        Some(by.unwrap_or(current))
     };
     let body = parse(&request)?;
     let delivery = Delivery {

@@ -1,8 +1,13 @@
 //! What the engine's callers say and are told: the types of the facade, none of the engine's own.
 
 use bytes::Bytes;
+pub use ipnet::IpNet;
+use secrecy::SecretString;
 use serde::Serialize;
 use thiserror::Error;
+pub use velodrome_spec::callers::{
+    HmacAlgorithm, HmacScheme, SignatureEncoding, Signed, SignedTime, TOLERANCE,
+};
 use velodrome_types::{
     Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, RunId, RunStatus, StepId,
     Timestamp,
@@ -25,6 +30,47 @@ pub struct HookRequest {
     pub query: JsonMap,
     /// `Idempotency-Key` or `webhook-id`.
     pub idempotency_key: Option<String>,
+}
+
+/// Who may call a webhook.
+#[derive(Clone, Debug)]
+pub enum HookAuth {
+    /// Anybody who can reach it.
+    Anybody,
+    /// Whoever shows, in this way, that they know one of these secrets.
+    Required {
+        /// How they show it.
+        scheme: Scheme,
+        /// The secrets.
+        secrets: Vec<HookSecret>,
+    },
+}
+
+/// A secret, or why there is none: for the operator, not for the caller.
+pub type HookSecret = Result<SecretString, String>;
+
+/// How a request shows that its sender knows a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `Authorization: Bearer`.
+    Bearer,
+    /// `Authorization: Basic`; the secret is the password.
+    Basic {
+        /// Who it must be.
+        user: String,
+    },
+    /// A signature as the cycle's file describes it.
+    Hmac(HmacScheme),
+    /// Standard Webhooks 1.0.
+    StandardWebhooks,
+    /// GitHub's.
+    Github,
+    /// Stripe's.
+    Stripe,
+    /// Slack's.
+    Slack,
+    /// Shopify's.
+    Shopify,
 }
 
 /// Which version a failed run is taken up again on.

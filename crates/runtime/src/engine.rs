@@ -18,6 +18,8 @@ use crate::api::{
     ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,
     RunView, StepView, Version,
 };
+use crate::callers::Hook;
+use crate::handoff::SignedOrigin;
 use crate::plans::Settled;
 use crate::records::{loop_of, loop_view, run_view};
 use crate::shared::Shared;
@@ -50,8 +52,51 @@ impl Engine {
     /// Every refusal of SPEC §5 that is decided behind the server's own checks.
     pub async fn receive(&self, request: HookRequest) -> Result<HookAnswer, Problem> {
         let shared = Arc::clone(&self.shared);
-        self.spawned(async move { accept::receive(&shared, request).await })
+        self.spawned(async move { accept::receive(&shared, request, None).await })
             .await
+    }
+
+    /// The webhook that a path names, with who may call it; none where nothing there takes requests, and
+    /// [`Engine::receive`] says why.
+    ///
+    /// # Errors
+    ///
+    /// `cycle.invalid`: others can reach this server, and nothing says who may call.
+    pub fn hook(&self, cycle: &str, step: Option<&str>) -> Result<Option<Hook>, Problem> {
+        Hook::find(&self.shared, cycle, step)
+    }
+
+    /// Answers a request that this webhook's rules let in, by the version whose rules they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::receive`].
+    pub async fn receive_by(
+        &self,
+        hook: Hook,
+        request: HookRequest,
+    ) -> Result<HookAnswer, Problem> {
+        let shared = Arc::clone(&self.shared);
+        self.spawned(async move { accept::receive(&shared, request, Some(hook.plan)).await })
+            .await
+    }
+
+    /// Whether this value of the hand-off header was signed by this process for this cycle: what comes
+    /// with it comes from a cycle here, and asks nobody who may call.
+    pub fn is_handoff(&self, value: &str, cycle: &str) -> bool {
+        SignedOrigin::verify(value, self.shared.handoff_key())
+            .is_some_and(|origin| origin.to.as_str() == cycle)
+    }
+
+    /// Notes that the server refused a request before the engine saw it. `why` is for the operator, where
+    /// it says more than the caller is told.
+    pub fn refused(&self, cycle: &str, problem: &Problem, why: Option<&str>) {
+        let cycle = CycleId::from(cycle);
+        let mut told = problem.clone();
+        if let Some(why) = why {
+            why.clone_into(&mut told.detail);
+        }
+        accept::refused(&self.shared, &cycle, &told);
     }
 
     /// Carries something to its end, even if the caller goes away.
@@ -424,7 +469,7 @@ impl Engine {
             declared.push((connection, signed_in));
         }
         self.shared.connections.replace(declared);
-        let settled = Settled::new(change.connectors, change.env);
+        let settled = Settled::new(change.connectors, change.env, change.webhooks);
         self.shared.plans.settle(settled);
         Ok(reload::now(&self.shared).await)
     }

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use velodrome_core::Origin;
-use velodrome_types::{LoopId, RunId, StepId};
+use velodrome_types::{CycleId, LoopId, RunId, StepId};
 
 /// The header's name.
 pub const HANDOFF_HEADER: &str = "velodrome-handoff";
@@ -16,6 +16,8 @@ pub const HANDOFF_HEADER: &str = "velodrome-handoff";
 /// answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SignedOrigin {
+    /// The cycle that is posted to: the header opens no other one.
+    pub(crate) to: CycleId,
     /// The run that posts.
     pub(crate) run: RunId,
     /// Its loop.
@@ -84,6 +86,7 @@ mod tests {
         let at = Timestamp::from_millis(1);
         let run = RunId::new(at, [1; 10]);
         let origin = SignedOrigin {
+            to: "pages".into(),
             run,
             loop_id: LoopId::new(at, [2; 10]),
             root: run,

@@ -17,6 +17,7 @@
 mod accept;
 mod actor;
 pub mod api;
+mod callers;
 mod clock;
 mod command;
 mod connections;
@@ -47,7 +48,9 @@ mod unit;
 mod vault;
 mod webhook;
 
+pub use callers::Hook;
 pub use cycle_files::{CycleFiles, HeldFiles, read_below};
+
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;
 pub use redact::{MARK, RedactedWriter, Redactor, SHORTEST};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use velodrome_script::ScriptHost;
+use velodrome_spec::callers::{WebhookAuth, WebhookDefaults};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Sources;
 use velodrome_spec::{
@@ -57,6 +58,8 @@ pub(crate) enum Change {
 pub(crate) struct Plans {
     files: CycleFiles,
     host: Arc<ScriptHost>,
+    /// Whether others can reach this server.
+    exposed: bool,
     settled: RwLock<Arc<Settled>>,
     current: RwLock<HashMap<CycleId, Entry>>,
     /// What is wrong with files whose cycle is not known, and every text that was read last.
@@ -76,18 +79,24 @@ struct Seen {
 pub(crate) struct Settled {
     connectors: HashMap<String, (Arc<ConnectorDef>, String)>,
     env: HashMap<String, Option<String>>,
+    webhooks: Arc<WebhookDefaults>,
 }
 
 impl Settled {
     pub(crate) fn new(
         connectors: Vec<(Arc<ConnectorDef>, String)>,
         env: HashMap<String, Option<String>>,
+        webhooks: WebhookDefaults,
     ) -> Self {
         let connectors = connectors
             .into_iter()
             .map(|(def, text)| (def.name.clone(), (def, text)))
             .collect();
-        Self { connectors, env }
+        Self {
+            connectors,
+            env,
+            webhooks: Arc::new(webhooks),
+        }
     }
 }
 
@@ -97,6 +106,7 @@ struct Known<'a> {
     settled: Arc<Settled>,
     connections: &'a Connections,
     cycles: &'a HashSet<String>,
+    exposed: bool,
 }
 
 impl Lookup for Known<'_> {
@@ -123,13 +133,23 @@ impl Lookup for Known<'_> {
     fn hook_exists(&self, cycle: &str, _step: Option<&str>) -> bool {
         self.cycles.contains(cycle)
     }
+
+    fn auth_needed(&self) -> bool {
+        self.exposed && self.settled.webhooks.auth == WebhookAuth::Unsaid
+    }
 }
 
 impl Plans {
-    pub(crate) fn new(files: CycleFiles, host: Arc<ScriptHost>, settled: Settled) -> Self {
+    pub(crate) fn new(
+        files: CycleFiles,
+        host: Arc<ScriptHost>,
+        settled: Settled,
+        exposed: bool,
+    ) -> Self {
         Self {
             files,
             host,
+            exposed,
             settled: RwLock::new(Arc::new(settled)),
             current: RwLock::default(),
             seen: Mutex::default(),
@@ -145,6 +165,11 @@ impl Plans {
 
     fn settled(&self) -> Arc<Settled> {
         Arc::clone(&self.settled.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What holds for webhooks that say nothing else, and whether others can reach this server.
+    pub(crate) fn callers(&self) -> (Arc<WebhookDefaults>, bool) {
+        (Arc::clone(&self.settled().webhooks), self.exposed)
     }
 
     /// A variable of the environment that cycles may read.
@@ -207,6 +232,7 @@ impl Plans {
             settled: self.settled(),
             connections,
             cycles: &cycles,
+            exposed: self.exposed,
         };
         let mut changes = Vec::new();
         let mut now = BTreeMap::new();

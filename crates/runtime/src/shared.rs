@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::Connect;
-use velodrome_core::{Admission, Places, may_hop};
+use velodrome_core::{Admission, Places, State, may_hop};
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
 use velodrome_store::{CommitError, Store, StoreError, Unit};
@@ -204,6 +204,10 @@ impl Shared {
             |error: StoreError| Problem::new(503, "store.unavailable", error.to_string());
         let row = self.store.run(origin.run).map_err(unreadable)?;
         let run = run_of(&self.vault, &row.ok_or_else(over)?).map_err(unreadable)?;
+        if matches!(run.state, State::Finished { .. }) {
+            let what = "the run that posts has ended";
+            return Err(Problem::new(409, "handoff.run_over", what));
+        }
         let plan = self
             .plans
             .of_run(&*self.store, &run.plan)

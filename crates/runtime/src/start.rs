@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenStore, Transport};
 use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Retention;
 use velodrome_store::{KeyRing, Store, StoreError};
@@ -73,6 +74,10 @@ pub struct StartOptions {
     pub strict: bool,
     /// How long finished runs are kept, for cycles that say nothing.
     pub retention: Retention,
+    /// What holds for webhooks that say nothing else.
+    pub webhooks: WebhookDefaults,
+    /// Whether others can reach this server: then each webhook must say who may call it.
+    pub exposed: bool,
 }
 
 /// What of the settings may change while an engine runs.
@@ -84,6 +89,8 @@ pub struct Reconfigure {
     pub connections: Vec<Connection>,
     /// Environment variables that cycles may read, with their values; `None` is not set.
     pub env: HashMap<String, Option<String>>,
+    /// What holds for webhooks that say nothing else.
+    pub webhooks: WebhookDefaults,
 }
 
 /// Why an engine did not start.
@@ -133,6 +140,8 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         env: options.env,
         strict: options.strict,
         retention: options.retention,
+        webhooks: options.webhooks,
+        exposed: options.exposed,
         surroundings: Surroundings {
             clock: Clock::start(),
             random: Random::System,
@@ -163,6 +172,9 @@ pub(crate) struct Parts {
     pub(crate) env: HashMap<String, Option<String>>,
     pub(crate) strict: bool,
     pub(crate) retention: Retention,
+    /// What holds for webhooks that say nothing else.
+    pub(crate) webhooks: WebhookDefaults,
+    pub(crate) exposed: bool,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -211,7 +223,12 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         connect,
         connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),
         vault: parts.vault,
-        plans: Plans::new(parts.files, host, Settled::new(parts.connectors, parts.env)),
+        plans: Plans::new(
+            parts.files,
+            host,
+            Settled::new(parts.connectors, parts.env, parts.webhooks),
+            parts.exposed,
+        ),
         cycles: Cycles::default(),
         clock,
         random,

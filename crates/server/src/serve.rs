@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::hooks::Peer;
 
 /// How many connections are open at once; more wait in the kernel's queue. An idle one costs some
 /// 20 kB and a file descriptor, and no caller in good faith needs so many.
@@ -49,14 +54,14 @@ pub async fn serve(
     let cut = CancellationToken::new();
     let _cut_at_end = cut.clone().drop_guard();
     let connections = TaskTracker::new();
-    while let Some((stream, place)) = next(&listener, &places, &shutdown).await {
+    while let Some((stream, peer, place)) = next(&listener, &places, &shutdown).await {
         let service = router.clone();
         let (shutdown, cut) = (shutdown.clone(), cut.clone());
         connections.spawn(async move {
             tokio::select! {
                 biased;
                 () = cut.cancelled() => {}
-                () = connection(stream, service, shutdown) => {}
+                () = connection(stream, peer, service, shutdown) => {}
             }
             drop(place);
         });
@@ -79,12 +84,12 @@ async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     shutdown: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let accept = async {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, place)),
+                Ok((stream, from)) => return Some((stream, Peer(from.ip()), place)),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "no connection can be taken: trying again");
@@ -109,15 +114,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: CancellationToken) {
     // Answers are small and written whole: waiting to fill a packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not taken");
     }
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         biased;

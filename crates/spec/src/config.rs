@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::callers::{self, WebhookAuth, WebhookDefaults};
+use crate::config_value::with_environment;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, FileText, Root, Segment};
 use crate::format;
@@ -46,6 +48,8 @@ pub struct Config {
     pub secret_key: Option<String>,
     /// The secrets that it reads, and where.
     pub secrets: Vec<(String, Span)>,
+    /// What holds for webhooks that say nothing else.
+    pub webhooks: WebhookDefaults,
 }
 
 /// `script_limits:`; what is not said is the default.
@@ -118,6 +122,7 @@ impl Default for Config {
             retention: Retention::default(),
             secret_key: None,
             secrets: Vec::new(),
+            webhooks: WebhookDefaults::default(),
         }
     }
 }
@@ -179,13 +184,12 @@ fn read(
     {
         faults.not_yet(node.span, "a `store` other than `embedded`");
     }
+    let mut names = ConfigNames {
+        files,
+        secrets: Vec::new(),
+    };
     if let Some(node) = keys.get("connections") {
-        let mut names = ConfigNames {
-            files,
-            secrets: Vec::new(),
-        };
         config.connections = connections(node, &mut names, faults);
-        config.secrets = names.secrets;
     }
     if let Some(node) = keys.get("egress") {
         config.egress = egress(node, faults);
@@ -227,15 +231,18 @@ fn read(
     if let Some(node) = keys.get("webhooks")
         && let Some(mut keys) = Keys::in_table(node, &format::WEBHOOKS, "`webhooks`", faults)
     {
-        keys.get("auth");
+        if let Some(node) = keys.get("auth") {
+            config.webhooks.auth = callers::auth(node, &mut names, faults);
+        }
         if let Some(node) = keys.get("trusted_proxies") {
-            words(node, "`trusted_proxies`", faults);
+            config.webhooks.trusted_proxies = callers::addresses(node, "`trusted_proxies`", faults);
         }
         keys.finish("`webhooks`", faults);
     }
     if let Some(node) = keys.get("retention") {
         config.retention = crate::cycle::retention(node, faults);
     }
+    config.secrets = names.secrets;
     keys.finish("velodrome.yaml", faults);
     Some(config)
 }
@@ -436,5 +443,30 @@ impl Names for ConfigNames<'_> {
                 None
             }
         }
+    }
+}
+
+impl Config {
+    /// What holds for webhooks that say nothing else, with its environment references replaced: they are
+    /// the server's own, not those that cycles may read. One that is not set stays, and lets nobody pass.
+    pub fn webhooks(&self, env: &dyn Fn(&str) -> Option<String>) -> WebhookDefaults {
+        let mut webhooks = self.webhooks.clone();
+        if let WebhookAuth::Required(auth) = &mut webhooks.auth {
+            let user = match &mut auth.kind {
+                callers::AuthKind::Basic { user } => Some(user),
+                _ => None,
+            };
+            for expr in auth.secrets.iter_mut().chain(user) {
+                if let Ok(settled) = with_environment(expr, env) {
+                    *expr = settled;
+                }
+            }
+        }
+        webhooks
+    }
+
+    /// Whether a server that listens there and is called so must be told of each webhook who may call it.
+    pub fn auth_needed(&self, listen: &str, service_url: Option<&str>) -> bool {
+        self.webhooks.auth == WebhookAuth::Unsaid && callers::is_exposed(listen, service_url)
     }
 }

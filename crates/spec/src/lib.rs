@@ -5,6 +5,7 @@
 //! hint; a plan exists only where there is none.
 
 mod analyse;
+pub mod callers;
 mod config;
 mod config_value;
 pub mod connector;

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId};
 
+use crate::callers::WebhookAuth;
 use crate::connector::{ConnectorDef, MethodDef};
 use crate::expr::{Expr, HookTarget};
 
@@ -267,17 +269,10 @@ pub struct WebhookStep {
     pub dedupe: Option<(String, Duration)>,
     /// Who may call.
     pub auth: WebhookAuth,
-}
-
-/// Who may call a webhook. The kinds of SPEC §5 come with their own work; a file that names one is
-/// refused until then rather than served open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WebhookAuth {
-    /// The file says nothing.
-    #[default]
-    Unsaid,
-    /// `auth: none`, written out.
-    None,
+    /// The addresses that may call; empty is any.
+    pub allow_ips: Vec<IpNet>,
+    /// The web pages that may call, as browsers write their origins; empty leaves it to `auth`.
+    pub origins: Vec<String>,
 }
 
 /// A declared field of a webhook.

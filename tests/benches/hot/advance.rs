@@ -26,6 +26,10 @@ impl Statics for Nothing {
     fn env(&self, _: &str) -> Option<String> {
         None
     }
+
+    fn secret(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 impl Watermarks for Nothing {

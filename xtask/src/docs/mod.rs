@@ -134,15 +134,25 @@ fn table(page: &mut String, table: &Table, level: usize) {
             takes(&key.takes)
         );
     }
+    // A table that several keys take is shown once, under all their names.
+    let mut shown: Vec<(&'static Table, Vec<&str>)> = Vec::new();
     for key in table.keys {
         // A condition stands in a condition: it is shown once.
         for inner in inner(&key.takes)
             .into_iter()
             .filter(|inner| inner.name != table.name)
         {
-            let _ = write!(page, "\n{} `{}` as a map\n", "#".repeat(level), key.name);
-            self::table(page, inner, level + 1);
+            match shown.iter_mut().find(|(known, _)| known.name == inner.name) {
+                Some((_, names)) => names.push(key.name),
+                None => shown.push((inner, vec![key.name])),
+            }
         }
+    }
+    for (inner, names) in shown {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let names = names.join(", ");
+        let _ = write!(page, "\n{} {names} as a map\n", "#".repeat(level));
+        self::table(page, inner, level + 1);
     }
 }
 

@@ -1,4 +1,4 @@
-//! `trigger`: calls a cycle's webhook, and follows the loop that begins.
+//! `trigger`: calls a cycle's webhook as the operator, by the API, and follows the loop that begins.
 
 use std::io::Read as _;
 
@@ -18,7 +18,7 @@ use crate::terminal::{Colour, Layout, Live, escape};
 pub(super) async fn run(global: &Global, args: Trigger) -> Result<()> {
     let body = body(args.body.as_deref())?;
     let client = Client::new(global)?;
-    let answer = client.hook(&args.cycle, body).await?;
+    let answer = client.trigger(&args.cycle, body).await?;
     let loop_id = field(&answer, "loop");
     match (global.json, args.follow) {
         // One document a line, as the log that comes behind it.

@@ -177,7 +177,9 @@ async fn over_http(
     request: &HttpRequest,
     gathered: &mut Gathered,
 ) -> Result<Input, Box<StepFailure>> {
+    let target = send.target.as_ref().expect("only a hand-off comes here");
     let origin = SignedOrigin {
+        to: target.cycle.clone(),
         run: job.run.id,
         loop_id: job.run.loop_id,
         root: job.run.root,

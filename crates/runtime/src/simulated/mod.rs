@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use velodrome_connect::{Connection, EgressRules, Transport};
 use velodrome_script::ScriptHost;
+use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Retention;
 use velodrome_store::Store;
@@ -160,6 +161,9 @@ impl Simulated {
             env: options.env,
             strict: false,
             retention: Retention::default(),
+            // What is asked of callers is the server's to ask: nobody reaches a simulation from elsewhere.
+            webhooks: WebhookDefaults::default(),
+            exposed: false,
             surroundings: Surroundings {
                 clock: Clock::Virtual(Arc::clone(&time.0)),
                 random: Random::Seeded(Seeded::new(options.seed, options.jitter)),

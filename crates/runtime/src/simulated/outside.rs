@@ -27,7 +27,7 @@ impl Transport for Outside {
             let home = self.home.get().and_then(Weak::upgrade);
             let shared = home.ok_or(TransportFault::ConnectionRefused)?;
             Ok(
-                match accept::receive(&shared, hook_request(request)).await {
+                match accept::receive(&shared, hook_request(request), None).await {
                     Ok(answer) => answered(&answer),
                     Err(problem) => refused(&problem),
                 },

@@ -179,6 +179,8 @@ impl Fixture {
             env: Default::default(),
             strict: true,
             retention: Default::default(),
+            webhooks: Default::default(),
+            exposed: false,
         })
         .await
         .expect("a fixture");

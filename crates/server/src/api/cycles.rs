@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
+use axum::response::Response;
 use axum::routing::{get, post};
 use velodrome_runtime::api::{CycleCommand, CycleView, Listing, Problem};
 use velodrome_types::{CycleId, CycleState};
@@ -14,15 +15,18 @@ use super::segments::Segments;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
+use crate::hooks::by_operator;
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "status", "limit", "cursor"];
 
-/// `/cycles`, `/cycles/{id}`, `/cycles/{id}/{command}`.
+/// `/cycles`, `/cycles/{id}`, `/cycles/{id}/trigger`, `/cycles/{id}/{command}`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/cycles", get(list))
         .route("/cycles/{id}", get(show))
+        .route("/cycles/{id}/trigger", post(trigger))
+        .route("/cycles/{id}/trigger/{step}", post(trigger_step))
         .route("/cycles/{id}/{command}", post(command))
 }
 
@@ -56,12 +60,29 @@ async fn show(
     Ok(JsonAnswer(view.await?))
 }
 
+/// Calls the webhook as the operator: what it asks of other callers is not asked of this one.
+async fn trigger(
+    State(app): State<Arc<App>>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    by_operator(&app, id, None, request).await
+}
+
+async fn trigger_step(
+    State(app): State<Arc<App>>,
+    Segments((id, step)): Segments<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    by_operator(&app, id, Some(step), request).await
+}
+
 async fn command(
     State(app): State<Arc<App>>,
     Segments((id, command)): Segments<(String, String)>,
 ) -> Result<JsonAnswer<CycleView>, Refusal> {
     let command = command_of(&command).ok_or_else(|| {
-        let what = format!("`{command}` is none of start, pause, stop, finish, purge");
+        let what = format!("`{command}` is none of start, pause, stop, finish, purge, trigger");
         Problem::new(404, "api.unknown_path", what)
     })?;
     Ok(JsonAnswer(

@@ -1,37 +1,55 @@
 //! The way of a webhook request from the router to the engine.
+//!
+//! ```text
+//!  size ─▶ type ─▶ address, origin, host ─▶ auth ─▶ engine: parse, before_webhook, fields, …
+//! ```
+//!
+//! Nothing of the body is parsed and nothing that a user wrote runs before `auth`. A hand-off over HTTP
+//! that this process signed asks nobody who may call (SPEC §7).
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::response::Response;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
-use velodrome_runtime::api::{HookRequest, Problem};
+use bytes::Bytes;
+use velodrome_runtime::api::{BodyFormat, HookAuth, HookRequest, Problem, Scheme};
+use velodrome_runtime::{Engine, HANDOFF_HEADER, Hook};
+use velodrome_types::Timestamp;
 
+use super::address::{Peer, may_call};
 use super::answer::hook_response;
+use super::auth::{self, authenticate, challenge};
 use super::format::body_format;
-use super::request::{header_map, idempotency_key, query_map};
+use super::pages;
+use super::request::{delivery_id, header_map, idempotency_key, query_map};
 use crate::app::App;
 use crate::body::{BodyFault, read_body};
-use crate::origin::{KnownHosts, from_web_page};
+use crate::origin::KnownHosts;
 use crate::problem::{Refusal, only_methods};
 
 /// `/hooks/{cycle}` and `/hooks/{cycle}/{step}`.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/hooks/{cycle}", only_post(post(trigger)))
-        .route("/hooks/{cycle}/{step}", only_post(post(step)))
+        .route("/hooks/{cycle}", only_post(post(trigger).options(trigger)))
+        .route("/hooks/{cycle}/{step}", only_post(post(step).options(step)))
 }
 
 fn only_post<S: Clone + Send + Sync + 'static>(taken: MethodRouter<S>) -> MethodRouter<S> {
-    taken.fallback(async || {
-        only_methods(
-            "POST",
-            "webhook.method_refused",
-            "a webhook is called by POST",
-        )
-    })
+    taken.fallback(async || not_a_post())
+}
+
+fn not_a_post() -> Response {
+    only_methods(
+        "POST",
+        "webhook.method_refused",
+        "a webhook is called by POST",
+    )
 }
 
 async fn trigger(
@@ -40,7 +58,7 @@ async fn trigger(
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path(cycle) = path.map_err(|_| unreadable_path())?;
-    receive(&app, cycle, None, request).await
+    Ok(answer(&app, Target { cycle, step: None }, request).await)
 }
 
 async fn step(
@@ -49,19 +67,8 @@ async fn step(
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path((cycle, step)) = path.map_err(|_| unreadable_path())?;
-    receive(&app, cycle, Some(step), request).await
-}
-
-async fn receive(
-    app: &App,
-    cycle: String,
-    step: Option<String>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let target = Target { cycle, step };
-    let request = admit(&app.hosts, app.options.body_limit, target, request).await?;
-    let answer = app.engine.receive(request).await?;
-    Ok(hook_response(&answer))
+    let step = Some(step);
+    Ok(answer(&app, Target { cycle, step }, request).await)
 }
 
 /// The webhook that the path names.
@@ -70,27 +77,111 @@ struct Target {
     step: Option<String>,
 }
 
-/// Size, type, address and origin; what passes is the engine's to judge.
-async fn admit(
-    hosts: &KnownHosts,
-    limit: u64,
-    target: Target,
+/// Answers an operator, whom the API has let in already: no webhook's rules are asked.
+pub(crate) async fn by_operator(
+    app: &App,
+    cycle: String,
+    step: Option<String>,
     request: Request,
-) -> Result<HookRequest, Problem> {
+) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
+    let limit = app.options.body_limit;
     let body = read_body(&head.headers, body, limit)
         .await
         .map_err(|why| not_read(&why, limit))?;
     let format = body_format(&head.headers, &body)?;
-    if from_web_page(&head.headers) {
-        let what = "web pages may not call this webhook: send it from a server, without `Origin`";
-        return Err(Problem::new(403, "webhook.origin_refused", what));
+    let mut request = hook_request(Target { cycle, step }, &head, body, format);
+    request.headers.shift_remove(HANDOFF_HEADER);
+    Ok(hook_response(&app.engine.receive(request).await?))
+}
+
+/// Answers a request, and tells browsers who may read the answer.
+async fn answer(app: &App, target: Target, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    if head.method == Method::OPTIONS && !pages::is_preflight(&head.headers) {
+        return not_a_post();
     }
-    if !hosts.accept(&head.headers, &head.uri) {
-        let what = "`Host` names another server: use this one's address, or set `service_url`";
-        return Err(Problem::new(403, "webhook.host_refused", what));
+    let cycle = target.cycle.clone();
+    let (hook, answered) = match app.engine.hook(&cycle, target.step.as_deref()) {
+        Ok(hook) => {
+            let answered = if head.method == Method::OPTIONS {
+                preflight(app, hook.as_ref(), &head)
+            } else {
+                receive(app, hook.as_ref(), target, &head, body).await
+            };
+            (hook, answered)
+        }
+        Err(problem) => (None, Err(problem.into())),
+    };
+    let mut response = answered.unwrap_or_else(|refused| {
+        if refused.unseen {
+            app.engine
+                .refused(&cycle, &refused.problem, refused.why.as_deref());
+        }
+        refused.into_response()
+    });
+    let origins = hook.as_ref().map_or(&[][..], Hook::origins);
+    pages::tell_browsers(origins, &head.headers, &mut response);
+    response
+}
+
+fn preflight(app: &App, hook: Option<&Hook>, head: &Parts) -> Result<Response, Refused> {
+    // Without a list of pages there is none that could be told yes.
+    if hook.is_none_or(|hook| hook.origins().is_empty()) {
+        return Ok(not_a_post());
     }
-    Ok(HookRequest {
+    let gate = Gate {
+        hook,
+        hosts: &app.hosts,
+        now: app.options.now.read(),
+    };
+    gate.address_and_origin(head)?;
+    Ok(pages::preflight(&head.headers))
+}
+
+async fn receive(
+    app: &App,
+    hook: Option<&Hook>,
+    target: Target,
+    head: &Parts,
+    body: axum::body::Body,
+) -> Result<Response, Refused> {
+    let limit = app.options.body_limit;
+    let body = read_body(&head.headers, body, limit)
+        .await
+        .map_err(|why| not_read(&why, limit))?;
+    let format = body_format(&head.headers, &body)?;
+    let handed_off = handed_off(&app.engine, &head.headers, &target.cycle)?;
+    if !handed_off {
+        let gate = Gate {
+            hook,
+            hosts: &app.hosts,
+            now: app.options.now.read(),
+        };
+        gate.admit(head, &body)?;
+    }
+    let signed_id = matches!(
+        hook.map(Hook::auth),
+        Some(HookAuth::Required {
+            scheme: Scheme::StandardWebhooks,
+            ..
+        })
+    );
+    let mut request = hook_request(target, head, body, format);
+    if signed_id {
+        // Whoever sends a delivery again cannot make it another one by a key that nobody signed.
+        request.idempotency_key = delivery_id(&head.headers);
+    }
+    let answered = match hook.filter(|_| !handed_off) {
+        Some(hook) => app.engine.receive_by(hook.clone(), request).await,
+        None => app.engine.receive(request).await,
+    };
+    Ok(hook_response(&answered.map_err(Refused::by_engine)?))
+}
+
+/// A request as the engine takes it.
+fn hook_request(target: Target, head: &Parts, body: Bytes, format: BodyFormat) -> HookRequest {
+    HookRequest {
         cycle: target.cycle,
         step: target.step,
         format,
@@ -98,7 +189,117 @@ async fn admit(
         idempotency_key: idempotency_key(&head.headers),
         headers: header_map(&head.headers),
         query: query_map(head.uri.query()),
-    })
+    }
+}
+
+/// Whether a cycle of this server sends it; refused where it only says so.
+fn handed_off(engine: &Engine, headers: &HeaderMap, cycle: &str) -> Result<bool, Problem> {
+    let Some(value) = headers.get(HANDOFF_HEADER) else {
+        return Ok(false);
+    };
+    let signed = value
+        .to_str()
+        .is_ok_and(|value| engine.is_handoff(value, cycle));
+    if signed {
+        return Ok(true);
+    }
+    let what = "the hand-off header was not signed by this server for this cycle";
+    Err(Problem::new(401, "handoff.signature", what))
+}
+
+/// What stands between a request and the engine.
+struct Gate<'a> {
+    hook: Option<&'a Hook>,
+    hosts: &'a KnownHosts,
+    now: Timestamp,
+}
+
+impl Gate<'_> {
+    fn admit(&self, head: &Parts, body: &[u8]) -> Result<(), Refused> {
+        self.address_and_origin(head)?;
+        match self.hook.map(Hook::auth) {
+            None | Some(HookAuth::Anybody) => Ok(()),
+            Some(HookAuth::Required { scheme, secrets }) => {
+                let request = auth::Request {
+                    headers: &head.headers,
+                    body,
+                    now: self.now,
+                };
+                authenticate(scheme, secrets, request).map_err(|not| {
+                    let told = format!("the caller is not authenticated: {}", not.told);
+                    let problem = Problem::new(401, "webhook.unauthenticated", told);
+                    Refused {
+                        challenge: challenge(scheme),
+                        why: not.why,
+                        ..Refused::from(problem)
+                    }
+                })
+            }
+        }
+    }
+
+    fn address_and_origin(&self, head: &Parts) -> Result<(), Refused> {
+        let peer = head.extensions.get::<Peer>().copied();
+        let may = self.hook.is_none_or(|hook| {
+            may_call(
+                peer,
+                &head.headers,
+                hook.trusted_proxies(),
+                hook.allow_ips(),
+            )
+        });
+        if !may {
+            let what = "this address may not call this webhook: `allow_ips` names those that may";
+            return Err(Problem::new(403, "webhook.address_refused", what).into());
+        }
+        let origins = self.hook.map_or(&[][..], Hook::origins);
+        let auth = self.hook.map_or(&HookAuth::Anybody, Hook::auth);
+        Ok(pages::admit(origins, auth, self.hosts, head)?)
+    }
+}
+
+/// A request that was not let in.
+#[derive(Debug)]
+struct Refused {
+    problem: Problem,
+    /// What `WWW-Authenticate` says.
+    challenge: Option<HeaderValue>,
+    /// What the operator is told beside.
+    why: Option<String>,
+    /// Whether the engine has not seen it: it notes its own refusals itself.
+    unseen: bool,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            challenge: None,
+            why: None,
+            unseen: true,
+        }
+    }
+}
+
+impl Refused {
+    fn by_engine(problem: Problem) -> Self {
+        Self {
+            unseen: false,
+            ..Self::from(problem)
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = Refusal(self.problem).into_response();
+        // A signature has no scheme that HTTP knows: a challenge would only mislead.
+        response.headers_mut().remove(WWW_AUTHENTICATE);
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
 }
 
 fn unreadable_path() -> Problem {
@@ -128,43 +329,34 @@ mod tests {
     use hyper::service::Service;
     use hyper_util::service::TowerToHyperService;
     use serde_json::json;
-    use velodrome_runtime::api::BodyFormat;
     use velodrome_types::Json;
 
     use super::*;
 
-    const LIMIT: u64 = 20;
-
-    async fn admitted(pairs: &[(&str, &str)], body: &'static str) -> Result<HookRequest, Problem> {
-        let hosts = KnownHosts::new("http://127.0.0.1:7300", &[]);
+    fn head(pairs: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder()
             .method("POST")
             .uri("/hooks/zoho/webhook?q=1");
         for (name, value) in pairs {
             request = request.header(*name, *value);
         }
-        let target = Target {
-            cycle: "zoho".to_owned(),
-            step: Some("webhook".to_owned()),
-        };
-        admit(
-            &hosts,
-            LIMIT,
-            target,
-            request.body(Body::from(body)).unwrap(),
-        )
-        .await
+        request.body(()).unwrap().into_parts().0
     }
 
-    #[tokio::test]
-    async fn a_good_request_reaches_the_engine_as_it_is() {
-        let pairs = [
+    #[test]
+    fn a_good_request_reaches_the_engine_as_it_is() {
+        let head = head(&[
             ("host", "localhost:7300"),
             ("content-type", "application/json"),
             ("authorization", "Bearer a"),
             ("idempotency-key", "k"),
-        ];
-        let request = admitted(&pairs, r#"{"page": 1}"#).await.unwrap();
+        ]);
+        let target = Target {
+            cycle: "zoho".to_owned(),
+            step: Some("webhook".to_owned()),
+        };
+        let body = Bytes::from_static(b"{\"page\": 1}");
+        let request = hook_request(target, &head, body, BodyFormat::Json);
         assert_eq!(
             (request.cycle.as_str(), request.step.as_deref()),
             ("zoho", Some("webhook"))
@@ -177,29 +369,23 @@ mod tests {
         assert_eq!(request.headers["host"], "localhost:7300");
     }
 
-    #[tokio::test]
-    async fn the_first_check_that_fails_is_the_one_that_answers() {
-        let mut faults = vec![
-            ("content-type", "text/plain"),
-            ("origin", "https://evil.example"),
-            ("host", "evil.example"),
-        ];
-        let check = async |pairs: &[(&str, &str)], body, status, code: &str| {
-            let problem = admitted(pairs, body).await.unwrap_err();
-            assert_eq!((problem.status, problem.code.as_str()), (status, code));
+    #[test]
+    fn only_a_scheme_of_http_is_a_challenge() {
+        let problem = || Problem::new(401, "webhook.unauthenticated", "");
+        let plain = Refused::from(problem()).into_response();
+        assert_eq!(plain.status(), 401);
+        assert!(!plain.headers().contains_key(WWW_AUTHENTICATE));
+        let basic = Refused {
+            challenge: challenge(&Scheme::Basic {
+                user: String::new(),
+            }),
+            ..Refused::from(problem())
         };
-        check(
-            &faults,
-            "a body of many bytes and more",
-            413,
-            "webhook.too_large",
-        )
-        .await;
-        check(&faults, "{}", 415, "webhook.type_refused").await;
-        faults[0] = ("content-type", "application/json");
-        check(&faults, "{}", 403, "webhook.origin_refused").await;
-        faults.remove(1);
-        check(&faults, "{}", 403, "webhook.host_refused").await;
+        let basic = basic.into_response();
+        assert_eq!(
+            basic.headers()[WWW_AUTHENTICATE],
+            "Basic realm=\"velodrome\", charset=\"UTF-8\""
+        );
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@ use velodrome_types::{Json, JsonMap};
 const CREDENTIALS: &[HeaderName] = &[AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 /// The headers that name a delivery, the first that is there counts: the IETF's draft, then
 /// Standard Webhooks'.
-const KEYS: &[&str] = &["idempotency-key", "webhook-id"];
+const KEYS: &[&str] = &["idempotency-key", DELIVERY_ID];
+const DELIVERY_ID: &str = "webhook-id";
 
 /// Names in lower case with their values, credentials left out, repeated ones joined by `, `.
 pub(super) fn header_map(headers: &HeaderMap) -> JsonMap {
@@ -38,6 +39,11 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Option<String> {
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
     })
+}
+
+/// Standard Webhooks' name of this delivery: the one that its signature covers.
+pub(super) fn delivery_id(headers: &HeaderMap) -> Option<String> {
+    Some(lossy(headers.get(DELIVERY_ID)?).trim().to_owned())
 }
 
 /// The query's parameters as text; one that is repeated is a list of its values.

@@ -4,6 +4,7 @@ use velodrome_types::{ConnectionId, Json, Timestamp};
 
 use super::names::CycleNames;
 use super::{Checker, ConnectionLookup};
+use crate::callers;
 use crate::connector::{MethodKind, StatusMatch};
 use crate::diagnostic::Span;
 use crate::expr::{Expr, HookTarget, Reference, Root, Segment};
@@ -30,7 +31,7 @@ impl Checker<'_> {
             MethodKind::Webhook => {
                 keys.also(&format::WEBHOOK);
                 self.no_map(keys, "a webhook takes what comes");
-                let webhook = self.webhook(method.connection, keys, names);
+                let webhook = self.webhook(method.connection, used, keys, names);
                 Some(StepKind::Webhook(webhook))
             }
             MethodKind::UpdateWatermark => {
@@ -124,11 +125,20 @@ impl Checker<'_> {
     fn webhook(
         &mut self,
         connection: ConnectionId,
+        used: Span,
         keys: &mut Keys<'_>,
         names: &mut CycleNames<'_>,
     ) -> WebhookStep {
         let faults = &mut self.faults;
         super::webhook::check_later(keys, names, faults);
+        let auth = keys.get("auth");
+        if auth.is_none() && self.input.lookup.auth_needed() {
+            let message = "this server can be reached from elsewhere, and nothing says who may call this webhook";
+            faults.error("auth.unsaid", used, message).hint(
+                "`auth: {bearer: {secret: \"${secret:hook}\"}}` or another kind; `auth: none` lets anybody; \
+                 for all webhooks under `webhooks:` in velodrome.yaml",
+            );
+        }
         WebhookStep {
             connection,
             fields: keys
@@ -137,9 +147,13 @@ impl Checker<'_> {
             dedupe: keys
                 .get("dedupe")
                 .and_then(|node| super::webhook::dedupe(node, faults)),
-            auth: keys.get("auth").map_or_else(Default::default, |node| {
-                super::webhook::auth(node, names, faults)
+            auth: auth.map_or_else(Default::default, |node| callers::auth(node, names, faults)),
+            allow_ips: keys.get("allow_ips").map_or_else(Vec::new, |node| {
+                callers::addresses(node, "`allow_ips`", faults)
             }),
+            origins: keys
+                .get("origins")
+                .map_or_else(Vec::new, |node| callers::origins(node, faults)),
         }
     }
 

@@ -60,6 +60,11 @@ pub trait Lookup {
     fn env_allowed(&self, name: &str) -> bool;
     /// Whether a cycle has such a webhook.
     fn hook_exists(&self, cycle: &str, step: Option<&str>) -> bool;
+    /// Whether each webhook must say who may call it: the server can be reached from elsewhere, and its
+    /// settings say nothing of `auth`.
+    fn auth_needed(&self) -> bool {
+        false
+    }
 }
 
 /// A cycle file to be checked.

@@ -3,6 +3,7 @@
 //! Readers take their keys from these tables (a key that no table has cannot be read), the JSON Schema
 //! and the reference in `docs/` are made from them. So a key is said once.
 
+mod callers;
 mod cycle;
 pub mod schema;
 mod settings;
@@ -11,6 +12,7 @@ mod table;
 mod test_file;
 mod tool;
 
+pub(crate) use callers::{AUTH, SIGNED_TIME};
 pub use cycle::CYCLE;
 pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
 pub use settings::SETTINGS;

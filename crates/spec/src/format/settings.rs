@@ -1,5 +1,6 @@
 //! The keys of `velodrome.yaml`.
 
+use super::callers::AUTH_TAKES;
 use super::cycle::RETENTION;
 use super::table::{Key, Table, Takes};
 
@@ -36,8 +37,7 @@ pub const SETTINGS: Table = Table {
             "webhooks",
             Takes::Keys(&WEBHOOKS),
             "What holds for every webhook that says nothing else.",
-        )
-        .later(),
+        ),
         Key::new("egress", Takes::Keys(&EGRESS), "Where requests may go."),
         Key::new(
             "env_for_cycles",
@@ -148,13 +148,13 @@ pub(crate) const WEBHOOKS: Table = Table {
     keys: &[
         Key::new(
             "auth",
-            Takes::Either(&[Takes::Choice(&["none"]), Takes::Map(&Takes::Value)]),
+            AUTH_TAKES,
             "Who may call a webhook that says nothing.",
         ),
         Key::new(
             "trusted_proxies",
             Takes::List(&Takes::Text),
-            "Addresses whose `X-Forwarded-For` is believed.",
+            "Addresses and ranges of proxies whose `X-Forwarded-For` or `Forwarded` is believed.",
         ),
     ],
 };

@@ -1,5 +1,6 @@
 //! The keys of steps: those that every step has, and those of webhooks and methods.
 
+use super::callers::AUTH_TAKES;
 use super::cycle::{ON_ERROR, RETRY_TAKES};
 use super::table::{Key, Table, Takes};
 use super::tool;
@@ -142,18 +143,14 @@ pub(crate) const WEBHOOK: Table = Table {
             Takes::Map(&Takes::Field),
             "What a body must have; fields not named are kept.",
         ),
-        Key::new(
-            "auth",
-            Takes::Either(&[Takes::Choice(&["none"]), Takes::Map(&Takes::Value)]),
-            "Who may call.",
-        )
-        .default("that of `webhooks` in velodrome.yaml"),
+        Key::new("auth", AUTH_TAKES, "Who may call: `none`, or one kind.")
+            .default("that of `webhooks` in velodrome.yaml"),
         Key::new(
             "allow_ips",
             Takes::List(&Takes::Text),
             "Addresses and ranges that may call.",
         )
-        .later(),
+        .default("any"),
         Key::new(
             "dedupe",
             Takes::Either(&[Takes::Text, Takes::Keys(&DEDUPE)]),
@@ -164,7 +161,7 @@ pub(crate) const WEBHOOK: Table = Table {
             Takes::List(&Takes::Text),
             "Web pages that may call, as `https://example.com`.",
         )
-        .later(),
+        .default("none without `auth`"),
         Key::new(
             "respond_within",
             Takes::Duration,

@@ -25,11 +25,16 @@ impl World {
     }
 
     pub(crate) fn check(&self, path: &str, text: &str) -> Checked {
+        // What only a server shows that others can reach, a file says in its first line.
+        let around = Around {
+            world: self,
+            exposed: text.starts_with("# Where others can reach the server."),
+        };
         check_cycle(CycleInput {
             path,
             text,
             analyser: &self.scripts,
-            lookup: self,
+            lookup: &around,
             script_file: &|file| match file {
                 "hooks/good.rhai" => Ok("fn before_action() { return true; }\n".to_owned()),
                 "hooks/broken.rhai" => Ok("fn before_action() {\n    let x = ;\n}\n".to_owned()),
@@ -40,12 +45,18 @@ impl World {
     }
 }
 
-impl Lookup for World {
+/// The world, and whether others can reach the server.
+struct Around<'a> {
+    world: &'a World,
+    exposed: bool,
+}
+
+impl Lookup for Around<'_> {
     fn connection(&self, name: &str) -> ConnectionLookup {
         match name {
-            "generic_webhook" => ConnectionLookup::Found(Arc::clone(&self.generic_webhook)),
-            "zoho" => ConnectionLookup::Found(Arc::clone(&self.zoho_crm)),
-            "zoho_crm" => ConnectionLookup::Undeclared(Arc::clone(&self.zoho_crm)),
+            "generic_webhook" => ConnectionLookup::Found(Arc::clone(&self.world.generic_webhook)),
+            "zoho" => ConnectionLookup::Found(Arc::clone(&self.world.zoho_crm)),
+            "zoho_crm" => ConnectionLookup::Undeclared(Arc::clone(&self.world.zoho_crm)),
             _ => ConnectionLookup::Unknown,
         }
     }
@@ -63,6 +74,10 @@ impl Lookup for World {
     fn hook_exists(&self, cycle: &str, step: Option<&str>) -> bool {
         let known = ["other", "export_poll"].contains(&cycle);
         known && step.is_none_or(|step| step == "webhook")
+    }
+
+    fn auth_needed(&self) -> bool {
+        self.exposed
     }
 }
 
