@@ -92,10 +92,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         cycles: plan.cycles.clone(),
         connectors: connectors.into_values().collect(),
         connections,
-        egress: EgressRules {
-            allow: config.egress.allow.clone(),
-            only: config.egress.only.clone(),
-        },
+        egress: egress(config)?,
         response_limit: config.response_limit,
         workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
         script_limits: script_limits(config),
@@ -291,6 +288,23 @@ pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
         strict: false,
     };
     connectors(&plan)
+}
+
+/// Where requests may go.
+pub(crate) fn egress(config: &Config) -> Result<EgressRules> {
+    let said = &config.egress;
+    let env = |name: &str| std::env::var(name).ok();
+    let proxy = match &said.proxy {
+        Some(expr) => Config::resolve(expr, &env).map_err(|name| {
+            Ended::Invalid(format!("`egress.proxy`: the environment has no `{name}`"))
+        })?,
+        None => Json::Null,
+    };
+    Ok(EgressRules {
+        allow: said.allow.clone(),
+        only: said.only.clone(),
+        proxy: proxy.as_str().map(str::to_owned),
+    })
 }
 
 /// The limits of one call of a script: the defaults, and what the settings say.

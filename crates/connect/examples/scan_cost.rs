@@ -90,6 +90,7 @@ fn page() -> Vec<u8> {
 
 fn method() -> MethodDef {
     MethodDef {
+        name: String::new(),
         title: "List".to_owned(),
         kind: MethodKind::List,
         verb: "GET".to_owned(),
@@ -120,6 +121,7 @@ fn method() -> MethodDef {
             advance: Advance::ByStep,
         }),
         errors: Vec::new(),
+        limits: Default::default(),
         two_exits: true,
     }
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenStore, Transport};
+use velodrome_connect::{
+    Connect, ConnectOptions, Connection, EgressRules, Process, TokenStore, Transport,
+};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Retention;
@@ -18,11 +20,12 @@ use velodrome_types::RunStatus;
 
 use crate::clock::Clock;
 use crate::command;
-use crate::connections::Connections;
+use crate::connections::{Connections, Declared};
 use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
+use crate::house::House;
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
 use crate::refusals::Refusals;
@@ -33,7 +36,7 @@ use crate::shared::{Shared, UNREADABLE_PAUSE};
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
-use crate::tokens::{SealedTokens, is_signed_in};
+use crate::tokens::SealedTokens;
 
 /// How many stored runs are looked at in one go while taking up what was under way.
 const RECOVERY_CHUNK: usize = 1_000;
@@ -106,13 +109,10 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         store: Arc::clone(&options.store),
         seal: options.seal,
     });
-    let mut connections = Vec::new();
-    for connection in options.connections {
-        let signed_in = is_signed_in(&*options.store, &connection.id)?;
-        connections.push((connection, signed_in));
-    }
+    let connections = tokens.declared(options.connections)?;
     let parts = Parts {
         store: options.store,
+        vault: Some(Arc::clone(&tokens)),
         tokens,
         service_url: options.service_url,
         listen: options.listen,
@@ -141,12 +141,14 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tokens: Arc<dyn TokenStore>,
+    /// The same, where tokens are stored.
+    pub(crate) vault: Option<Arc<SealedTokens>>,
     pub(crate) service_url: String,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) files: CycleFiles,
     pub(crate) connectors: Vec<(Arc<ConnectorDef>, String)>,
-    /// The declared connections, each with whether it is signed in.
-    pub(crate) connections: Vec<(Connection, bool)>,
+    /// The declared connections.
+    pub(crate) connections: Vec<Declared>,
     pub(crate) egress: EgressRules,
     pub(crate) response_limit: u64,
     pub(crate) workers: usize,
@@ -179,15 +181,17 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         transport,
         witness,
     } = parts.surroundings;
-    let told = clock.clone();
+    let tasks = Tasks::default();
+    let house = Arc::new(House::new(clock.clone(), tasks.clone()));
     let mut connect = Connect::new(
         ConnectOptions {
             egress: parts.egress,
             own_addresses: parts.listen,
             response_limit: parts.response_limit,
             redirect_base: parts.service_url.clone(),
+            workers: parts.workers,
         },
-        Arc::new(move || told.now()),
+        Arc::clone(&house) as Arc<dyn Process>,
         parts.tokens,
     )?;
     if let Some(transport) = transport {
@@ -202,16 +206,16 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         },
         connect,
         connections: Connections::new(parts.connections),
+        vault: parts.vault,
         plans: Plans::new(parts.files, host, Settled::new(parts.connectors, parts.env)),
         cycles: Cycles::default(),
         clock,
         random,
         witness,
         service_url: parts.service_url,
-        workers: Semaphore::new(parts.workers.max(1)),
         registry: Registry::default(),
         timers: Timers::new(horizon),
-        tasks: Tasks::default(),
+        tasks,
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
@@ -220,6 +224,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         refusals: Refusals::default(),
         store,
     });
+    house.is_of(&shared);
     for row in shared.store.cycle_rows()? {
         shared.cycles.set_state(&row.cycle, row.state);
     }

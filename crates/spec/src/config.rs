@@ -80,12 +80,14 @@ pub struct ConnectionConfig {
 }
 
 /// `egress:`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EgressConfig {
     /// Hosts, `host:port`s and ranges that may be reached though they are private.
     pub allow: Vec<String>,
     /// If not empty, nothing else may be reached.
     pub only: Vec<String>,
+    /// The proxy that requests go through; its password may come from the environment.
+    pub proxy: Option<Expr>,
 }
 
 /// `log_format:`.
@@ -306,8 +308,11 @@ fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
     };
     let allow = list("allow", &mut keys);
     let only = list("only", &mut keys);
+    let proxy = keys
+        .get("proxy")
+        .and_then(|node| value(node, &mut ConfigNames, faults));
     keys.finish("`egress`", faults);
-    EgressConfig { allow, only }
+    EgressConfig { allow, only, proxy }
 }
 
 /// Texts without their places.

@@ -46,7 +46,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Loop(args) => wait(looped::run(&global, args)),
         Command::Logs(args) => wait(logs::run(&global, args)),
         Command::Storage(args) => wait(storage::run(&global, args)),
-        Command::Connect { connection } => wait(connect::run(&global, connection)),
+        Command::Connect(args) => wait(connect::run(&global, args)),
         Command::Backup { file } => wait(backup::run(&global, file)),
         Command::Restore { file, data } => restore::run(&global, &file, data),
         Command::Sim(args) => wait(sim::run(args)),

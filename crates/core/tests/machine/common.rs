@@ -32,6 +32,7 @@ pub(crate) const REMEMBER: StepIx = StepIx(5);
 
 fn method(kind: MethodKind, list: bool) -> MethodDef {
     MethodDef {
+        name: String::new(),
         title: "method".into(),
         kind,
         verb: "GET".into(),
@@ -58,6 +59,7 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
             advance: Advance::ByStep,
         }),
         errors: Vec::new(),
+        limits: Default::default(),
         two_exits: list,
     }
 }
@@ -71,7 +73,7 @@ fn connector() -> Arc<ConnectorDef> {
         base_url: None,
         request: RequestDefaults::default(),
         errors: Vec::new(),
-        concurrent: None,
+        limits: Default::default(),
         methods: BTreeMap::from([
             ("list".to_owned(), method(MethodKind::List, true)),
             ("post".to_owned(), method(MethodKind::Request, false)),

@@ -35,6 +35,7 @@ pub(crate) use witness::Witness;
 pub use witness::{HandedOff, Seen, TakenExit};
 
 use crate::clock::Clock;
+use crate::connections::{Declared, Said};
 use crate::cycle_files::CycleFiles;
 use crate::engine::Engine;
 use crate::random::{Random, Seeded};
@@ -142,6 +143,7 @@ impl Simulated {
         let parts = Parts {
             store: options.store,
             tokens: Arc::new(SignedIn::to(&options.connections)),
+            vault: None,
             service_url: SERVICE_URL.to_owned(),
             listen: Vec::new(),
             files: options.files,
@@ -149,7 +151,11 @@ impl Simulated {
             connections: options
                 .connections
                 .into_iter()
-                .map(|connection| (connection, true))
+                .map(|connection| Declared {
+                    said: Said::by(&connection),
+                    connection,
+                    signed_in: true,
+                })
                 .collect(),
             egress: options.egress,
             response_limit: options.response_limit,

@@ -2,6 +2,7 @@
 
 mod connections;
 mod cycles;
+mod json_body;
 mod listing;
 mod log;
 mod loops;
