@@ -71,11 +71,8 @@ pub(crate) enum Command {
     /// The key that seals secrets and tokens
     #[command(subcommand)]
     Key(Key),
-    /// Sign a connection in
-    Connect {
-        /// The connection
-        connection: String,
-    },
+    /// Sign a connection in, or out
+    Connect(Connect),
     /// Write a copy of a server's data while it serves
     Backup {
         /// The file to write; `-` is standard output
@@ -433,6 +430,18 @@ pub(crate) enum Sim {
         #[arg(long, default_value = "127.0.0.1:7301")]
         listen: std::net::SocketAddr,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Connect {
+    /// The connection
+    pub(crate) connection: String,
+    /// Revoke its tokens at the API and forget them
+    #[arg(long)]
+    pub(crate) revoke: bool,
+    /// Open the link in this machine's browser
+    #[arg(long, conflicts_with = "revoke")]
+    pub(crate) open: bool,
 }
 
 #[cfg(test)]

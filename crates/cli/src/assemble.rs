@@ -98,10 +98,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         cycles: plan.cycles.clone(),
         connectors: connectors.into_values().collect(),
         connections,
-        egress: EgressRules {
-            allow: config.egress.allow.clone(),
-            only: config.egress.only.clone(),
-        },
+        egress: egress(config)?,
         response_limit: config.response_limit,
         workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
         script_limits: script_limits(config),
@@ -317,6 +314,31 @@ pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
         redactor: Redactor::default(),
     };
     connectors(&plan)
+}
+
+/// Where requests may go.
+pub(crate) fn egress(config: &Config) -> Result<EgressRules> {
+    let said = &config.egress;
+    let env = |name: &str| std::env::var(name).ok();
+    let invalid = |what: String| Ended::Invalid(format!("`egress.proxy`: {what}"));
+    let proxy = match &said.proxy {
+        Some(expr) => match with_environment(expr, &env)
+            .map_err(|Unset(name)| invalid(format!("the environment has no `{name}`")))?
+        {
+            Expr::Literal(value) => value,
+            _ => {
+                return Err(
+                    invalid("it can be no `${secret:…}`: name a variable".to_owned()).into(),
+                );
+            }
+        },
+        None => Json::Null,
+    };
+    Ok(EgressRules {
+        allow: said.allow.clone(),
+        only: said.only.clone(),
+        proxy: proxy.as_str().map(str::to_owned),
+    })
 }
 
 /// The limits of one call of a script: the defaults, and what the settings say.

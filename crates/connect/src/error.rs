@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Permanent,
     /// The request left and no answer came: whether it was done is not known. Never for GET and HEAD.
     Unknown,
+    /// Nothing left: the connection's turn comes after `retry_after`.
+    Held,
 }
 
 /// A request that did not bring what it was sent for.

@@ -10,6 +10,7 @@
 //!
 //! A request as built holds no credentials: they are added as it leaves. Knows nothing of runs,
 //! cycles, stores or scripts; time, tokens and addresses come in through [`Connect::new`].
+//! Requests of all runs leave in turn (`turns`), as the connections' limits let them.
 
 #![expect(
     clippy::result_large_err,
@@ -24,19 +25,23 @@ mod error;
 mod eval;
 pub mod oauth;
 mod options;
+mod process;
 mod request;
 mod scan;
 mod send;
 mod stopwatch;
 mod transport;
+mod turns;
+mod ways;
 
 pub use builtin::BUILT_IN;
 pub use connect::Connect;
 pub use connection::{Connection, Late, SecretUnset};
-pub use egress::EgressRules;
+pub use egress::{EgressRules, Looking, Lookup};
 pub use error::{ErrorKind, RequestError};
 pub use oauth::{SignIn, TokenFuture, TokenSet, TokenStore, TokenStoreError};
-pub use options::{Clock, ConnectError, ConnectOptions};
+pub use options::{ConnectError, ConnectOptions};
+pub use process::{News, Process, Work};
 pub use request::{HttpRequest, MethodCall, page_asks_token};
 pub use scan::{Scanned, Want, scan};
 pub use send::{Response, SendOptions, Verdict};

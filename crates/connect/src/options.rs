@@ -1,15 +1,10 @@
 //! What the process says once about every request it makes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use thiserror::Error;
-use velodrome_types::Timestamp;
 
 use crate::egress::EgressRules;
-
-/// The time as the process tells it. Read for token expiry, dates and waits; never for elapsed time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Settings of all requests (SPEC §10).
 #[derive(Clone, Debug)]
@@ -20,8 +15,10 @@ pub struct ConnectOptions {
     pub own_addresses: Vec<SocketAddr>,
     /// The most bytes of an answer, counted after decompression. Default 32 MiB.
     pub response_limit: u64,
-    /// `{service_url}`, in front of `/connector/callback`.
+    /// `{service_url}`, in front of `/connector/callback`. What it names counts as private.
     pub redirect_base: String,
+    /// Requests in flight at once. Default 256.
+    pub workers: usize,
 }
 
 impl Default for ConnectOptions {
@@ -31,6 +28,7 @@ impl Default for ConnectOptions {
             own_addresses: Vec::new(),
             response_limit: 32 * 1024 * 1024,
             redirect_base: "http://127.0.0.1:7300".to_owned(),
+            workers: 256,
         }
     }
 }
@@ -48,6 +46,9 @@ pub enum ConnectError {
         /// What was given.
         entry: String,
     },
+    /// `egress.proxy` is no URL of a proxy.
+    #[error("`egress.proxy` is no `http` or `https` URL of a proxy")]
+    Proxy,
     /// `service_url` is no URL.
     #[error("`{url}` is no `http` or `https` URL")]
     ServiceUrl {

@@ -21,7 +21,7 @@ enum Began {
 
 impl<'a> Stopwatch<'a> {
     pub(crate) fn start(connect: &'a Connect) -> Self {
-        let began = if connect.is_carried() {
+        let began = if connect.ways().is_carried() {
             Began::Told(connect.now())
         } else {
             Began::Really(Instant::now())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
-use velodrome_types::{CycleId, StepId};
+use velodrome_types::{CycleId, LoopId, StepId};
 
 use crate::error::{ErrorKind, RequestError};
 
@@ -22,13 +22,15 @@ pub trait Transport: fmt::Debug + Send + Sync {
 /// What [`Transport::carry`] gives back.
 pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<Incoming, TransportFault>> + Send + 'a>>;
 
-/// Who asks: told to a transport, never sent.
+/// Who asks: told to a transport, never sent. Turns go by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// The cycle.
     pub cycle: CycleId,
     /// Its step.
     pub step: StepId,
+    /// Its loop.
+    pub loop_id: LoopId,
     /// The lap of its loop.
     pub lap: u64,
 }
@@ -36,7 +38,7 @@ pub struct Asker {
 /// A request on its way, credentials included.
 #[derive(Clone)]
 pub struct Outgoing {
-    /// Who asks, where the caller said so.
+    /// Who asks, where the caller says so.
     pub asker: Option<Asker>,
     /// The verb, in upper case.
     pub verb: String,

@@ -357,7 +357,7 @@ pub(crate) fn reported(
                 let due = moving.facts.now.plus(gap);
                 fail::told_retry(moving, step, attempt, &failure, (gap, due), Some(index));
                 let next = OpenItem {
-                    attempt: attempt + 1,
+                    attempt: fail::next_attempt(&failure, attempt),
                     due: Some(due),
                     built: open.built,
                 };

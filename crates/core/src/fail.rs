@@ -32,7 +32,7 @@ pub(crate) fn failed(
             step: id.clone(),
             on: WaitingOn::Retry {
                 due,
-                attempt: attempt + 1,
+                attempt: next_attempt(&failure, attempt),
                 built,
             },
         };
@@ -79,6 +79,9 @@ pub(crate) fn told_retry(
     (gap, due): (Duration, Timestamp),
     item: Option<u64>,
 ) {
+    if failure.kind == FailureKind::Held {
+        return told_held(moving, step, failure, (gap, due), item);
+    }
     let of = match &failure.gaps {
         Some(_) => String::new(),
         None => format!(" of {}", step.retry.limit()),
@@ -99,6 +102,36 @@ pub(crate) fn told_retry(
     line.data = Some(serde_json::json!({ "error": failure.message, "until": due }));
 }
 
+/// Says that nothing was sent, and until when it waits.
+fn told_held(
+    moving: &mut Moving<'_>,
+    step: &Step,
+    failure: &StepFailure,
+    (gap, due): (Duration, Timestamp),
+    item: Option<u64>,
+) {
+    let which = item.map_or_else(String::new, |index| format!("item {index}: "));
+    let message = format!(
+        "{which}{} · waits {}",
+        failure.message,
+        format_duration(gap)
+    );
+    let line = moving
+        .lines
+        .at(&step.id, Level::Info, Event::RetryScheduled, message);
+    line.code = Some(failure.code.clone());
+    line.item = item;
+    line.data = Some(serde_json::json!({ "until": due }));
+}
+
+/// The number of the attempt that comes after this failure: what was not sent was none.
+pub(crate) fn next_attempt(failure: &StepFailure, attempt: u32) -> u32 {
+    match failure.kind {
+        FailureKind::Held => attempt,
+        _ => attempt + 1,
+    }
+}
+
 /// The gap before the next attempt, if there is to be one.
 pub(crate) fn gap(
     moving: &Moving<'_>,
@@ -107,6 +140,7 @@ pub(crate) fn gap(
     step: &Step,
 ) -> Option<Duration> {
     match failure.kind {
+        FailureKind::Held => return Some(failure.retry_after.unwrap_or_default()),
         FailureKind::Permanent => return None,
         FailureKind::Unknown if step.if_unknown == velodrome_spec::plan::IfUnknown::Fail => {
             return None;

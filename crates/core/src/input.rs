@@ -173,6 +173,8 @@ pub enum FailureKind {
     Permanent,
     /// Nobody knows whether the request arrived.
     Unknown,
+    /// Nothing was sent: its turn comes after `retry_after`. No attempt, and never the end of a run.
+    Held,
 }
 
 impl FailureKind {
@@ -181,6 +183,7 @@ impl FailureKind {
         match self {
             Self::Transient => "transient",
             Self::Permanent => "permanent",
+            Self::Held => "held",
             Self::Unknown => "unknown",
         }
     }

@@ -272,6 +272,27 @@ pub struct ConnectionView {
     pub connector: String,
     /// Whether it can be used: `ready` or `needs_sign_in`.
     pub state: &'static str,
+    /// How it signs in: `none`, `api_key`, `basic`, `bearer`, `oauth2`.
+    pub auth: &'static str,
+    /// The client that signs in, where it is known.
+    pub client_id: Option<String>,
+    /// What `velodrome connect` would ask for: `client_id`, `client_secret`.
+    pub asks: Vec<&'static str>,
+    /// When its token ends; a token that can be refreshed is, before that.
+    pub expires: Option<Timestamp>,
+    /// The scopes that were granted, or else that are asked for.
+    pub scopes: Option<String>,
+    /// What keeps it from being used, and what helps.
+    pub reason: Option<String>,
+}
+
+/// What `velodrome connect` begins.
+#[derive(Clone, Debug, Serialize)]
+pub struct SignInBegun {
+    /// Where a browser signs in, once; `None` where the connection signed in by itself.
+    pub url: Option<String>,
+    /// The connection as it is now.
+    pub connection: ConnectionView,
 }
 
 /// A secret as the API shows it; never its value.

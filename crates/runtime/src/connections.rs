@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use velodrome_connect::{Connect, Connection, SecretUnset};
+use velodrome_connect::{Connect, Connection, ErrorKind, Late, RequestError, SecretUnset};
 use velodrome_spec::Plan;
-use velodrome_spec::connector::{AuthDef, ConnectorDef};
+use velodrome_spec::connector::{AuthDef, ConnectorDef, Grant};
 use velodrome_spec::plan::StepKind;
 use velodrome_types::{ConnectionId, Timestamp};
 
-use crate::api::{ConnectionView, Problem};
+use crate::api::Problem;
 use crate::clock::Clock;
 use crate::vault::Vault;
 
@@ -35,6 +35,44 @@ struct Entry {
     /// Whether it can be used: it needs no sign-in, or somebody signed in.
     ready: bool,
     declared: bool,
+    said: Said,
+}
+
+/// A connection of velodrome.yaml.
+#[derive(Clone, Debug)]
+pub(crate) struct Declared {
+    /// With the blanks of its client filled in.
+    pub(crate) connection: Connection,
+    /// Whether somebody has signed in to it.
+    pub(crate) signed_in: bool,
+    /// What velodrome.yaml says of its client.
+    pub(crate) said: Said,
+}
+
+/// What velodrome.yaml says of a connection's client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Nothing,
+    Id,
+    /// Id and secret: nobody is asked.
+    Client,
+}
+
+impl Said {
+    /// As this connection has it, before its blanks are filled in.
+    pub(crate) fn by(connection: &Connection) -> Self {
+        let blank = |text: Option<&str>, place: &Late| {
+            let late = connection.late.iter().any(|(known, _)| known == place);
+            !late && text.is_none_or(|text| text.trim().is_empty())
+        };
+        let secret = connection.client_secret.as_ref();
+        let secret = secret.map(SecretString::expose_secret);
+        match blank(connection.client_id.as_deref(), &Late::ClientId) {
+            true => Self::Nothing,
+            false if blank(secret, &Late::ClientSecret) => Self::Id,
+            false => Self::Client,
+        }
+    }
 }
 
 /// A sign-in under way: a one-time ticket, then a state bound to the browser by a cookie.
@@ -57,6 +95,16 @@ enum Stage {
     },
 }
 
+impl Entry {
+    /// Why it cannot be used.
+    fn why(&self) -> &'static str {
+        match needs_client(&self.connection) {
+            true => "it has no client id",
+            false => "nobody has signed in to it",
+        }
+    }
+}
+
 impl Connections {
     /// Every connection that scripts may have stored something on.
     pub(crate) fn storages(&self) -> Vec<ConnectionId> {
@@ -70,9 +118,9 @@ impl Connections {
         ids
     }
 
-    /// The declared connections, each with whether it is signed in.
-    pub(crate) fn new(declared: Vec<(Connection, bool)>, vault: Arc<Vault>) -> Self {
-        for (connection, _) in &declared {
+    /// The declared connections.
+    pub(crate) fn new(declared: Vec<Declared>, vault: Arc<Vault>) -> Self {
+        for Declared { connection, .. } in &declared {
             let source = format!("connection/{}", connection.id);
             let secrets = connection.secrets();
             vault
@@ -81,14 +129,16 @@ impl Connections {
         }
         let known = declared
             .into_iter()
-            .map(|(connection, signed_in)| {
-                let ready = signed_in || !needs_sign_in(&connection.def);
+            .map(|one| {
+                let connection = one.connection;
+                let ready = one.signed_in || needs_nothing_more(&connection);
                 (
                     connection.id.clone(),
                     Entry {
                         connection: Arc::new(connection),
                         ready,
                         declared: true,
+                        said: one.said,
                     },
                 )
             })
@@ -102,7 +152,7 @@ impl Connections {
 
     /// Puts other declared connections in force. What is under way goes on with those it began with; a
     /// connection that somebody signed in to stays signed in while its connector is the same.
-    pub(crate) fn replace(&self, declared: Vec<(Connection, bool)>) {
+    pub(crate) fn replace(&self, declared: Vec<Declared>) {
         let next = Self::new(declared, Arc::clone(&self.vault));
         let next = next
             .known
@@ -171,6 +221,7 @@ impl Connections {
             connection: Arc::clone(&connection),
             ready: true,
             declared: false,
+            said: Said::Nothing,
         };
         self.known
             .write()
@@ -179,7 +230,7 @@ impl Connections {
         Some(connection)
     }
 
-    /// The first connection of a plan that cannot be used, with why.
+    /// The first connection of a plan that cannot be used, with why and what helps.
     pub(crate) fn missing(&self, plan: &Plan) -> Option<(ConnectionId, &'static str)> {
         let known = self.read();
         plan.steps.iter().find_map(|step| {
@@ -190,7 +241,7 @@ impl Connections {
             };
             match known.get(&method.connection) {
                 Some(entry) if entry.ready => None,
-                Some(_) => Some((method.connection.clone(), "nobody has signed in to it")),
+                Some(entry) => Some((method.connection.clone(), entry.why())),
                 None if method.connector.needs_nothing() => None,
                 None => Some((
                     method.connection.clone(),
@@ -200,25 +251,45 @@ impl Connections {
         })
     }
 
-    pub(crate) fn views(&self) -> Vec<ConnectionView> {
-        let mut views: Vec<ConnectionView> = self
-            .read()
+    /// Every connection, each with whether it can be used, by name.
+    pub(crate) fn all(&self) -> Vec<(Arc<Connection>, bool)> {
+        let known = self.read();
+        let mut all: Vec<_> = known
             .values()
-            .map(|entry| ConnectionView {
-                id: entry.connection.id.to_string(),
-                connector: entry.connection.def.name.clone(),
-                state: if entry.ready {
-                    "ready"
-                } else {
-                    "needs_sign_in"
-                },
-            })
+            .map(|entry| (Arc::clone(&entry.connection), entry.ready))
             .collect();
-        views.sort_by(|a, b| a.id.cmp(&b.id));
-        views
+        all.sort_by(|(a, _), (b, _)| a.id.as_str().cmp(b.id.as_str()));
+        all
     }
 
-    fn connection(&self, id: &ConnectionId) -> Result<Arc<Connection>, Problem> {
+    /// What velodrome.yaml says of a connection's client.
+    pub(crate) fn said(&self, id: &ConnectionId) -> Said {
+        self.read()
+            .get(id)
+            .map_or(Said::Nothing, |entry| entry.said)
+    }
+
+    /// Gives a connection another client.
+    pub(crate) fn set_client(&self, id: &ConnectionId, client: &Connection) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(id) {
+            let connection = Connection {
+                client_id: client.client_id.clone(),
+                client_secret: client.client_secret.clone(),
+                ..(*entry.connection).clone()
+            };
+            // What signs in by itself can do so from here on.
+            entry.ready |= !needs_person(&connection.def) && !needs_client(&connection);
+            entry.connection = Arc::new(connection);
+        }
+    }
+
+    /// A declared or used connection.
+    ///
+    /// # Errors
+    ///
+    /// `connection.unknown`.
+    pub(crate) fn connection(&self, id: &ConnectionId) -> Result<Arc<Connection>, Problem> {
         self.read()
             .get(id)
             .map(|entry| Arc::clone(&entry.connection))
@@ -233,14 +304,7 @@ impl Connections {
 
     /// Begins a sign-in: the ticket of its one-time link.
     pub(crate) fn ticket(&self, id: &ConnectionId, clock: &Clock) -> Result<String, Problem> {
-        let connection = self.connection(id)?;
-        if !needs_sign_in(&connection.def) {
-            let what = format!(
-                "connector `{}` of connection `{id}` has no sign-in",
-                connection.def.name
-            );
-            return Err(Problem::new(409, "connection.no_sign_in", what));
-        }
+        self.of_a_client(id)?;
         let ticket = crate::random::token();
         let until = clock.now().plus(SIGN_IN_PATIENCE);
         self.keep(Pending {
@@ -249,6 +313,39 @@ impl Connections {
             stage: Stage::Ticket(ticket.clone()),
         });
         Ok(ticket)
+    }
+
+    /// A connection that signs in and has a client to do so.
+    ///
+    /// # Errors
+    ///
+    /// `connection.unknown`, `connection.no_sign_in`, `auth.missing_client`.
+    pub(crate) fn of_a_client(&self, id: &ConnectionId) -> Result<Arc<Connection>, Problem> {
+        let connection = self.that_signs_in(id)?;
+        if needs_client(&connection) {
+            let what = format!(
+                "connection `{id}` has no `client_id`: `velodrome connect {id}` asks for it, or velodrome.yaml says it"
+            );
+            return Err(Problem::new(409, "auth.missing_client", what));
+        }
+        Ok(connection)
+    }
+
+    /// A connection that signs in.
+    ///
+    /// # Errors
+    ///
+    /// `connection.unknown`, `connection.no_sign_in`.
+    pub(crate) fn that_signs_in(&self, id: &ConnectionId) -> Result<Arc<Connection>, Problem> {
+        let connection = self.connection(id)?;
+        if matches!(connection.def.auth, AuthDef::OAuth2(_)) {
+            return Ok(connection);
+        }
+        let what = format!(
+            "connector `{}` of connection `{id}` has no sign-in",
+            connection.def.name
+        );
+        Err(Problem::new(409, "connection.no_sign_in", what))
     }
 
     fn keep(&self, pending: Pending) {
@@ -291,10 +388,7 @@ impl Connections {
         let connection = self.with_secrets(&connection).map_err(unset)?;
         let begun = connect
             .begin_sign_in(&connection)
-            .map_err(|error| Problem {
-                code: error.code.clone(),
-                ..Problem::new(409, "auth.sign_in_failed", error.message)
-            })?;
+            .map_err(sign_in_problem)?;
         let cookie = crate::random::token();
         let stage = Stage::Away {
             state: begun.state,
@@ -305,14 +399,14 @@ impl Connections {
         Ok((begun.url, cookie))
     }
 
-    /// The browser came back.
+    /// The browser came back: the connection, and until when its token is good.
     pub(crate) async fn finish(
         &self,
         connect: &Connect,
         query: BTreeMap<String, String>,
         cookie: Option<String>,
         clock: &Clock,
-    ) -> Result<ConnectionId, Problem> {
+    ) -> Result<(ConnectionId, Timestamp), Problem> {
         let refused = || {
             Problem::new(
                 403,
@@ -337,15 +431,12 @@ impl Connections {
         };
         let connection = self.connection(&pending.connection)?;
         let connection = self.with_secrets(&connection).map_err(unset)?;
-        connect
+        let tokens = connect
             .finish_sign_in(&connection, &verifier, query)
             .await
-            .map_err(|error| Problem {
-                code: error.code.clone(),
-                ..Problem::new(409, "auth.sign_in_failed", error.message)
-            })?;
+            .map_err(sign_in_problem)?;
         self.set_ready(&pending.connection, true);
-        Ok(pending.connection)
+        Ok((pending.connection, tokens.expires_at))
     }
 
     /// Notes that a connection can be used, or can no more.
@@ -365,8 +456,34 @@ fn unset(error: SecretUnset) -> Problem {
     Problem::new(409, "secret.unset", error.to_string())
 }
 
-fn needs_sign_in(def: &ConnectorDef) -> bool {
-    matches!(def.auth, AuthDef::OAuth2(_))
+/// Whether only a person can sign in.
+pub(crate) fn needs_person(def: &ConnectorDef) -> bool {
+    match &def.auth {
+        AuthDef::OAuth2(oauth) => matches!(oauth.grant, Grant::AuthorizationCode { .. }),
+        _ => false,
+    }
+}
+
+/// Whether it is not known which client signs in.
+fn needs_client(connection: &Connection) -> bool {
+    matches!(connection.def.auth, AuthDef::OAuth2(_)) && Said::by(connection) == Said::Nothing
+}
+
+/// Whether it can be used without anybody signing in.
+fn needs_nothing_more(connection: &Connection) -> bool {
+    !needs_person(&connection.def) && !needs_client(connection)
+}
+
+/// What went wrong with a sign-in, as an answer.
+pub(crate) fn sign_in_problem(error: RequestError) -> Problem {
+    let status = match error.kind {
+        ErrorKind::Permanent => 409,
+        _ => 502,
+    };
+    Problem {
+        code: error.code.clone(),
+        ..Problem::new(status, "auth.sign_in_failed", error.message)
+    }
 }
 
 fn same(known: &str, given: &str) -> bool {

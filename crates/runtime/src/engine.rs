@@ -1,6 +1,5 @@
 //! The engine's facade: all that a server or a command line may ask of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,11 @@ use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
     StorageWrite, Store, StoreError, Unit,
 };
-use velodrome_types::{
-    ConnectionId, CycleId, CycleState, Json, LoopId, LoopStatus, RunId, Timestamp,
-};
+use velodrome_types::{CycleId, CycleState, Json, LoopId, LoopStatus, RunId, Timestamp};
 
 use crate::api::{
-    ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,
-    RunView, StepView, Version,
+    CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView,
+    StepView, Version,
 };
 use crate::callers::Hook;
 use crate::handoff::SignedOrigin;
@@ -25,7 +22,6 @@ use crate::records::{loop_of, loop_view, run_view};
 use crate::shared::Shared;
 use crate::start::Reconfigure;
 use crate::tasks::Task;
-use crate::tokens::is_signed_in;
 use crate::{accept, command, reload, resume};
 
 /// How long draining waits for requests in flight before the store is closed all the same: what is
@@ -392,55 +388,6 @@ impl Engine {
             })
     }
 
-    /// Every connection, declared or used by default.
-    pub fn connections(&self) -> Vec<ConnectionView> {
-        self.shared.connections.views()
-    }
-
-    /// A one-time URL of this server at which a browser signs the connection in.
-    ///
-    /// # Errors
-    ///
-    /// `connection.unknown`, `connection.no_sign_in`.
-    pub fn sign_in_url(&self, connection: &ConnectionId) -> Result<String, Problem> {
-        let ticket = self
-            .shared
-            .connections
-            .ticket(connection, &self.shared.clock)?;
-        Ok(format!(
-            "{}/connector/start?ticket={ticket}",
-            self.shared.service_url
-        ))
-    }
-
-    /// The browser opened that URL: where to send it, and the cookie value that binds the state to it.
-    ///
-    /// # Errors
-    ///
-    /// `auth.ticket_used`, `auth.sign_in_failed`.
-    pub fn sign_in_begin(&self, ticket: &str) -> Result<(String, String), Problem> {
-        self.shared
-            .connections
-            .open(&self.shared.connect, ticket, &self.shared.clock)
-    }
-
-    /// The browser came back to `/connector/callback` with this query and that cookie.
-    ///
-    /// # Errors
-    ///
-    /// `auth.*`.
-    pub async fn sign_in_finish(
-        &self,
-        query: BTreeMap<String, String>,
-        cookie: Option<String>,
-    ) -> Result<ConnectionId, Problem> {
-        let shared = &self.shared;
-        shared
-            .connections
-            .finish(&shared.connect, query, cookie, &shared.clock)
-            .await
-    }
-
     /// The engine's time.
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
@@ -463,12 +410,11 @@ impl Engine {
     ///
     /// The store cannot tell who is signed in; nothing has changed then.
     pub async fn reconfigure(&self, change: Reconfigure) -> Result<Vec<String>, StoreError> {
-        let mut declared = Vec::new();
-        for connection in change.connections {
-            let signed_in = is_signed_in(&*self.shared.store, &connection.id)?;
-            declared.push((connection, signed_in));
+        // A simulation keeps those it began with.
+        if let Some(tokens) = &self.shared.tokens {
+            let declared = tokens.declared(change.connections)?;
+            self.shared.connections.replace(declared);
         }
-        self.shared.connections.replace(declared);
         let settled = Settled::new(change.connectors, change.env, change.webhooks);
         self.shared.plans.settle(settled);
         Ok(reload::now(&self.shared).await)
@@ -495,6 +441,7 @@ impl Engine {
     /// Stop taking, drain, close. What cannot be awaited is taken up again by the next start.
     pub async fn shutdown(&self) {
         self.shared.draining.cancel();
+        self.shared.connect.close();
         let ended = self.shared.tasks.ended();
         if self.shared.clock.timeout(DRAIN, ended).await.is_none() {
             tracing::warn!(

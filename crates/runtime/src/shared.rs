@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::Connect;
 use velodrome_core::{Admission, Places, State, may_hop};
@@ -29,6 +29,7 @@ use crate::retention::RetentionRules;
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
+use crate::tokens::SealedTokens;
 use crate::unit::Making;
 use crate::vault::Vault;
 
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) handlers: Handlers,
     pub(crate) connect: Connect,
     pub(crate) connections: Connections,
+    /// Tokens and clients as they are stored; `None` in a simulation, which has none.
+    pub(crate) tokens: Option<Arc<SealedTokens>>,
     pub(crate) plans: Plans,
     pub(crate) cycles: Cycles,
     pub(crate) clock: Clock,
@@ -49,7 +52,6 @@ pub(crate) struct Shared {
     /// Notes what is committed, in a simulation.
     pub(crate) witness: Option<Arc<Witness>>,
     pub(crate) service_url: String,
-    pub(crate) workers: Semaphore,
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
     pub(crate) tasks: Tasks,
@@ -416,6 +418,13 @@ impl Shared {
         });
     }
 
+    /// What waited for a connection begins.
+    pub(crate) fn begin_all(self: &Arc<Self>) {
+        for cycle in self.plans.ids() {
+            self.begin_next(&cycle);
+        }
+    }
+
     /// Begins the first queued loop of a cycle, if a place is free.
     pub(crate) fn begin_next(self: &Arc<Self>, cycle: &CycleId) {
         if self.draining.is_cancelled() {
@@ -424,6 +433,10 @@ impl Shared {
         let Some(plan) = self.plans.current(cycle) else {
             return;
         };
+        // They would fail one after the other; they begin when somebody has signed in.
+        if self.connections.missing(&plan).is_some() {
+            return;
+        }
         if !self.cycles.take_next(cycle, plan.concurrency) {
             return;
         }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use velodrome_connect::{Connect, ConnectOptions, Connection, EgressRules, TokenStore, Transport};
+use velodrome_connect::{
+    Connect, ConnectOptions, Connection, EgressRules, Process, TokenStore, Transport,
+};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
@@ -19,11 +21,12 @@ use velodrome_types::RunStatus;
 
 use crate::clock::Clock;
 use crate::command;
-use crate::connections::Connections;
+use crate::connections::{Connections, Declared};
 use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
+use crate::house::House;
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
 use crate::redact::Redactor;
@@ -35,7 +38,7 @@ use crate::shared::{Shared, UNREADABLE_PAUSE};
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
-use crate::tokens::{SealedTokens, is_signed_in};
+use crate::tokens::SealedTokens;
 use crate::vault::Vault;
 
 /// How many stored runs are looked at in one go while taking up what was under way.
@@ -119,14 +122,11 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         store: Arc::clone(&options.store),
         vault: Arc::clone(&vault),
     });
-    let mut connections = Vec::new();
-    for connection in options.connections {
-        let signed_in = is_signed_in(&*options.store, &connection.id)?;
-        connections.push((connection, signed_in));
-    }
+    let connections = tokens.declared(options.connections)?;
     let parts = Parts {
         store: options.store,
         vault,
+        sealed_tokens: Some(Arc::clone(&tokens)),
         tokens,
         service_url: options.service_url,
         listen: options.listen,
@@ -158,12 +158,14 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) tokens: Arc<dyn TokenStore>,
+    /// The same, where tokens are stored.
+    pub(crate) sealed_tokens: Option<Arc<SealedTokens>>,
     pub(crate) service_url: String,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) files: CycleFiles,
     pub(crate) connectors: Vec<(Arc<ConnectorDef>, String)>,
-    /// The declared connections, each with whether it is signed in.
-    pub(crate) connections: Vec<(Connection, bool)>,
+    /// The declared connections.
+    pub(crate) connections: Vec<Declared>,
     pub(crate) egress: EgressRules,
     pub(crate) response_limit: u64,
     pub(crate) workers: usize,
@@ -199,15 +201,17 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         transport,
         witness,
     } = parts.surroundings;
-    let told = clock.clone();
+    let tasks = Tasks::default();
+    let house = Arc::new(House::new(clock.clone(), tasks.clone()));
     let mut connect = Connect::new(
         ConnectOptions {
             egress: parts.egress,
             own_addresses: parts.listen,
             response_limit: parts.response_limit,
             redirect_base: parts.service_url.clone(),
+            workers: parts.workers,
         },
-        Arc::new(move || told.now()),
+        Arc::clone(&house) as Arc<dyn Process>,
         parts.tokens,
     )?;
     if let Some(transport) = transport {
@@ -223,6 +227,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         connect,
         connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),
         vault: parts.vault,
+        tokens: parts.sealed_tokens,
         plans: Plans::new(
             parts.files,
             host,
@@ -234,10 +239,9 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         random,
         witness,
         service_url: parts.service_url,
-        workers: Semaphore::new(parts.workers.max(1)),
         registry: Registry::default(),
         timers: Timers::new(horizon),
-        tasks: Tasks::default(),
+        tasks,
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
@@ -246,6 +250,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         refusals: Refusals::default(),
         store,
     });
+    house.is_of(&shared);
     for row in shared.store.cycle_rows()? {
         shared.cycles.set_state(&row.cycle, row.state);
     }

@@ -17,6 +17,9 @@ pub(crate) enum Task {
     Reload,
     /// Takes away what is no longer kept. Cancelled while draining; if it failed, the disk would fill up.
     Retention,
+    /// Gets tokens, even if whoever needs them is stopped: what is granted and not kept is lost. Its end is
+    /// usual.
+    Refresh,
     /// Writes a log line that nobody waits for. Its end is usual.
     Note,
     /// Takes up what was under way before the start. Ends when all is taken up.

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use velodrome_connect::TokenSet;
@@ -18,6 +19,7 @@ use velodrome_store::{KeyRing, PartWrite, SealError, SealKey, SecretRow, Store, 
 use velodrome_types::{Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::redact::Redactor;
+use crate::tokens::StoredClient;
 
 /// What the name of a secret, of a connection's tokens and of a key of records begins with.
 const SECRET: &str = "secret/";
@@ -232,12 +234,32 @@ impl Vault {
 
     /// Opens a connection's tokens.
     pub(crate) fn open_tokens(&self, name: &str, sealed: &[u8]) -> Result<TokenSet, StoreError> {
+        let tokens = self.open_sealed(name, sealed)?;
+        learn_tokens(&self.redactor, name, &tokens);
+        Ok(tokens)
+    }
+
+    /// Opens what is sealed with the key of the data folder.
+    pub(crate) fn open_sealed<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        sealed: &[u8],
+    ) -> Result<T, StoreError> {
         let keys = self.keys.as_ref();
         let keys = keys.ok_or_else(|| unopened("a simulation seals nothing"))?;
         let plain = keys.unseal(name, sealed).map_err(unopened)?;
-        let tokens = serde_json::from_slice(&plain).map_err(unopened)?;
-        learn_tokens(&self.redactor, name, &tokens);
-        Ok(tokens)
+        serde_json::from_slice(&plain).map_err(unopened)
+    }
+
+    /// Seals the client that signs a connection in.
+    pub(crate) fn seal_client(
+        &self,
+        name: String,
+        client: &StoredClient,
+    ) -> Result<SecretRow, StoreError> {
+        self.redactor.learn(&name, client.client_secret.as_deref());
+        let plain = serde_json::to_vec(client).map_err(unopened)?;
+        self.sealed(name, &plain)
     }
 
     /// Seals a connection's tokens.

@@ -85,12 +85,14 @@ pub struct ConnectionConfig {
 }
 
 /// `egress:`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EgressConfig {
     /// Hosts, `host:port`s and ranges that may be reached though they are private.
     pub allow: Vec<String>,
     /// If not empty, nothing else may be reached.
     pub only: Vec<String>,
+    /// The proxy that requests go through; its password may come from the environment.
+    pub proxy: Option<Expr>,
 }
 
 /// `log_format:`.
@@ -192,7 +194,7 @@ fn read(
         config.connections = connections(node, &mut names, faults);
     }
     if let Some(node) = keys.get("egress") {
-        config.egress = egress(node, faults);
+        config.egress = egress(node, &mut names, faults);
     }
     if let Some(found) = keys
         .get("body_limit")
@@ -317,7 +319,7 @@ fn connections(
     connections
 }
 
-fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
+fn egress(node: &Node, names: &mut ConfigNames<'_>, faults: &mut Faults) -> EgressConfig {
     let Some(mut keys) = Keys::in_table(node, &format::EGRESS, "`egress`", faults) else {
         return EgressConfig::default();
     };
@@ -327,8 +329,11 @@ fn egress(node: &Node, faults: &mut Faults) -> EgressConfig {
     };
     let allow = list("allow", &mut keys);
     let only = list("only", &mut keys);
+    let proxy = keys
+        .get("proxy")
+        .and_then(|node| value(node, names, faults));
     keys.finish("`egress`", faults);
-    EgressConfig { allow, only }
+    EgressConfig { allow, only, proxy }
 }
 
 /// Texts without their places.

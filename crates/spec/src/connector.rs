@@ -27,8 +27,8 @@ pub struct ConnectorDef {
     pub request: RequestDefaults,
     /// Ordered; the first that matches an answer decides. A method's own come before.
     pub errors: Vec<ErrorRule>,
-    /// Requests under way at once, per connection; `None` is without bound.
-    pub concurrent: Option<u32>,
+    /// How much may be asked, for each connection.
+    pub limits: Limits,
     /// Methods by name.
     pub methods: BTreeMap<String, MethodDef>,
     /// SHA-256 of the definition's text, in hex.
@@ -44,6 +44,24 @@ impl ConnectorDef {
                 .values()
                 .all(|setting| setting.default.is_some())
     }
+}
+
+/// How much may be asked of an API by one connection, all runs together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests under way at once; `None` is without bound.
+    pub concurrent: Option<u32>,
+    /// Requests that may leave within a length of time; all of them hold.
+    pub rates: Vec<Rate>,
+}
+
+/// So many requests in any stretch of so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many, from 1.
+    pub requests: u32,
+    /// In how long; never zero.
+    pub per: Duration,
 }
 
 /// A setting of a connection.
@@ -78,12 +96,14 @@ pub enum AuthDef {
         /// The token.
         token: Expr,
     },
-    /// A key in headers or query.
+    /// A key in headers, query or body.
     ApiKey {
         /// Header names and values.
         headers: Vec<(String, Expr)>,
         /// Query names and values.
         query: Vec<(String, Expr)>,
+        /// Fields of the body, of requests that have one.
+        body: Vec<(String, Expr)>,
     },
     /// `Authorization: Basic`.
     Basic {
@@ -92,16 +112,40 @@ pub enum AuthDef {
         /// The password.
         password: Expr,
     },
-    /// OAuth 2.0, authorization code.
+    /// OAuth 2.0.
     OAuth2(Box<OAuth2Def>),
 }
 
-/// OAuth 2.0, authorization code with PKCE and refresh.
+/// How the first token comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Grant {
+    /// A person signs in, with PKCE.
+    AuthorizationCode {
+        /// Where the browser is sent.
+        authorize_url: Expr,
+    },
+    /// The client signs in by itself: nobody is asked.
+    ClientCredentials,
+}
+
+/// Where the client's id and secret go in a request for tokens (RFC 6749 §2.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// In the form.
+    #[default]
+    Body,
+    /// In `Authorization: Basic`.
+    Basic,
+}
+
+/// OAuth 2.0 with refresh.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OAuth2Def {
-    /// Where the browser is sent.
-    pub authorize_url: Expr,
-    /// Further parameters of that URL.
+    /// How the first token comes.
+    pub grant: Grant,
+    /// Where the client's id and secret go.
+    pub client_auth: ClientAuth,
+    /// Further parameters of the authorize URL; of the token request, where the client signs in by itself.
     pub authorize_params: Vec<(String, Expr)>,
     /// The scopes, as one text in the API's own form.
     pub scopes: Expr,
@@ -142,8 +186,12 @@ pub struct ErrorRule {
     pub status: Vec<StatusMatch>,
     /// Which values of the body's `code` field; empty is any.
     pub code: Vec<String>,
+    /// Which texts of which headers, names in lower case; all must fit. Empty is any.
+    pub header: Vec<(String, String)>,
     /// What is done.
     pub action: ErrorAction,
+    /// For `wait`: the header, in lower case, that tells until when; before `Retry-After`.
+    pub until_header: Option<String>,
 }
 
 /// A status or a class of them.
@@ -178,8 +226,8 @@ pub enum ErrorAction {
     RefreshThenRetry,
     /// A person must sign in again.
     Reconnect,
-    /// A transient error with gaps of its own, `Retry-After` before them. Tried until it passes, the
-    /// last gap again and again.
+    /// A transient error with gaps of its own, `Retry-After` before them: the connection as a whole waits.
+    /// Tried until it passes, the last gap again and again.
     Wait(Vec<Duration>),
     /// The paging token is void: begin again at the first page, dropping repeats.
     RestartPaging,
@@ -188,6 +236,8 @@ pub enum ErrorAction {
 /// A method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodDef {
+    /// Its name.
+    pub name: String,
     /// Its title for people.
     pub title: String,
     /// What it is to the engine.
@@ -212,6 +262,8 @@ pub struct MethodDef {
     pub incremental: Option<IncrementalDef>,
     /// Rules that come before the connector's.
     pub errors: Vec<ErrorRule>,
+    /// How much of it may be asked, beside the connector's own limits.
+    pub limits: Limits,
     /// Whether the method has two exits: true when records came back.
     pub two_exits: bool,
 }

@@ -124,7 +124,7 @@ pub struct IdempotencyRow {
 /// A secret or a token, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRow {
-    /// `secret/NAME` or `token/CONNECTION`.
+    /// `secret/NAME`, `token/CONNECTION` or `client/CONNECTION`.
     pub name: String,
     /// Sealed with the data folder's key ([`crate::SealKey`]).
     pub sealed: Vec<u8>,

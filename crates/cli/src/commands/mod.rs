@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Storage(args) => wait(storage::run(&global, args)),
         Command::Secret(args) => wait(secret::run(&global, args)),
         Command::Key(args) => wait(key::run(&global, args)),
-        Command::Connect { connection } => wait(connect::run(&global, connection)),
+        Command::Connect(args) => wait(connect::run(&global, args)),
         Command::Backup { file } => wait(backup::run(&global, file)),
         Command::Restore { file, data } => restore::run(&global, &file, data),
         Command::Sim(args) => wait(sim::run(args)),

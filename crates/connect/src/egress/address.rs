@@ -59,6 +59,10 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if within(0x2002_u128 << 112, 16) {
         return is_public_v4(Ipv4Addr::from_bits((bits >> 80) as u32));
     }
+    // ISATAP hides an address of the own network in the last half (RFC 5214).
+    if matches!((bits >> 32) as u32, 0x0000_5efe | 0x0200_5efe) && !is_public_v4(low) {
+        return false;
+    }
     within(0x2000_u128 << 112, 3) && !PRIVATE_V6.iter().any(|(net, length)| within(*net, *length))
 }
 
@@ -112,6 +116,8 @@ mod tests {
             "2002:7f00:1::",
             "2002:a00:1::1",
             "2002:a9fe:a9fe::1",
+            "2a00:1450::5efe:10.0.0.1",
+            "2a00:1450::200:5efe:7f00:1",
             "3fff::1",
             "5f00::1",
             "fc00::1",

@@ -1,27 +1,51 @@
 //! The first look: a URL against the rules, before anything is sent.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use url::{Host, Url};
 
 use super::address::is_public;
-use super::rules::{EgressRules, List};
+use super::machine;
+use super::resolve::Lookup;
+use super::rules::{EgressRules, List, plain};
 use crate::error::RequestError;
 use crate::options::ConnectError;
 
 /// How a name's addresses are judged when it is resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Passage {
     /// The host and port are allowed by name: private addresses are taken.
     pub(crate) lifted: bool,
     /// Only addresses in a range of `only` are taken.
     pub(crate) within_only: bool,
+    /// It goes through the proxy: the one name that is resolved is the proxy's.
+    pub(crate) proxied: bool,
 }
 
 impl Passage {
-    /// A number of its own, 0 to 3.
+    /// How many there are.
+    pub(crate) const COUNT: usize = 5;
+
+    /// To this process's own server.
+    pub(crate) const HOME: Self = Self {
+        lifted: true,
+        within_only: false,
+        proxied: false,
+    };
+
+    /// Through the proxy.
+    const PROXY: Self = Self {
+        proxied: true,
+        ..Self::HOME
+    };
+
+    /// A number of its own.
     pub(crate) const fn index(self) -> usize {
+        if self.proxied {
+            return Self::COUNT - 1;
+        }
         (self.lifted as usize) * 2 + self.within_only as usize
     }
 }
@@ -37,15 +61,51 @@ struct Lists {
     allow: List,
     only: List,
     own: Vec<IpAddr>,
+    /// This process listens on every address that the machine has.
+    owns_all: bool,
+    /// Host and port of `service_url`: this server, whatever stands before it.
+    service: (String, u16),
+    proxy: Option<Proxy>,
+}
+
+struct Proxy(Url);
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its URL may hold a password.
+        f.write_str("Proxy")
+    }
 }
 
 impl Guard {
-    pub(crate) fn new(rules: &EgressRules, own: &[SocketAddr]) -> Result<Self, ConnectError> {
+    pub(crate) fn new(
+        rules: &EgressRules,
+        own: &[SocketAddr],
+        service: &Url,
+    ) -> Result<Self, ConnectError> {
+        let proxy = rules.proxy.as_deref().map(|text| {
+            let url = Url::parse(text.trim()).map_err(|_| ConnectError::Proxy)?;
+            match matches!(url.scheme(), "http" | "https") && url.has_host() {
+                true => Ok(Proxy(url)),
+                false => Err(ConnectError::Proxy),
+            }
+        });
         Ok(Self(Arc::new(Lists {
             allow: List::read("allow", &rules.allow)?,
             only: List::read("only", &rules.only)?,
             own: own.iter().map(|at| at.ip().to_canonical()).collect(),
+            owns_all: own.iter().any(|at| at.ip().is_unspecified()),
+            service: (
+                plain(service.host_str().unwrap_or_default()),
+                service.port_or_known_default().unwrap_or(0),
+            ),
+            proxy: proxy.transpose()?,
         })))
+    }
+
+    /// The proxy, if there is one.
+    pub(crate) fn proxy(&self) -> Option<&Url> {
+        self.0.proxy.as_ref().map(|proxy| &proxy.0)
     }
 
     /// Whether a request may leave for this URL, and how its name is to be resolved.
@@ -54,7 +114,7 @@ impl Guard {
         let host = url.host_str().unwrap_or_default();
         let mut passage = Passage {
             lifted: self.0.allow.names(host, port),
-            within_only: false,
+            ..Passage::default()
         };
         if !self.0.only.is_empty() && !self.0.only.names(host, port) {
             if !self.0.only.has_nets() {
@@ -62,14 +122,15 @@ impl Guard {
             }
             passage.within_only = true;
         }
-        let literal = match url.host() {
-            Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
-            Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
-            // Loopback whatever a resolver says (RFC 6761 §6.3).
-            Some(Host::Domain(name)) if is_localhost(name) => Some(LOOPBACK),
-            _ => None,
-        };
-        match literal {
+        let (own, own_port) = &self.0.service;
+        if !passage.lifted && *own_port == port && *own == plain(host) {
+            return Err(refused(
+                host,
+                port,
+                "it is this server itself: `egress.allow` may name it",
+            ));
+        }
+        match literal(url) {
             Some(address) if !self.takes(address, passage) => Err(refused(
                 host,
                 port,
@@ -79,12 +140,64 @@ impl Guard {
         }
     }
 
+    /// Where there is a proxy: whether this request goes through it. What `allow` names, by name or by
+    /// address, is reached directly.
+    pub(crate) async fn route(
+        &self,
+        url: &Url,
+        passage: Passage,
+        lookup: &dyn Lookup,
+    ) -> Result<Passage, RequestError> {
+        if self.0.proxy.is_none() || passage.lifted {
+            return Ok(passage);
+        }
+        if let Some(address) = literal(url) {
+            let direct = self.0.allow.contains(address);
+            return Ok(if direct { passage } else { Passage::PROXY });
+        }
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or(0);
+        // A machine behind a proxy can often resolve nothing; what it can is judged.
+        let found = lookup.look_up(host).await.unwrap_or_default();
+        if found.iter().any(|address| self.0.allow.contains(*address)) {
+            return Ok(passage);
+        }
+        if !found.iter().all(|address| self.takes(*address, passage)) {
+            return Err(refused(
+                host,
+                port,
+                "one of its addresses is not a public one: `egress.allow` may name it",
+            ));
+        }
+        if found.is_empty() && passage.within_only {
+            let why = "it cannot be told whether it is in a range of `egress.only`";
+            return Err(refused(host, port, why));
+        }
+        Ok(Passage::PROXY)
+    }
+
     /// Whether this address may be connected to.
     pub(crate) fn takes(&self, address: IpAddr, passage: Passage) -> bool {
         let lists = &self.0;
-        let public = is_public(address) && !lists.own.contains(&address.to_canonical());
-        (public || passage.lifted || lists.allow.contains(address))
+        let address = address.to_canonical();
+        let public = || {
+            is_public(address)
+                && !lists.own.contains(&address)
+                && !(lists.owns_all && machine::has(address))
+        };
+        (passage.lifted || lists.allow.contains(address) || public())
             && (!passage.within_only || lists.only.contains(address))
+    }
+}
+
+/// The address that a URL's host is, if it is one.
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
+        Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
+        // Loopback whatever a resolver says (RFC 6761 §6.3).
+        Some(Host::Domain(name)) if is_localhost(name) => Some(LOOPBACK),
+        _ => None,
     }
 }
 
@@ -109,8 +222,10 @@ mod tests {
         let rules = EgressRules {
             allow: texts(allow),
             only: texts(only),
+            proxy: None,
         };
-        Guard::new(&rules, &["8.8.4.4:7300".parse().unwrap()]).unwrap()
+        let service = Url::parse("https://flows.test").unwrap();
+        Guard::new(&rules, &["8.8.4.4:7300".parse().unwrap()], &service).unwrap()
     }
 
     fn passes(guard: &Guard, url: &str) -> bool {
@@ -157,6 +272,8 @@ mod tests {
             "http://8.8.4.4/",
             "http://8.8.4.4:80/",
             "http://[::ffff:8.8.4.4]/",
+            "https://flows.test/hooks/a",
+            "https://FLOWS.test.:443/hooks/a",
         ] {
             assert!(!passes(&guard, url), "{url}");
         }
@@ -164,6 +281,7 @@ mod tests {
             "http://8.8.8.8/",
             "https://1.1.1.1/",
             "https://api.test/",
+            "http://flows.test/",
             "http://[2606:4700::1111]/",
         ] {
             assert!(passes(&guard, url), "{url}");

@@ -1,11 +1,38 @@
 //! The second look: every address of a name, as it is about to be connected to.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
 use super::guard::{Guard, Passage};
+
+/// What [`Lookup::look_up`] gives back.
+pub type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// Finds the addresses of a name.
+pub trait Lookup: fmt::Debug + Send + Sync {
+    /// The name's addresses, in the order in which they are to be tried.
+    fn look_up(&self, name: &str) -> Looking;
+}
+
+/// The system's resolver.
+#[derive(Debug)]
+pub(crate) struct SystemLookup;
+
+impl Lookup for SystemLookup {
+    fn look_up(&self, name: &str) -> Looking {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(found.map(|at| at.ip()).collect())
+        })
+    }
+}
 
 /// A name has addresses, and none may be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -14,11 +41,12 @@ pub(crate) struct RefusedAddress {
     pub(crate) host: String,
 }
 
-/// Resolves with the system's resolver and leaves out what the guard does not take.
+/// Looks a name up once and leaves out what the guard does not take: what is left is connected to.
 #[derive(Clone, Debug)]
 pub(crate) struct GuardedResolver {
     pub(crate) guard: Guard,
     pub(crate) passage: Passage,
+    pub(crate) lookup: Arc<dyn Lookup>,
 }
 
 impl Resolve for GuardedResolver {
@@ -26,9 +54,11 @@ impl Resolve for GuardedResolver {
         let this = self.clone();
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let found = this.lookup.look_up(&host).await?;
             let taken: Vec<SocketAddr> = found
-                .filter(|at| this.guard.takes(at.ip(), this.passage))
+                .into_iter()
+                .filter(|address| this.guard.takes(*address, this.passage))
+                .map(|address| SocketAddr::new(address, 0))
                 .collect();
             if taken.is_empty() {
                 return Err(RefusedAddress { host }.into());

@@ -1,5 +1,6 @@
-//! `egress: {allow, only}`: what a person permits and forbids.
+//! `egress: {allow, only, proxy}`: what a person permits and forbids.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,13 +8,26 @@ use ipnet::IpNet;
 use crate::options::ConnectError;
 
 /// The rules as they are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct EgressRules {
     /// Private destinations that may be reached: `host`, `host:port`, `10.0.0.0/8`.
     pub allow: Vec<String>,
     /// If not empty, the only destinations that may be reached, in the same forms. Lifts no ban on
     /// private addresses: what is private must stand in `allow` too.
     pub only: Vec<String>,
+    /// The proxy that requests go through, but those to what `allow` names.
+    pub proxy: Option<String>,
+}
+
+impl fmt::Debug for EgressRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's URL may hold a password.
+        f.debug_struct("EgressRules")
+            .field("allow", &self.allow)
+            .field("only", &self.only)
+            .field("proxy", &self.proxy.is_some())
+            .finish()
+    }
 }
 
 /// One list, read.
@@ -77,7 +91,7 @@ fn host_entry(text: &str) -> Option<(String, Option<u16>)> {
 }
 
 /// Without brackets, without the root's dot, in lower case, an address in its shortest form.
-fn plain(host: &str) -> String {
+pub(super) fn plain(host: &str) -> String {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let bare = bare.strip_suffix('.').unwrap_or(bare);
     match bare.parse::<IpAddr>() {

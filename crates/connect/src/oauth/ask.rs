@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-use velodrome_spec::connector::{AuthDef, OAuth2Def};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use secrecy::ExposeSecret;
+use velodrome_spec::connector::{AuthDef, ClientAuth, OAuth2Def};
 use velodrome_types::{Json, Timestamp};
 
 use super::answer::{self, Granted, Refusal};
@@ -18,6 +19,9 @@ use crate::send::read_at_most;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a token endpoint's answer.
 const LIMIT: u64 = 1024 * 1024;
+
+/// The most bytes of a granted scope that are kept, to be shown.
+const SCOPE_LIMIT: usize = 4_096;
 
 /// The connector's OAuth definition.
 pub(crate) fn definition(connection: &Connection) -> Result<&OAuth2Def, RequestError> {
@@ -41,12 +45,20 @@ pub(super) fn client_id(connection: &Connection) -> Result<&str, RequestError> {
     }
 }
 
+/// The client's secret; public clients have none.
+fn client_secret(connection: &Connection) -> Option<&str> {
+    let secret = connection.client_secret.as_ref()?.expose_secret();
+    Some(secret).filter(|secret| !secret.is_empty())
+}
+
 /// What is exchanged for tokens.
 pub(super) struct Grant<'a> {
     /// What an error is called.
     pub(super) code: &'static str,
     /// The form's fields besides the client's.
     pub(super) form: Vec<(&'static str, &'a str)>,
+    /// Whether the client asks in its own name: then it says for what.
+    pub(super) own: bool,
     /// What sign-in kept so far.
     pub(super) before: Option<&'a TokenSet>,
     /// What the callback kept, for the first exchange.
@@ -79,8 +91,15 @@ pub(super) async fn exchange(
     let oauth = definition(connection)?;
     let scope = Scope::new(connection).kept(Some(grant.kept));
     let url = eval::url(&oauth.token_url, scope).map_err(RequestError::from)?;
-    let mut form = grant.form.clone();
-    form.push(("client_id", client_id(connection)?));
+    let mut form: Vec<(&str, String)> = grant
+        .form
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect();
+    if grant.own {
+        form.extend(wishes(oauth, scope)?);
+    }
+    client_id(connection)?;
     let asked = connect.now();
     let (status, body) = post(connect, connection, &url, form, grant.code).await?;
     let has_refresh = grant.before.is_some_and(|old| old.refresh_token.is_some());
@@ -93,31 +112,65 @@ pub(super) async fn exchange(
     }
 }
 
-/// Posts a form with the client's secret. Redirects are not followed: a secret goes nowhere else.
+/// What a client in its own name asks for: scopes, and what else the definition says.
+fn wishes<'a>(
+    oauth: &'a OAuth2Def,
+    scope: Scope<'_>,
+) -> Result<Vec<(&'a str, String)>, RequestError> {
+    let mut wishes = Vec::new();
+    let all = [("scope", &oauth.scopes)].into_iter();
+    let further = oauth.authorize_params.iter();
+    for (name, expr) in all.chain(further.map(|(name, expr)| (name.as_str(), expr))) {
+        let value = eval::evaluate(expr, scope)?;
+        let value = value.as_ref().and_then(eval::text_of);
+        wishes.extend(
+            value
+                .filter(|text| !text.is_empty())
+                .map(|text| (name, text)),
+        );
+    }
+    Ok(wishes)
+}
+
+/// The client's id and secret as `Authorization: Basic` has them (RFC 6749 §2.3.1).
+fn basic(connection: &Connection) -> Result<String, RequestError> {
+    let encoded =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let secret = client_secret(connection).unwrap_or_default();
+    let pair = format!("{}:{}", encoded(client_id(connection)?), encoded(secret));
+    Ok(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+}
+
+/// Posts a form in the client's name. Redirects are not followed: a secret goes nowhere else.
 pub(super) async fn post(
     connect: &Connect,
     connection: &Connection,
     url: &str,
-    mut form: Vec<(&'static str, &str)>,
+    mut form: Vec<(&str, String)>,
     code: &'static str,
 ) -> Result<(u16, bytes::Bytes), RequestError> {
     let url = hosts::endpoint(connection, url)?;
-    let secret = connection
-        .client_secret
-        .as_ref()
-        .map(SecretString::expose_secret);
-    form.extend(secret.map(|secret| ("client_secret", secret)));
+    let by_header = definition(connection)?.client_auth == ClientAuth::Basic
+        && client_secret(connection).is_some();
+    if !by_header {
+        form.push(("client_id", client_id(connection)?.to_owned()));
+        let secret = client_secret(connection);
+        form.extend(secret.map(|secret| ("client_secret", secret.to_owned())));
+    }
     let body = serde_urlencoded::to_string(&form)
         .map_err(|_| RequestError::permanent(code, "the form cannot be written"))?;
-    let client = connect.client_for(&url)?;
+    let client = connect.ways().client_for(&url).await?;
     let failed = |error: reqwest::Error| {
         crate::send::refused_address(&error).unwrap_or_else(|| {
             let why = crate::send::told(error);
             RequestError::transient(code, format!("the token endpoint did not answer: {why}"))
         })
     };
-    let answer = client
-        .post(url)
+    let mut request = client.post(url);
+    if by_header {
+        request = request.header("authorization", basic(connection)?);
+    }
+    let answer = request
         .header("content-type", "application/x-www-form-urlencoded")
         .header("accept", "application/json")
         .timeout(TIMEOUT)
@@ -157,7 +210,15 @@ fn tokens(
         }
     }
     let old = grant.before.and_then(|old| old.refresh_token.clone());
+    let scope = match granted.fields.get("scope") {
+        Some(Json::String(scope)) if !scope.is_empty() && scope.len() <= SCOPE_LIMIT => {
+            Some(scope.clone())
+        }
+        _ => grant.before.and_then(|old| old.scope.clone()),
+    };
     Ok(TokenSet {
+        scope,
+        refused: false,
         access_token: granted.access_token,
         refresh_token: granted.refresh_token.or(old),
         expires_at: asked.plus(granted.life),

@@ -1,4 +1,4 @@
-//! Sign-in by OAuth 2.0: authorization code with PKCE, kept values, refresh.
+//! Sign-in by OAuth 2.0: authorization code with PKCE, client credentials, kept values, refresh.
 //!
 //! ```text
 //!  begin_sign_in ──▶ browser ──▶ callback ──▶ finish_sign_in ──▶ TokenStore

@@ -1,9 +1,16 @@
 //! Tokens that are good now: one refresh at a time for each connection, however many ask.
+//!
+//! A refresh is work of its own: it goes on when whoever asked for it is stopped, because an endpoint
+//! that rotates refresh tokens has spent the old one. What it brings is durable before it is used. A
+//! process that dies between the answer and that moment begins again with the old refresh token; if the
+//! endpoint no longer takes it, a person must sign in.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use velodrome_spec::connector::Grant as Granted;
 use velodrome_types::Timestamp;
 
 use super::TokenSet;
@@ -13,6 +20,7 @@ use super::sign_in::store_failed;
 use crate::connect::Connect;
 use crate::connection::Connection;
 use crate::error::{ErrorKind, RequestError};
+use crate::process::News;
 
 /// What is known of a connection's tokens in this process.
 #[derive(Debug, Default)]
@@ -32,23 +40,16 @@ struct Known {
     failure: Option<RequestError>,
     /// No refresh before this: asking again would prolong the ban.
     not_before: Option<Timestamp>,
-    /// A refresh token that the endpoint called void; it is not sent again.
-    void: Option<Void>,
-}
-
-/// A void refresh token.
-#[derive(PartialEq, Eq)]
-struct Void(String);
-
-impl std::fmt::Debug for Void {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Void")
-    }
 }
 
 impl TokenState {
     fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
         look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until no refresh is under way, and lets none begin.
+    pub(super) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.flight.lock().await
     }
 
     /// Takes tokens as the present ones, saved; earlier failures are forgotten.
@@ -72,28 +73,67 @@ impl Connect {
         stale: Option<&str>,
     ) -> Result<TokenSet, RequestError> {
         let margin = ask::definition(connection)?.refresh_before;
-        let state = self.state(&connection.id);
-        let state = &state.tokens;
+        let state = self.token_state(&connection.id);
         let (known, ended) = state.with(|known| {
             let tokens = known.tokens.clone().filter(|_| !known.unsaved);
             (tokens, known.ended)
         });
-        let good = |tokens: &TokenSet| {
-            stale != Some(tokens.access_token.as_str())
-                && tokens.expires_at > self.now().plus(margin)
-        };
-        if let Some(tokens) = known.filter(|tokens| good(tokens)) {
+        if let Some(tokens) = known.filter(|tokens| self.are_good(tokens, stale, margin)) {
             return Ok(tokens);
         }
+        let (tell, told) = oneshot::channel();
+        let (this, connection) = (self.clone(), connection.clone());
+        let stale = stale.map(str::to_owned);
+        self.process().carry(Box::pin(async move {
+            let got = this
+                .renewed(&connection, stale.as_deref(), margin, ended)
+                .await;
+            // Whoever asked may be gone; what came is kept all the same.
+            let _ = tell.send(got);
+        }));
+        told.await.unwrap_or_else(|_| {
+            let message = "the refresh did not come to its end";
+            Err(RequestError::transient("auth.refresh_failed", message))
+        })
+    }
 
-        let _flight = state.flight.lock().await;
-        let tokens = self.present(connection, ended).await?;
-        if good(&tokens) {
+    fn are_good(&self, tokens: &TokenSet, stale: Option<&str>, margin: Duration) -> bool {
+        !tokens.refused
+            && stale != Some(tokens.access_token.as_str())
+            && tokens.expires_at > self.now().plus(margin)
+    }
+
+    /// The same with the flight held: one after the other.
+    async fn renewed(
+        &self,
+        connection: &Connection,
+        stale: Option<&str>,
+        margin: Duration,
+        ended: u64,
+    ) -> Result<TokenSet, RequestError> {
+        let state = self.token_state(&connection.id);
+        let _flight = state.alone().await;
+        let Some(tokens) = self.present(connection, ended).await? else {
+            return match ask::definition(connection)?.grant {
+                Granted::ClientCredentials => self.refresh(connection, None).await,
+                Granted::AuthorizationCode { .. } => Err(RequestError::needs_connection(
+                    connection.id.as_str(),
+                    "is not signed in",
+                )),
+            };
+        };
+        if self.are_good(&tokens, stale, margin) {
             return Ok(tokens);
+        }
+        if tokens.refused {
+            return Err(RequestError::needs_connection(
+                connection.id.as_str(),
+                "was signed out by the API",
+            ));
         }
         // Within the margin the token still works, if it is not the refused one.
         let works = stale.is_none() && tokens.expires_at > self.now();
-        match self.refresh(connection, &tokens).await {
+        match self.refresh(connection, Some(&tokens)).await {
             Err(error) if works && error.kind == ErrorKind::Transient => Ok(tokens),
             Err(error) if works && tokens.refresh_token.is_none() => {
                 tracing::debug!(connection = %connection.id, code = %error.code, "no refresh token");
@@ -109,13 +149,12 @@ impl Connect {
         &self,
         connection: &Connection,
         ended_before: u64,
-    ) -> Result<TokenSet, RequestError> {
-        let state = self.state(&connection.id);
-        let state = &state.tokens;
+    ) -> Result<Option<TokenSet>, RequestError> {
+        let state = self.token_state(&connection.id);
         let unsaved = state.with(|known| known.tokens.clone().filter(|_| known.unsaved));
         if let Some(tokens) = unsaved {
             self.keep_tokens(connection, tokens.clone()).await?;
-            return Ok(tokens);
+            return Ok(Some(tokens));
         }
         let failure = state.with(|known| {
             let waited = known.ended != ended_before;
@@ -127,51 +166,47 @@ impl Connect {
         let stored = self.tokens().load(&connection.id).await;
         let stored = stored.map_err(store_failed)?;
         state.with(|known| known.tokens.clone_from(&stored));
-        stored.ok_or_else(|| {
-            RequestError::needs_connection(connection.id.as_str(), "is not signed in")
-        })
+        Ok(stored)
     }
 
+    /// Asks for tokens: with the refresh token, or with the client's own name.
     async fn refresh(
         &self,
         connection: &Connection,
-        old: &TokenSet,
+        old: Option<&TokenSet>,
     ) -> Result<TokenSet, RequestError> {
-        let state = self.state(&connection.id);
-        let state = &state.tokens;
-        let Some(refresh_token) = &old.refresh_token else {
-            return Err(RequestError::needs_connection(
-                connection.id.as_str(),
-                "has a token that ended and cannot be refreshed",
-            ));
+        let state = self.token_state(&connection.id);
+        let oauth = ask::definition(connection)?;
+        let refresh_token = old.and_then(|old| old.refresh_token.as_ref());
+        let (form, own) = match (&oauth.grant, refresh_token) {
+            (_, Some(token)) => {
+                let form = vec![("grant_type", "refresh_token"), ("refresh_token", token)];
+                (form, false)
+            }
+            (Granted::ClientCredentials, None) => {
+                (vec![("grant_type", "client_credentials")], true)
+            }
+            (Granted::AuthorizationCode { .. }, None) => {
+                return Err(RequestError::needs_connection(
+                    connection.id.as_str(),
+                    "has a token that ended and cannot be refreshed",
+                ));
+            }
         };
-        let void = state.with(|known| {
-            known
-                .void
-                .as_ref()
-                .is_some_and(|void| void.0 == *refresh_token)
-        });
-        if void {
-            return Err(RequestError::needs_connection(
-                connection.id.as_str(),
-                "has a refresh token that the API called void",
-            ));
-        }
-        if let Some(left) = self.banned(state) {
+        if let Some(left) = self.banned(&state) {
             return Err(RequestError::transient(
                 "auth.refresh_failed",
                 "the token endpoint asked to wait",
             )
             .after(left));
         }
+        let nothing = Default::default();
         let grant = Grant {
             code: "auth.refresh_failed",
-            form: vec![
-                ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token),
-            ],
-            before: Some(old),
-            kept: &old.kept,
+            form,
+            own,
+            before: old,
+            kept: old.map_or(&nothing, |old| &old.kept),
         };
         let done = ask::exchange(self, connection, grant).await;
         let now = self.now();
@@ -180,6 +215,9 @@ impl Connect {
                 state.with(|known| known.ended += 1);
                 self.keep_tokens(connection, tokens.clone()).await?;
                 tracing::info!(connection = %connection.id, "access token refreshed");
+                let until = tokens.expires_at;
+                self.process()
+                    .heard(&connection.id, News::Refreshed { until });
                 Ok(tokens)
             }
             Err(refused) => {
@@ -187,19 +225,56 @@ impl Connect {
                 state.with(|known| {
                     known.ended += 1;
                     known.failure = Some(refused.error.clone());
-                    match &refused.refusal {
-                        Some(Refusal::Passes(Some(wait), _)) => {
-                            known.not_before = Some(now.plus(*wait));
-                        }
-                        Some(Refusal::Reconnect(_)) => {
-                            known.void = Some(Void(refresh_token.clone()));
-                        }
-                        _ => {}
+                    if let Some(Refusal::Passes(Some(wait), _)) = &refused.refusal {
+                        known.not_before = Some(now.plus(*wait));
                     }
                 });
+                if let (Some(Refusal::Reconnect(_)), Some(old)) = (&refused.refusal, old) {
+                    self.void(connection, old).await;
+                }
+                let news = News::Failed(refused.error.clone());
+                self.process().heard(&connection.id, news);
                 Err(refused.error)
             }
         }
+    }
+
+    /// Notes for good that only a person helps: nothing is asked with these tokens again.
+    async fn void(&self, connection: &Connection, tokens: &TokenSet) {
+        let refused = TokenSet {
+            refused: true,
+            ..tokens.clone()
+        };
+        let state = self.token_state(&connection.id);
+        state.with(|known| known.tokens = Some(refused.clone()));
+        if let Err(error) = self.tokens().save(&connection.id, refused).await {
+            tracing::error!(connection = %connection.id, %error, "a refusal was not stored");
+        }
+    }
+
+    /// The API refuses this sign-in: a person must sign in again, unless one has just done so.
+    pub(crate) async fn refused(&self, connection: &Connection, used: Option<&TokenSet>) {
+        let Some(used) = used else {
+            return;
+        };
+        let state = self.token_state(&connection.id);
+        let _flight = state.alone().await;
+        let same = match self.tokens().load(&connection.id).await {
+            Ok(stored) => stored
+                .is_some_and(|stored| stored.access_token == used.access_token && !stored.refused),
+            Err(_) => false,
+        };
+        let person = matches!(
+            ask::definition(connection).map(|oauth| &oauth.grant),
+            Ok(Granted::AuthorizationCode { .. })
+        );
+        if !same || !person {
+            return;
+        }
+        self.void(connection, used).await;
+        let why = "was refused by the API";
+        let error = RequestError::needs_connection(connection.id.as_str(), why);
+        self.process().heard(&connection.id, News::Failed(error));
     }
 
     fn banned(&self, state: &TokenState) -> Option<Duration> {
@@ -215,8 +290,7 @@ impl Connect {
         connection: &Connection,
         tokens: TokenSet,
     ) -> Result<(), RequestError> {
-        let state = self.state(&connection.id);
-        let state = &state.tokens;
+        let state = self.token_state(&connection.id);
         state.set(Some(tokens.clone()));
         state.with(|known| known.unsaved = true);
         let saved = self.tokens().save(&connection.id, tokens).await;

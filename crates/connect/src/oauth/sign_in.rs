@@ -5,6 +5,7 @@ use std::fmt;
 
 use oauth2::{CsrfToken, PkceCodeChallenge};
 use secrecy::{ExposeSecret, SecretString};
+use velodrome_spec::connector::Grant as Granted;
 
 use super::ask::{self, Grant};
 use super::{TokenSet, hosts};
@@ -42,7 +43,13 @@ impl Connect {
         let oauth = ask::definition(connection)?;
         let client_id = ask::client_id(connection)?;
         let scope = Scope::new(connection);
-        let mut url = hosts::endpoint(connection, &eval::url(&oauth.authorize_url, scope)?)?;
+        let Granted::AuthorizationCode { authorize_url } = &oauth.grant else {
+            return Err(RequestError::permanent(
+                "auth.no_sign_in",
+                format!("connection `{}` signs in by itself", connection.id),
+            ));
+        };
+        let mut url = hosts::endpoint(connection, &eval::url(authorize_url, scope)?)?;
         let scopes = eval::text(&oauth.scopes, scope)?;
         let mut further = Vec::new();
         for (name, expr) in &oauth.authorize_params {
@@ -113,20 +120,63 @@ impl Connect {
                 ("redirect_uri", &redirect),
                 ("code_verifier", verifier.expose_secret()),
             ],
+            own: false,
             before: None,
             kept: &kept,
         };
         let tokens = ask::exchange(self, connection, grant)
             .await
             .map_err(|refused| refused.error)?;
+        // A refresh of the old tokens must not write over the new ones.
+        let state = self.token_state(&connection.id);
+        let _alone = state.alone().await;
         self.keep_tokens(connection, tokens.clone()).await?;
         Ok(tokens)
+    }
+
+    /// Asks for tokens in the client's own name, where that is how the connection signs in; whether its id
+    /// and secret are right is known then.
+    pub async fn sign_in_by_itself(
+        &self,
+        connection: &Connection,
+    ) -> Result<TokenSet, RequestError> {
+        {
+            let state = self.token_state(&connection.id);
+            let _alone = state.alone().await;
+            self.forget_all(connection).await?;
+        }
+        self.fresh_tokens(connection, None).await
+    }
+
+    async fn forget_all(&self, connection: &Connection) -> Result<(), RequestError> {
+        let deleted = self.tokens().delete(&connection.id).await;
+        deleted.map_err(store_failed)?;
+        self.forget(&connection.id);
+        Ok(())
+    }
+
+    /// What is kept of the connection's sign-in, as it is stored. Nothing is asked or refreshed.
+    pub async fn kept_tokens(
+        &self,
+        connection: &Connection,
+    ) -> Result<Option<TokenSet>, RequestError> {
+        let kept = self.tokens().load(&connection.id).await;
+        kept.map_err(store_failed)
+    }
+
+    /// The scopes that a sign-in asks for, as the API writes them.
+    pub fn scopes_asked(&self, connection: &Connection) -> Option<String> {
+        let oauth = ask::definition(connection).ok()?;
+        let scopes = eval::evaluate(&oauth.scopes, Scope::new(connection)).ok()?;
+        scopes.as_ref().and_then(eval::text_of)
     }
 
     /// Revokes the tokens at the API, where it can, and deletes them. If the API cannot be asked they
     /// stay, so that it can be tried again.
     pub async fn sign_out(&self, connection: &Connection) -> Result<(), RequestError> {
         let oauth = ask::definition(connection)?;
+        let state = self.token_state(&connection.id);
+        let _alone = state.alone().await;
         let store = self.tokens();
         if let (Some(revoke), Some(tokens)) = (
             &oauth.revoke_url,
@@ -138,7 +188,7 @@ impl Connect {
                 .refresh_token
                 .as_ref()
                 .unwrap_or(&tokens.access_token);
-            let form = vec![("token", token.as_str())];
+            let form = vec![("token", token.clone())];
             let (status, _) = ask::post(self, connection, &url, form, "auth.revoke_failed").await?;
             // A 400 says that the token is already void (facts: Zoho §1.4).
             if !(200..300).contains(&status) && status != 400 {
@@ -148,9 +198,7 @@ impl Connect {
                 ));
             }
         }
-        store.delete(&connection.id).await.map_err(store_failed)?;
-        self.forget(&connection.id);
-        Ok(())
+        self.forget_all(connection).await
     }
 }
 

@@ -19,6 +19,12 @@ pub struct TokenSet {
     pub expires_at: Timestamp,
     /// What `callback_keep` and `token_keep` name, such as `api_domain`: `${auth.x}`.
     pub kept: BTreeMap<String, String>,
+    /// What was granted, as the API writes it; `None` where it did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The API has refused them for good: only a new sign-in helps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 impl fmt::Debug for TokenSet {
@@ -26,6 +32,7 @@ impl fmt::Debug for TokenSet {
         f.debug_struct("TokenSet")
             .field("refreshable", &self.refresh_token.is_some())
             .field("expires_at", &self.expires_at)
+            .field("refused", &self.refused)
             .field("kept", &self.kept.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

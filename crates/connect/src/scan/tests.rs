@@ -21,6 +21,7 @@ fn method(fields: &[(&str, &str, Json)], records: Option<&str>) -> MethodDef {
         ((*name).to_owned(), field)
     };
     MethodDef {
+        name: String::new(),
         title: String::new(),
         kind: MethodKind::List,
         verb: "GET".to_owned(),
@@ -44,6 +45,7 @@ fn method(fields: &[(&str, &str, Json)], records: Option<&str>) -> MethodDef {
             advance: Advance::ByStep,
         }),
         errors: Vec::new(),
+        limits: Default::default(),
         two_exits: true,
     }
 }

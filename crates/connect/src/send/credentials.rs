@@ -1,17 +1,19 @@
 //! Credentials: added as a request leaves, and only for the connector's own hosts.
 
+use std::borrow::Cow;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use velodrome_spec::connector::AuthDef;
 use velodrome_spec::expr::Expr;
-use velodrome_types::Json;
+use velodrome_types::{Json, JsonMap};
 
 use crate::connection::Connection;
 use crate::error::RequestError;
 use crate::eval::{self, Scope};
 use crate::oauth::{TokenSet, is_own_host};
-use crate::request::checked_header;
+use crate::request::{HttpRequest, checked_header, parse_target};
 
 /// A connection's credentials and where they may go.
 pub(super) struct Signer<'a> {
@@ -19,6 +21,7 @@ pub(super) struct Signer<'a> {
     origin: Option<url::Origin>,
     headers: HeaderMap,
     query: Vec<(String, String)>,
+    body: Vec<(String, String)>,
 }
 
 impl<'a> Signer<'a> {
@@ -34,6 +37,7 @@ impl<'a> Signer<'a> {
             origin: None,
             headers: HeaderMap::new(),
             query: Vec::new(),
+            body: Vec::new(),
         };
         let token = tokens.map(|tokens| tokens.access_token.as_str());
         let open = scope.credentials(token);
@@ -54,8 +58,15 @@ impl<'a> Signer<'a> {
                     format!("Basic {}", BASE64_STANDARD.encode(&pair)),
                 )?;
             }
-            AuthDef::ApiKey { headers, query } => {
+            AuthDef::ApiKey {
+                headers,
+                query,
+                body,
+            } => {
                 signer.put_all(headers, open)?;
+                for (name, expr) in body {
+                    signer.body.push((name.clone(), eval::text(expr, open)?));
+                }
                 for (name, expr) in query {
                     signer.query.push((name.clone(), eval::text(expr, open)?));
                 }
@@ -73,11 +84,35 @@ impl<'a> Signer<'a> {
         Ok(signer)
     }
 
+    /// Whether a URL is at one of the connection's own hosts.
+    fn owns(&self, url: &Url) -> bool {
+        self.origin.as_ref().is_some_and(|own| *own == url.origin())
+            || is_own_host(self.connection, url)
+    }
+
+    /// The request with the credentials that stand in a body, where it has fields and goes to one of the
+    /// connection's own hosts. A redirect elsewhere takes no body along.
+    pub(super) fn with_body<'r>(&self, request: &'r HttpRequest) -> Cow<'r, HttpRequest> {
+        let bodyless = matches!(request.verb.as_str(), "GET" | "HEAD");
+        let own = || parse_target(&request.url).is_ok_and(|url| self.owns(&url));
+        if self.body.is_empty() || bodyless || !own() {
+            return Cow::Borrowed(request);
+        }
+        let mut request = request.clone();
+        let body = request
+            .body
+            .get_or_insert_with(|| Json::Object(JsonMap::new()));
+        if let Json::Object(fields) = body {
+            for (name, value) in &self.body {
+                fields.insert(name.clone(), Json::String(value.clone()));
+            }
+        }
+        Cow::Owned(request)
+    }
+
     /// Adds the credentials, if the URL is one of the connection's own hosts.
     pub(super) fn sign(&self, url: &mut Url, headers: &mut HeaderMap) {
-        let own = self.origin.as_ref().is_some_and(|own| *own == url.origin())
-            || is_own_host(self.connection, url);
-        if !own {
+        if !self.owns(url) {
             return;
         }
         for (name, value) in &self.headers {

@@ -15,11 +15,12 @@ use super::credentials::Signer;
 use super::fault::classify;
 use super::wire::Wire;
 use super::{Response, Verdict};
-use crate::connect::{Connect, Way};
+use crate::connect::Connect;
 use crate::error::RequestError;
 use crate::request::{parse_target, shown};
 use crate::stopwatch::Stopwatch;
 use crate::transport::{Asker, Outgoing};
+use crate::ways::Way;
 
 /// The most redirects of one request.
 const REDIRECTS: usize = 5;
@@ -140,7 +141,7 @@ impl Connect {
         if let Some(signer) = signer {
             signer.sign(&mut url, &mut headers);
         }
-        let way = self.way_to(&url)?;
+        let way = self.ways().to(&url).await?;
         let departing = Departing {
             wire,
             url,
@@ -159,7 +160,7 @@ impl Connect {
         timeout: Duration,
     ) -> Result<Answer, RequestError> {
         let watch = Stopwatch::start(self);
-        let way = self.way_home(&wire.url)?;
+        let way = self.ways().home(&wire.url)?;
         let shown = shown(wire.url.as_str());
         let departing = Departing {
             wire: &wire,

@@ -25,19 +25,20 @@ use crate::oauth::TokenSet;
 use crate::request::HttpRequest;
 use crate::stopwatch::Stopwatch;
 use crate::transport::Asker;
+use crate::turns::Turn;
 use hops::{Answer, Leaving};
 
 /// How a request is sent.
 #[derive(Clone, Debug)]
 pub struct SendOptions {
-    /// How long one attempt may take, from its leaving to the last byte of the answer. Waiting for a
-    /// place among the connection's requests, and signing in, do not count.
+    /// How long one attempt may take, from its leaving to the last byte of the answer. Waiting for its
+    /// turn, and signing in, do not count.
     pub timeout: Duration,
     /// Sent as `Idempotency-Key` with every verb but GET and HEAD.
     pub idempotency_key: Option<String>,
     /// Statuses that are no error beside 2xx; no rule is asked of them.
     pub ok: Vec<StatusMatch>,
-    /// Who asks, for a [`crate::Transport`].
+    /// Who asks: turns are shared between cycles, then loops.
     pub asker: Option<Asker>,
 }
 
@@ -91,7 +92,8 @@ impl Connect {
     ///
     /// Credentials go to the connector's own hosts and to those of the setting `hosts`; a URL
     /// elsewhere is asked without them. `RefreshThenRetry` refreshes and sends once more; a second
-    /// refusal goes on to the next rule.
+    /// refusal goes on to the next rule. An API that asks to wait (429, a `wait` rule) holds back all
+    /// requests of the connection; `request.held` is a request that was not sent for it.
     pub async fn send(
         &self,
         connection: &Connection,
@@ -99,29 +101,39 @@ impl Connect {
         request: &HttpRequest,
         how: SendOptions,
     ) -> Result<Response, RequestError> {
-        let _slot = self.slot(connection).await;
-        let mut tokens = self.tokens_for(connection, None).await?;
-        let mut may_refresh = tokens.is_some();
+        let mut stale: Option<String> = None;
         loop {
+            let (turn, tokens) = self
+                .turn(connection, Some(method), &how, stale.as_deref())
+                .await?;
             let answer = self
                 .attempt(connection, request, tokens.as_ref(), &how)
                 .await?;
             if how.ok.iter().any(|ok| ok.matches(answer.status)) {
+                self.turns().taken(&connection.id, &turn);
                 return Ok(answer.into_response(Verdict::Ok));
             }
-            let action = rules::judge(
-                answer.status,
-                &answer.body,
-                method,
-                &connection.def,
-                may_refresh,
-            );
-            if !matches!(action, Some(ErrorAction::RefreshThenRetry)) {
-                return rules::outcome(answer, action, connection, request, self.now());
+            let may_refresh = tokens.is_some() && stale.is_none();
+            let rule = rules::judge(&answer, method, &connection.def, may_refresh);
+            let action = rule.map(|rule| &rule.action);
+            if let (Some(ErrorAction::RefreshThenRetry), Some(tokens)) = (action, &tokens) {
+                stale = Some(tokens.access_token.clone());
+                continue;
             }
-            let stale = tokens.map(|tokens| tokens.access_token);
-            tokens = self.tokens_for(connection, stale.as_deref()).await?;
-            may_refresh = false;
+            let pause = rules::pause(&answer, rule, self.now());
+            match (&pause, action) {
+                (Some(pause), _) => {
+                    let turns = self.turns();
+                    turns.hold(&connection.id, &turn, pause.said, pause.gaps);
+                }
+                (None, Some(ErrorAction::Reconnect)) => {
+                    drop(turn);
+                    self.refused(connection, tokens.as_ref()).await;
+                }
+                (None, _) if answer.status < 400 => self.turns().taken(&connection.id, &turn),
+                (None, _) => {}
+            }
+            return rules::outcome(answer, rule, connection, request, self.now());
         }
     }
 
@@ -133,8 +145,7 @@ impl Connect {
         request: &HttpRequest,
         how: SendOptions,
     ) -> Result<Response, RequestError> {
-        let _slot = self.slot(connection).await;
-        let tokens = self.tokens_for(connection, None).await?;
+        let (_turn, tokens) = self.turn(connection, None, &how, None).await?;
         let answer = self
             .attempt(connection, request, tokens.as_ref(), &how)
             .await?;
@@ -156,13 +167,39 @@ impl Connect {
         connection: &Connection,
         method: &MethodDef,
         request: &HttpRequest,
-        timeout: Duration,
+        how: SendOptions,
     ) -> Result<Response, RequestError> {
-        let answer = self
-            .leave_for_home(wire::write(request, None)?, timeout)
+        let turns = self.turns();
+        let _turn = turns
+            .enter(connection, Some(method), how.asker.as_ref())
             .await?;
-        let action = rules::judge(answer.status, &answer.body, method, &connection.def, false);
-        rules::outcome(answer, action, connection, request, self.now())
+        let answer = self
+            .leave_for_home(wire::write(request, None)?, how.timeout)
+            .await?;
+        let rule = rules::judge(&answer, method, &connection.def, false);
+        rules::outcome(answer, rule, connection, request, self.now())
+    }
+
+    /// A request's turn, and tokens that are good in it. Nothing is held while tokens are waited for.
+    async fn turn(
+        &self,
+        connection: &Connection,
+        method: Option<&MethodDef>,
+        how: &SendOptions,
+        stale: Option<&str>,
+    ) -> Result<(Turn, Option<TokenSet>), RequestError> {
+        let mut tokens = self.tokens_for(connection, stale).await?;
+        loop {
+            let turns = self.turns();
+            let turn = turns.enter(connection, method, how.asker.as_ref()).await?;
+            let ended = |tokens: &TokenSet| tokens.expires_at <= self.now();
+            if !tokens.as_ref().is_some_and(ended) {
+                return Ok((turn, tokens));
+            }
+            // They ended while the turn was waited for.
+            drop(turn);
+            tokens = self.tokens_for(connection, stale).await?;
+        }
     }
 
     async fn tokens_for(
@@ -183,9 +220,11 @@ impl Connect {
         tokens: Option<&TokenSet>,
         how: &SendOptions,
     ) -> Result<Answer, RequestError> {
+        let signer = credentials::Signer::new(connection, tokens)?;
         let leaving = Leaving {
-            wire: wire::write(request, how.idempotency_key.as_deref())?.taking(&how.ok),
-            signer: credentials::Signer::new(connection, tokens)?,
+            wire: wire::write(&signer.with_body(request), how.idempotency_key.as_deref())?
+                .taking(&how.ok),
+            signer,
             timeout: how.timeout,
             watch: Stopwatch::start(self),
             asker: how.asker.as_ref(),

@@ -6,6 +6,10 @@ use velodrome_types::Timestamp;
 
 /// The longest wait that is believed: a week.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// From here on a number is a moment in seconds since 1970, not a length: 2001, or 31 years.
+const MOMENTS: f64 = 1e9;
+/// And from here on one in milliseconds.
+const MOMENTS_MS: f64 = 1e12;
 
 /// How long to wait. A date is measured from the answer's own `Date`, else from `now`; one that has
 /// passed is no wait. `None` for what is neither.
@@ -18,6 +22,23 @@ pub(super) fn parse(text: &str, date: Option<Timestamp>, now: Timestamp) -> Opti
         Timestamp::parse_http_date(text)?.since(date.unwrap_or(now))
     };
     Some(wait.min(LONGEST))
+}
+
+/// How long to wait by a header that tells until when: a moment as seconds or milliseconds since 1970
+/// (GitHub's `x-ratelimit-reset`), a date, or what `Retry-After` takes. A moment is measured from `date`.
+pub(super) fn until(text: &str, date: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let from = date.unwrap_or(now);
+    let moment = match text.parse::<f64>() {
+        Ok(number) if number >= MOMENTS_MS => Some(Timestamp::from_millis(number as i64)),
+        Ok(number) if number >= MOMENTS => Some(Timestamp::from_millis((number * 1_000.0) as i64)),
+        Ok(_) => None,
+        Err(_) => Timestamp::parse(text).ok(),
+    };
+    match moment {
+        Some(moment) => Some(moment.since(from).min(LONGEST)),
+        None => parse(text, date, now),
+    }
 }
 
 #[cfg(test)]
@@ -49,5 +70,31 @@ mod tests {
         for bad in ["", "soon", "-5", "nan", "inf", "12 parsecs", "60,120"] {
             check(bad, None, None);
         }
+    }
+
+    #[test]
+    fn a_moment_is_measured_from_the_answers_own_date() {
+        let now = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
+        let check = |text: &str, date: Option<&str>, expect: Option<u64>| {
+            let date = date.map(|date| Timestamp::parse(date).unwrap());
+            let got = until(text, date, now).map(|wait| wait.as_millis() as u64);
+            assert_eq!(got, expect, "{text}");
+        };
+        let soon = now.as_millis() / 1_000 + 90;
+        check(&soon.to_string(), None, Some(90_000));
+        check(&(soon * 1_000).to_string(), None, Some(90_000));
+        check(
+            &soon.to_string(),
+            Some("2026-11-23T12:01:00Z"),
+            Some(30_000),
+        );
+        check(&(soon - 200).to_string(), None, Some(0));
+        check("99999999999", None, Some(604_800_000));
+        check("30", None, Some(30_000));
+        check("2026-11-23T12:00:05Z", None, Some(5_000));
+        check("Mon, 23 Nov 2026 12:01:00 GMT", None, Some(60_000));
+        check("soon", None, None);
+        check("-1", None, None);
+        check("nan", None, None);
     }
 }

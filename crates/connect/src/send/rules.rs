@@ -1,5 +1,7 @@
 //! What an answer means: the method's rules, the connector's, then the usual ones (SPEC §6). Pure.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use velodrome_spec::connector::{ConnectorDef, ErrorAction, ErrorRule, MethodDef};
@@ -14,12 +16,12 @@ use crate::request::HttpRequest;
 /// The first rule that matches; `None` leaves it to the status. Without `may_refresh` a rule to
 /// refresh is passed over, so that what stands after it decides.
 pub(super) fn judge<'a>(
-    status: u16,
-    body: &[u8],
+    answer: &Answer,
     method: &'a MethodDef,
     connector: &'a ConnectorDef,
     may_refresh: bool,
-) -> Option<&'a ErrorAction> {
+) -> Option<&'a ErrorRule> {
+    let (status, body) = (answer.status, &answer.body);
     let good = (200..300).contains(&status);
     let mut read: Option<Option<String>> = None;
     let mut code_is = |wanted: &[String]| {
@@ -31,7 +33,11 @@ pub(super) fn judge<'a>(
             [] => !good,
             wanted => wanted.iter().any(|wanted| wanted.matches(status)),
         };
-        status_fits && (rule.code.is_empty() || code_is(&rule.code))
+        let headers_fit = rule.header.iter().all(|(name, wanted)| {
+            let found = answer.header(name).map(str::trim);
+            found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+        });
+        status_fits && headers_fit && (rule.code.is_empty() || code_is(&rule.code))
     };
     method
         .errors
@@ -39,7 +45,38 @@ pub(super) fn judge<'a>(
         .chain(&connector.errors)
         .filter(|rule| may_refresh || rule.action != ErrorAction::RefreshThenRetry)
         .find(|rule| matches(rule))
-        .map(|rule| &rule.action)
+}
+
+/// The other side asks to wait.
+pub(super) struct Pause<'a> {
+    /// So long, where it says so.
+    pub(super) said: Option<Duration>,
+    /// Else so long, by how often it has asked.
+    pub(super) gaps: &'a [Duration],
+}
+
+/// Whether the answer asks all of the connection's requests to wait.
+pub(super) fn pause<'a>(
+    answer: &Answer,
+    rule: Option<&'a ErrorRule>,
+    now: Timestamp,
+) -> Option<Pause<'a>> {
+    let gaps = match rule.map(|rule| &rule.action) {
+        Some(ErrorAction::Wait(gaps)) => gaps.as_slice(),
+        Some(ErrorAction::Retry) | None if answer.status == 429 => &[],
+        _ => return None,
+    };
+    let said = asked(answer, rule, now);
+    (said.is_some() || !gaps.is_empty()).then_some(Pause { said, gaps })
+}
+
+/// How long the answer asks to wait: by the rule's header, else by `Retry-After`.
+fn asked(answer: &Answer, rule: Option<&ErrorRule>, now: Timestamp) -> Option<Duration> {
+    let until = rule
+        .and_then(|rule| rule.until_header.as_deref())
+        .and_then(|name| answer.header(name))
+        .and_then(|text| retry_after::until(text, answer.date(), now));
+    until.or_else(|| retry_after::parse(answer.header("retry-after")?, answer.date(), now))
 }
 
 /// The body's top-level `code`, a text or a number.
@@ -60,11 +97,12 @@ fn code_of(body: &[u8]) -> Option<String> {
 /// The answer, or the error it is.
 pub(super) fn outcome(
     answer: Answer,
-    action: Option<&ErrorAction>,
+    rule: Option<&ErrorRule>,
     connection: &Connection,
     request: &HttpRequest,
     now: Timestamp,
 ) -> Result<Response, RequestError> {
+    let action = rule.map(|rule| &rule.action);
     let kind = match action {
         Some(ErrorAction::Empty) => return Ok(answer.into_response(Verdict::Empty)),
         Some(ErrorAction::RestartPaging) => {
@@ -87,9 +125,7 @@ pub(super) fn outcome(
         }
         _ => RequestError::new(kind, "request.status", message(&answer, request)),
     };
-    let asked = answer
-        .header("retry-after")
-        .and_then(|text| retry_after::parse(text, answer.date(), now));
+    let asked = asked(&answer, rule, now);
     Err(RequestError {
         status: Some(answer.status),
         headers: answer.header_list(),

@@ -40,6 +40,8 @@ fn tokens() -> TokenSet {
             "api_domain".to_owned(),
             "https://www.zohoapis.test".to_owned(),
         )]),
+        scope: None,
+        refused: false,
     }
 }
 

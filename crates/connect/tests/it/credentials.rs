@@ -33,6 +33,7 @@ async fn each_kind_of_sign_in_adds_its_own() {
             AuthDef::ApiKey {
                 headers: vec![("X-Key".to_owned(), text("${settings.key}"))],
                 query: vec![("key".to_owned(), text("${settings.key}&"))],
+                body: Vec::new(),
             },
             "x-key",
             "hush",
@@ -93,6 +94,7 @@ async fn a_redirect_elsewhere_takes_nothing_along() {
     let auth = AuthDef::ApiKey {
         headers: vec![("X-Key".to_owned(), text("hush"))],
         query: vec![("key".to_owned(), text("hush"))],
+        body: Vec::new(),
     };
     let mut def = connector(auth, Some(&home.url("")));
     // Even a host that may have credentials gets none by a redirect.
@@ -142,4 +144,57 @@ async fn oauth_tokens_go_to_the_kept_domain_only() {
         Some("Zoho-oauthtoken access-0")
     );
     assert_eq!(other.seen()[0].header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_key_in_the_body_goes_home_only() {
+    let home = Server::start(|_| reply(200, "{}")).await;
+    let other = Server::start(|_| reply(200, "{}")).await;
+    let rig = rig();
+    let auth = AuthDef::ApiKey {
+        headers: Vec::new(),
+        query: Vec::new(),
+        body: vec![("api_key".to_owned(), text("${settings.key}"))],
+    };
+    let mut def = connector(auth, Some(&home.url("")));
+    let key = setting(json!("hush"), true);
+    def.settings.insert("key".to_owned(), key);
+    let connection = connection(def);
+    for (verb, url, kind, body, expect) in [
+        (
+            "POST",
+            home.url("/"),
+            None,
+            Some(json!({"a": 1})),
+            r#"{"a":1,"api_key":"hush"}"#,
+        ),
+        ("POST", home.url("/"), None, None, r#"{"api_key":"hush"}"#),
+        (
+            "POST",
+            home.url("/"),
+            Some("application/x-www-form-urlencoded"),
+            Some(json!({"a": "1"})),
+            "a=1&api_key=hush",
+        ),
+        ("POST", home.url("/"), None, Some(json!([1])), "[1]"),
+        ("GET", home.url("/"), None, None, ""),
+        (
+            "POST",
+            other.url("/"),
+            None,
+            Some(json!({"a": 1})),
+            r#"{"a":1}"#,
+        ),
+    ] {
+        let mut request = request(verb, &url);
+        request.body = body;
+        if let Some(kind) = kind {
+            let name = "Content-Type".to_owned();
+            request.headers.insert(name, json!(kind));
+        }
+        let sent = rig.ask(&connection, &request, how()).await;
+        sent.unwrap();
+        let server = if url == other.url("/") { &other } else { &home };
+        assert_eq!(server.seen().pop().unwrap().body, expect, "{verb} {url}");
+    }
 }

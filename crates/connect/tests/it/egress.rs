@@ -9,7 +9,7 @@ fn allowing(allow: &[&str]) -> Rig {
     rig_with(ConnectOptions {
         egress: EgressRules {
             allow: allow.iter().map(|entry| (*entry).to_owned()).collect(),
-            only: Vec::new(),
+            ..EgressRules::default()
         },
         ..ConnectOptions::default()
     })
@@ -73,6 +73,7 @@ async fn a_name_outside_the_allowed_ranges_is_refused_as_it_is_resolved() {
             egress: EgressRules {
                 allow: texts(allow),
                 only: texts(only),
+                proxy: None,
             },
             ..ConnectOptions::default()
         })

@@ -9,8 +9,10 @@
 mod build;
 mod credentials;
 mod egress;
+mod hostile;
 mod outcomes;
 mod refresh;
 mod sign_in;
 mod support;
+mod turns;
 mod wire;

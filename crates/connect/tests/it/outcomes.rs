@@ -14,7 +14,9 @@ fn rule(status: &[StatusMatch], code: &[&str], action: ErrorAction) -> ErrorRule
     ErrorRule {
         status: status.to_vec(),
         code: code.iter().map(|code| (*code).to_owned()).collect(),
+        header: Vec::new(),
         action,
+        until_header: None,
     }
 }
 
@@ -132,6 +134,9 @@ async fn the_first_rule_that_matches_decides() {
         ("/429/-", "request.status Transient"),
         ("/503/html", "request.status Transient"),
     ] {
+        // A 429 would hold the others back.
+        let mut connection = connection.clone();
+        connection.id = path.into();
         let request = request("GET", &server.url(path));
         let got = rig
             .connect
@@ -203,6 +208,9 @@ async fn retry_after_is_passed_on_where_trying_again_helps() {
         ("/junk", None),
         ("/400", None),
     ] {
+        // A 429 would hold the others back.
+        let mut connection = connection.clone();
+        connection.id = path.into();
         let request = request("GET", &server.url(path));
         let sent = rig.ask(&connection, &request, how()).await;
         let error = sent.unwrap_err();
@@ -341,7 +349,7 @@ async fn an_answer_that_is_too_large_is_stopped_also_when_it_was_packed() {
     let rig = rig_with(ConnectOptions {
         egress: EgressRules {
             allow: vec!["127.0.0.1".to_owned()],
-            only: Vec::new(),
+            ..EgressRules::default()
         },
         response_limit: 100_000,
         ..ConnectOptions::default()

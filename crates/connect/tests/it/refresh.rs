@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use velodrome_connect::{Connection, ErrorKind, RequestError, Response};
-use velodrome_spec::connector::{ConnectorDef, ErrorAction, ErrorRule, StatusMatch};
+use velodrome_spec::connector::{
+    AuthDef, ClientAuth, ConnectorDef, ErrorAction, ErrorRule, Grant, StatusMatch,
+};
 use velodrome_types::Json;
 
 use crate::support::*;
@@ -44,7 +47,9 @@ fn definition(server: &Server) -> ConnectorDef {
     let rule = |code: &[&str], action| ErrorRule {
         status: vec![StatusMatch::Is(401)],
         code: code.iter().map(|code| (*code).to_owned()).collect(),
+        header: Vec::new(),
         action,
+        until_header: None,
     };
     let mut def = zoho_like(server);
     def.errors = vec![
@@ -313,7 +318,9 @@ async fn what_the_token_endpoint_says_decides() {
             !told.contains("hush") && !told.contains("refresh-0"),
             "{told}"
         );
-        let after = rig.tokens.kept.lock().unwrap()["api"].clone();
+        let mut after = rig.tokens.kept.lock().unwrap()["api"].clone();
+        let refused = std::mem::take(&mut after.refused);
+        assert_eq!(refused, code == "auth.needs_connection", "{status} {body}");
         assert_eq!(after, before, "a failure keeps what there was");
     }
 }
@@ -428,4 +435,192 @@ async fn nobody_signed_in_is_told_so() {
     assert_eq!(error.code.as_str(), "auth.needs_connection");
     assert!(error.message.contains("velodrome connect api"));
     assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_refresh_is_heard() {
+    let refusal = reply_json(200, json!({"error": "invalid_code"}));
+    let server = zoho(vec![reply(503, ""), refusal]).await;
+    let rig = rig();
+    signed_in(&rig, &server, Duration::ZERO);
+    let connection = connection(definition(&server));
+    for _ in 0..3 {
+        ask(&rig, &connection, &server).await.unwrap_err();
+    }
+    signed_in(&rig, &server, Duration::ZERO);
+    ask(&rig, &connection, &server).await.unwrap();
+    assert_eq!(
+        *rig.process.heard.lock().unwrap(),
+        [
+            "api failed auth.refresh_failed",
+            "api failed auth.needs_connection",
+            "api refreshed until 2026-11-23T13:00:00.000Z"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_api_that_refuses_the_sign_in_is_not_asked_again_also_after_a_restart() {
+    let server = Server::start(|_| reply_json(401, json!({"code": "OAUTH_SCOPE_MISMATCH"}))).await;
+    let rig = rig();
+    signed_in(&rig, &server, HOUR);
+    let connection = connection(definition(&server));
+    let error = ask(&rig, &connection, &server).await.unwrap_err();
+    assert_eq!(error.code.as_str(), "auth.needs_connection");
+    assert_eq!(
+        *rig.process.heard.lock().unwrap(),
+        ["api failed auth.needs_connection"]
+    );
+    let again = rig_on(options(), Arc::clone(&rig.tokens));
+    let error = ask(&again, &connection, &server).await.unwrap_err();
+    assert_eq!(error.code.as_str(), "auth.needs_connection");
+    assert_eq!((server.count(API), server.count(TOKEN)), (1, 0));
+}
+
+/// An endpoint that gives another refresh token with each refresh. `grace` tells whether it takes one
+/// again whose successor nobody has used.
+async fn rotating(grace: bool) -> Server {
+    let used = std::sync::Mutex::new((0, 0));
+    Server::start(move |seen| {
+        let mut state = used.lock().unwrap();
+        let (newest, known_to_be_held) = &mut *state;
+        if seen.path != TOKEN {
+            return reply_json(200, json!({}));
+        }
+        let sent = seen.body.split("refresh-").nth(1).unwrap();
+        let sent: u32 = sent.split('&').next().unwrap().parse().unwrap();
+        let again = grace && sent + 1 == *newest && *known_to_be_held <= sent;
+        if sent != *newest && !again {
+            return reply_json(400, json!({"error": "invalid_grant"}));
+        }
+        *known_to_be_held = sent;
+        *newest += u32::from(!again);
+        reply_json(
+            200,
+            json!({
+                "access_token": format!("access-{newest}"), "expires_in": 3600,
+                "refresh_token": format!("refresh-{newest}"),
+            }),
+        )
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_rotated_token_that_a_crash_lost_is_asked_for_again_with_the_old_one() {
+    for grace in [true, false] {
+        let server = rotating(grace).await;
+        let rig = rig();
+        signed_in(&rig, &server, Duration::ZERO);
+        let connection = connection(definition(&server));
+        // The answer came, and the process dies before it is durable.
+        *rig.tokens.broken.lock().unwrap() = true;
+        let lost = ask(&rig, &connection, &server).await.unwrap_err();
+        assert_eq!(lost.code.as_str(), "auth.store_failed");
+        assert_eq!(server.count(API), 0, "nothing is used that is not durable");
+        *rig.tokens.broken.lock().unwrap() = false;
+        let again = rig_on(options(), Arc::clone(&rig.tokens));
+        drop(rig);
+        let got = ask(&again, &connection, &server).await;
+        if grace {
+            assert_eq!(got.unwrap().status, 200);
+            let kept = again.tokens.kept.lock().unwrap()["api"].clone();
+            assert_eq!(kept.refresh_token.as_deref(), Some("refresh-1"));
+        } else {
+            assert_eq!(got.unwrap_err().code.as_str(), "auth.needs_connection");
+            let kept = again.tokens.kept.lock().unwrap()["api"].clone();
+            assert!(kept.refused, "a person must know, also after a restart");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_goes_on_when_whoever_asked_for_it_is_stopped() {
+    let (asked, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (inside, wait) = (Arc::clone(&asked), Arc::clone(&let_go));
+    let app = axum::Router::new().fallback(move || {
+        let (inside, wait) = (Arc::clone(&inside), Arc::clone(&wait));
+        async move {
+            inside.notify_one();
+            wait.notified().await;
+            r#"{"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 3600}"#
+        }
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let server = Server::start(|_| reply(200, "{}")).await;
+    let rig = Arc::new(rig());
+    let mut tokens = signed_in(&rig, &server, Duration::ZERO);
+    let accounts = format!("http://{at}");
+    tokens.kept.insert("accounts_server".to_owned(), accounts);
+    rig.tokens
+        .kept
+        .lock()
+        .unwrap()
+        .insert("api".to_owned(), tokens);
+    let mut connection = connection(definition(&server));
+    let hosts = json!([server.at.to_string(), at.to_string()]);
+    connection.settings.insert("hosts".to_owned(), hosts);
+    let mut stopped = JoinSet::new();
+    let (asks, asked_with) = (Arc::clone(&rig), connection.clone());
+    stopped.spawn(async move { asks.connect.current_tokens(&asked_with).await });
+    asked.notified().await;
+    stopped.shutdown().await;
+    let_go.notify_one();
+    let got = rig.connect.current_tokens(&connection).await.unwrap();
+    assert_eq!(got.unwrap().access_token, "access-1");
+    assert_eq!(*rig.tokens.saves.lock().unwrap(), 1, "one refresh for both");
+}
+
+#[tokio::test]
+async fn a_client_in_its_own_name_needs_nobody() {
+    for (place, form, header) in [
+        (
+            ClientAuth::Body,
+            "grant_type=client_credentials&scope=a.READ%2Cb.READ&access_type=offline&client_id=1000.CLIENT&client_secret=hush-client",
+            None,
+        ),
+        (
+            ClientAuth::Basic,
+            "grant_type=client_credentials&scope=a.READ%2Cb.READ&access_type=offline",
+            Some("Basic MTAwMC5DTElFTlQ6aHVzaC1jbGllbnQ="),
+        ),
+    ] {
+        let server = Server::start(|seen| match seen.path.as_str() {
+            TOKEN => reply_json(
+                200,
+                json!({"access_token": "own-1", "expires_in": 600, "scope": "a.READ"}),
+            ),
+            _ => match seen.header("authorization") {
+                Some("Zoho-oauthtoken own-1") => reply_json(200, json!({})),
+                _ => reply(401, ""),
+            },
+        })
+        .await;
+        let mut def = definition(&server);
+        let AuthDef::OAuth2(oauth) = &mut def.auth else {
+            panic!("another definition");
+        };
+        oauth.grant = Grant::ClientCredentials;
+        oauth.client_auth = place;
+        oauth.token_url = text("${settings.accounts_url}/oauth/v2/token");
+        def.base_url = Some(text("${settings.accounts_url}/crm"));
+        let connection = connection(def);
+        let rig = rig();
+        for _ in 0..2 {
+            assert_eq!(ask(&rig, &connection, &server).await.unwrap().status, 200);
+        }
+        rig.clock.advance(Duration::from_secs(541));
+        ask(&rig, &connection, &server).await.unwrap();
+        assert_eq!((server.count(TOKEN), server.count(API)), (2, 3));
+        let asked = server.seen().remove(0);
+        assert_eq!(asked.body, form);
+        assert_eq!(asked.header("authorization"), header);
+        let kept = rig.tokens.kept.lock().unwrap()["api"].clone();
+        assert_eq!(kept.scope.as_deref(), Some("a.READ"));
+        rig.connect.sign_in_by_itself(&connection).await.unwrap();
+        assert_eq!(server.count(TOKEN), 3, "asked for by a person");
+    }
 }

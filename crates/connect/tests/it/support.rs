@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,14 +13,15 @@ use axum::http::StatusCode;
 use axum::response::Response as HttpResponse;
 use secrecy::SecretString;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use velodrome_connect::{
-    Connect, ConnectOptions, Connection, EgressRules, HttpRequest, RequestError, Response,
-    SendOptions, TokenFuture, TokenSet, TokenStore, TokenStoreError,
+    Connect, ConnectOptions, Connection, EgressRules, HttpRequest, News, Process, RequestError,
+    Response, SendOptions, TokenFuture, TokenSet, TokenStore, TokenStoreError, Work,
 };
 use velodrome_spec::connector::{
-    AuthDef, ConnectorDef, MethodDef, MethodKind, OAuth2Def, PagingDef, RequestDefaults,
-    ResponseDef, SettingDef, TokenErrorAction,
+    AuthDef, ClientAuth, ConnectorDef, Grant, MethodDef, MethodKind, OAuth2Def, PagingDef,
+    RequestDefaults, ResponseDef, SettingDef, TokenErrorAction,
 };
 use velodrome_spec::expr::{Expr, Piece, Reference, Root, Segment};
 use velodrome_types::{ConnectionId, Json, JsonMap, Timestamp};
@@ -186,15 +186,52 @@ impl TokenStore for Tokens {
 
 /// A clock that a test moves.
 #[derive(Clone, Debug)]
-pub(crate) struct Clock(Arc<AtomicI64>);
+pub(crate) struct Clock(Arc<watch::Sender<Timestamp>>);
 
 impl Clock {
+    fn at(start: Timestamp) -> Self {
+        Self(Arc::new(watch::Sender::new(start)))
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        *self.0.borrow()
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+        self.0.send_modify(|now| *now = now.plus(by));
+    }
+}
+
+/// The process of a test: its clock, tasks that nobody waits for, and what it heard.
+#[derive(Debug)]
+pub(crate) struct TestProcess {
+    pub(crate) clock: Clock,
+    tasks: Mutex<JoinSet<()>>,
+    pub(crate) heard: Mutex<Vec<String>>,
+}
+
+impl Process for TestProcess {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, then: Timestamp) -> Work {
+        let mut now = self.clock.0.subscribe();
+        Box::pin(async move {
+            let _ = now.wait_for(|now| *now >= then).await;
+        })
+    }
+
+    fn carry(&self, work: Work) {
+        self.tasks.lock().unwrap().spawn(work);
+    }
+
+    fn heard(&self, connection: &ConnectionId, news: News) {
+        let told = match news {
+            News::Refreshed { until } => format!("{connection} refreshed until {until}"),
+            News::Failed(error) => format!("{connection} failed {}", error.code),
+        };
+        self.heard.lock().unwrap().push(told);
     }
 }
 
@@ -204,6 +241,7 @@ pub(crate) struct Rig {
     pub(crate) connect: Connect,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Clock,
+    pub(crate) process: Arc<TestProcess>,
 }
 
 impl Rig {
@@ -221,26 +259,48 @@ impl Rig {
 
 /// A rig that may reach loopback.
 pub(crate) fn rig() -> Rig {
-    rig_with(ConnectOptions {
+    rig_with(options())
+}
+
+/// Loopback may be reached.
+pub(crate) fn options() -> ConnectOptions {
+    ConnectOptions {
         egress: EgressRules {
             allow: vec!["127.0.0.1".to_owned()],
-            only: Vec::new(),
+            ..EgressRules::default()
         },
         ..ConnectOptions::default()
-    })
+    }
 }
 
 pub(crate) fn rig_with(options: ConnectOptions) -> Rig {
-    let noon = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
-    let clock = Clock(Arc::new(AtomicI64::new(noon.as_millis())));
+    rig_on(options, Arc::new(Tokens::default()))
+}
+
+/// Whether a rig can be made.
+pub(crate) fn rig_or_not(options: ConnectOptions) -> Result<(), String> {
     let tokens = Arc::new(Tokens::default());
-    let now = clock.clone();
+    let process = rig().process;
+    let made = Connect::new(options, process as _, tokens as _);
+    made.map(drop).map_err(|error| error.to_string())
+}
+
+/// A rig on tokens that another has left behind.
+pub(crate) fn rig_on(options: ConnectOptions, tokens: Arc<Tokens>) -> Rig {
+    let noon = Timestamp::parse("2026-11-23T12:00:00Z").unwrap();
+    let clock = Clock::at(noon);
+    let process = Arc::new(TestProcess {
+        clock: clock.clone(),
+        tasks: Mutex::default(),
+        heard: Mutex::default(),
+    });
     let store: Arc<dyn TokenStore> = Arc::clone(&tokens) as _;
-    let connect = Connect::new(options, Arc::new(move || now.now()), store).unwrap();
+    let connect = Connect::new(options, Arc::clone(&process) as _, store).unwrap();
     Rig {
         connect,
         tokens,
         clock,
+        process,
     }
 }
 
@@ -306,7 +366,7 @@ pub(crate) fn connector(auth: AuthDef, base_url: Option<&str>) -> ConnectorDef {
         base_url: base_url.map(text),
         request: RequestDefaults::default(),
         errors: Vec::new(),
-        concurrent: None,
+        limits: Default::default(),
         methods: BTreeMap::new(),
         hash: String::new(),
     }
@@ -314,6 +374,7 @@ pub(crate) fn connector(auth: AuthDef, base_url: Option<&str>) -> ConnectorDef {
 
 pub(crate) fn method(verb: &str, path: Option<&str>) -> MethodDef {
     MethodDef {
+        name: String::new(),
         title: String::new(),
         kind: MethodKind::Request,
         verb: verb.to_owned(),
@@ -326,6 +387,7 @@ pub(crate) fn method(verb: &str, path: Option<&str>) -> MethodDef {
         paging: PagingDef::None,
         incremental: None,
         errors: Vec::new(),
+        limits: Default::default(),
         two_exits: false,
     }
 }
@@ -360,7 +422,10 @@ pub(crate) fn how() -> SendOptions {
 /// OAuth as Zoho's, with everything at the setting `accounts_url`.
 pub(crate) fn zoho_like(server: &Server) -> ConnectorDef {
     let oauth = OAuth2Def {
-        authorize_url: text("${settings.accounts_url}/oauth/v2/auth"),
+        grant: Grant::AuthorizationCode {
+            authorize_url: text("${settings.accounts_url}/oauth/v2/auth"),
+        },
+        client_auth: ClientAuth::Body,
         authorize_params: vec![("access_type".to_owned(), text("offline"))],
         scopes: text("a.READ,b.READ"),
         token_url: text("${auth.accounts_server}/oauth/v2/token"),
@@ -418,6 +483,8 @@ pub(crate) fn signed_in(rig: &Rig, server: &Server, left: Duration) -> TokenSet 
             ("accounts_server".to_owned(), server.url("")),
             ("api_domain".to_owned(), server.url("")),
         ]),
+        scope: None,
+        refused: false,
     };
     let mut kept = rig.tokens.kept.lock().unwrap();
     kept.insert("api".to_owned(), tokens.clone());

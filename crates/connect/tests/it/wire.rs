@@ -142,7 +142,7 @@ async fn a_connection_has_no_more_requests_under_way_than_it_may() {
     tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
     let rig = Arc::new(rig());
     let mut def = connector(AuthDef::None, None);
-    def.concurrent = Some(3);
+    def.limits.concurrent = Some(3);
     let connection = Arc::new(connection(def));
     let mut callers = JoinSet::new();
     for _ in 0..30 {

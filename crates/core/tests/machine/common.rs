@@ -9,6 +9,7 @@ use velodrome_core::{
     advance,
 };
 use velodrome_spec::Plan;
+use velodrome_spec::callers::WebhookAuth;
 use velodrome_spec::connector::{
     Advance, AuthDef, ConnectorDef, DateFormat, IncrementalDef, MethodDef, MethodKind, PagingDef,
     RequestDefaults, ResponseDef, SendAs,
@@ -16,8 +17,7 @@ use velodrome_spec::connector::{
 use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
 use velodrome_spec::plan::{
     Comparison, Condition, EachPlan, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy,
-    LoopLimits, MethodUse, Retention, SendStep, Sources, Step, StepIx, StepKind, WebhookAuth,
-    WebhookStep,
+    LoopLimits, MethodUse, Retention, SendStep, Sources, Step, StepIx, StepKind, WebhookStep,
 };
 use velodrome_types::{
     ConnectionId, CycleId, CycleState, Json, LoopId, OnError, RetryPolicy, RunId, StepId, Timestamp,
@@ -32,6 +32,7 @@ pub(crate) const REMEMBER: StepIx = StepIx(5);
 
 fn method(kind: MethodKind, list: bool) -> MethodDef {
     MethodDef {
+        name: String::new(),
         title: "method".into(),
         kind,
         verb: "GET".into(),
@@ -58,6 +59,7 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
             advance: Advance::ByStep,
         }),
         errors: Vec::new(),
+        limits: Default::default(),
         two_exits: list,
     }
 }
@@ -71,7 +73,7 @@ fn connector() -> Arc<ConnectorDef> {
         base_url: None,
         request: RequestDefaults::default(),
         errors: Vec::new(),
-        concurrent: None,
+        limits: Default::default(),
         methods: BTreeMap::from([
             ("list".to_owned(), method(MethodKind::List, true)),
             ("post".to_owned(), method(MethodKind::Request, false)),
@@ -123,6 +125,8 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         fields: Vec::new(),
         dedupe: None,
         auth: WebhookAuth::Unsaid,
+        allow_ips: Vec::new(),
+        origins: Vec::new(),
     };
     let list = ListStep {
         method: uses("list"),

@@ -204,6 +204,7 @@ fn request_failure(error: RequestError) -> Box<StepFailure> {
             ErrorKind::Transient => FailureKind::Transient,
             ErrorKind::Permanent => FailureKind::Permanent,
             ErrorKind::Unknown => FailureKind::Unknown,
+            ErrorKind::Held => FailureKind::Held,
         },
         status: error.status,
         headers: headers_of(&error.headers),

@@ -81,6 +81,16 @@ impl Job {
         Ok(())
     }
 
+    /// In whose turn it is asked.
+    pub(super) fn asker(&self) -> Asker {
+        Asker {
+            cycle: self.plan.cycle.clone(),
+            step: self.step().id.clone(),
+            loop_id: self.run.loop_id,
+            lap: self.run.lap,
+        }
+    }
+
     /// The same in every attempt, another for each item.
     fn key(&self) -> String {
         let (run, step) = (&self.run.id, &self.step().id);
@@ -98,7 +108,6 @@ impl Job {
         request: &HttpRequest,
         gathered: &mut Gathered,
     ) -> Result<Exchange, Box<StepFailure>> {
-        let permit = self.shared.workers.acquire().await;
         let read_only = matches!(request.verb.as_str(), "GET" | "HEAD");
         let how = SendOptions {
             ok: match &self.step().kind {
@@ -106,11 +115,7 @@ impl Job {
                 _ => Vec::new(),
             },
             timeout: self.step().timeout,
-            asker: self.shared.witness.is_some().then(|| Asker {
-                cycle: self.plan.cycle.clone(),
-                step: self.step().id.clone(),
-                lap: self.run.lap,
-            }),
+            asker: Some(self.asker()),
             idempotency_key: (!read_only).then(|| self.key()),
         };
         let sent = self
@@ -118,7 +123,6 @@ impl Job {
             .connect
             .send(connection, method, request, how)
             .await;
-        drop(permit);
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
             Err(error) => self.after_error(request, self.told(error), gathered),

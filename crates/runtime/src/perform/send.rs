@@ -1,6 +1,6 @@
 //! Sending one request that leaves this process.
 
-use velodrome_connect::{HttpRequest, MethodCall};
+use velodrome_connect::{HttpRequest, MethodCall, SendOptions};
 use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate_map, evaluate_url};
 use velodrome_spec::expr::Expr;
 use velodrome_spec::plan::{Handoff, IfUnknown, SendStep, Step};
@@ -193,13 +193,17 @@ async fn over_http(
         .headers
         .insert(HANDOFF_HEADER.to_owned(), Json::String(origin.sign(key)));
     let connection = job.connection(&send.method)?;
-    let permit = job.shared.workers.acquire().await;
+    let how = SendOptions {
+        ok: Vec::new(),
+        timeout: step.timeout,
+        idempotency_key: None,
+        asker: Some(job.asker()),
+    };
     let sent = job
         .shared
         .connect
-        .send_home(&connection, send.method.def(), &request, step.timeout)
+        .send_home(&connection, send.method.def(), &request, how)
         .await;
-    drop(permit);
     let response = sent.map_err(|error| {
         let mut failure = request_failure(job.told(error));
         // The server remembers the engine's key: sending again cannot make a second lap.

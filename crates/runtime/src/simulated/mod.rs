@@ -36,6 +36,7 @@ pub(crate) use witness::Witness;
 pub use witness::{HandedOff, Seen, TakenExit};
 
 use crate::clock::Clock;
+use crate::connections::{Declared, Said};
 use crate::cycle_files::CycleFiles;
 use crate::engine::Engine;
 use crate::random::{Random, Seeded};
@@ -145,6 +146,7 @@ impl Simulated {
             vault: Arc::new(Vault::simulated(Arc::clone(&options.store))),
             store: options.store,
             tokens: Arc::new(SignedIn::to(&options.connections)),
+            sealed_tokens: None,
             service_url: SERVICE_URL.to_owned(),
             listen: Vec::new(),
             files: options.files,
@@ -152,7 +154,11 @@ impl Simulated {
             connections: options
                 .connections
                 .into_iter()
-                .map(|connection| (connection, true))
+                .map(|connection| Declared {
+                    said: Said::by(&connection),
+                    connection,
+                    signed_in: true,
+                })
                 .collect(),
             egress: options.egress,
             response_limit: options.response_limit,

@@ -42,6 +42,8 @@ fn tokens(oauth: &OAuth2Def) -> TokenSet {
         refresh_token: None,
         expires_at: Timestamp::from_millis(i64::MAX),
         kept: kept.collect(),
+        scope: None,
+        refused: false,
     }
 }
 

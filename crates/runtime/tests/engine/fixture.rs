@@ -171,7 +171,7 @@ impl Fixture {
             connections: vec![connection],
             egress: EgressRules {
                 allow: vec![host],
-                only: Vec::new(),
+                ..EgressRules::default()
             },
             response_limit: 1 << 20,
             workers: 16,

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use velodrome_types::Json;
+
 use super::{ConnectorNames, one_or_more, pairs};
-use crate::connector::{AuthDef, OAuth2Def, TokenErrorAction};
+use crate::connector::{AuthDef, ClientAuth, Grant, OAuth2Def, TokenErrorAction};
 use crate::expr::Expr;
 use crate::keys::{Faults, Keys, choice, duration, text};
 use crate::values::value;
@@ -16,6 +18,12 @@ enum Kind {
     ApiKey,
     Basic,
     OAuth2,
+}
+
+#[derive(Clone, Copy)]
+enum Granted {
+    ByCode,
+    ByClient,
 }
 
 pub(super) fn read(node: &Node, names: &mut ConnectorNames, faults: &mut Faults) -> AuthDef {
@@ -46,6 +54,9 @@ pub(super) fn read(node: &Node, names: &mut ConnectorNames, faults: &mut Faults)
             query: keys
                 .get("query")
                 .map_or_else(Vec::new, |node| pairs(node, names, faults)),
+            body: keys
+                .get("body")
+                .map_or_else(Vec::new, |node| pairs(node, names, faults)),
         }),
         Some(Kind::Basic) => need(&mut keys, "user", names, faults)
             .zip(need(&mut keys, "password", names, faults))
@@ -74,9 +85,34 @@ fn oauth2(
     names: &mut ConnectorNames,
     faults: &mut Faults,
 ) -> Option<OAuth2Def> {
-    let authorize_url = need(keys, "authorize_url", names, faults);
+    let kinds = [
+        ("authorization_code", Granted::ByCode),
+        ("client_credentials", Granted::ByClient),
+    ];
+    let granted = match keys.get("grant") {
+        Some(node) => choice(node, "`grant`", &kinds, faults).unwrap_or(Granted::ByCode),
+        None => Granted::ByCode,
+    };
+    let grant = match granted {
+        Granted::ByCode => need(keys, "authorize_url", names, faults)
+            .map(|authorize_url| Grant::AuthorizationCode { authorize_url }),
+        Granted::ByClient => Some(Grant::ClientCredentials),
+    };
+    let places = [("body", ClientAuth::Body), ("basic", ClientAuth::Basic)];
+    let client_auth = keys
+        .get("client_auth")
+        .and_then(|node| choice(node, "`client_auth`", &places, faults))
+        .unwrap_or_default();
     let token_url = need(keys, "token_url", names, faults);
-    let scopes = need(keys, "scopes", names, faults);
+    let scopes = match granted {
+        Granted::ByCode => need(keys, "scopes", names, faults),
+        // What such a client may do is often settled where it was made.
+        Granted::ByClient => keys
+            .get("scopes")
+            .map_or(Some(Expr::Literal(Json::Null)), |node| {
+                value(node, names, faults)
+            }),
+    };
     let revoke_url = keys
         .get("revoke_url")
         .and_then(|node| value(node, names, faults));
@@ -102,7 +138,8 @@ fn oauth2(
         .get("errors")
         .map_or_else(Vec::new, |node| errors(node, faults));
     Some(OAuth2Def {
-        authorize_url: authorize_url?,
+        grant: grant?,
+        client_auth,
         authorize_params,
         scopes: scopes?,
         token_url: token_url?,

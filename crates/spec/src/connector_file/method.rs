@@ -7,7 +7,7 @@ use velodrome_types::Json;
 
 use super::{ConnectorNames, errors, one_or_more, pairs};
 use crate::connector::{
-    Advance, DateFormat, IncrementalDef, InputDef, MethodDef, MethodKind, PagingDef,
+    Advance, DateFormat, IncrementalDef, InputDef, Limits, MethodDef, MethodKind, PagingDef,
     RequestDefaults, ResponseDef, ResponseField, SendAs, TokenHandoff,
 };
 use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
@@ -65,6 +65,7 @@ pub(super) fn read(
             .map_or_else(Vec::new, |node| pairs(node, names, faults)),
     };
     let method = MethodDef {
+        name: name.to_owned(),
         title: keys
             .get("title")
             .and_then(|node| text(node, "`title`", faults))
@@ -95,6 +96,9 @@ pub(super) fn read(
         errors: keys
             .get("errors")
             .map_or_else(Vec::new, |node| errors(node, faults)),
+        limits: keys
+            .get("limits")
+            .map_or_else(Limits::default, |node| super::limits::read(node, faults)),
         two_exits: keys
             .get("two_exits")
             .and_then(|node| truth(node, "`two_exits`", faults))

@@ -1,7 +1,7 @@
 //! A connector definition file, checked.
 //!
 //! ```yaml
-//! connector: name            title, settings, auth, base_url, request, errors, concurrent, methods
+//! connector: name            title, settings, auth, base_url, request, errors, limits, methods
 //! settings:
 //!   domain: {title: Domain, default: "https://…", values: […], secret: true}
 //! methods:
@@ -17,6 +17,7 @@
 //! References are `${settings.x}`, `${auth.x}`, `${input.x}`.
 
 mod auth;
+mod limits;
 mod method;
 
 use std::collections::BTreeMap;
@@ -25,11 +26,11 @@ use sha2::{Digest, Sha256};
 use velodrome_types::{Json, parse_duration};
 
 use crate::connector::{
-    AuthDef, ConnectorDef, ErrorAction, ErrorRule, RequestDefaults, SettingDef, StatusMatch,
+    AuthDef, ConnectorDef, ErrorAction, ErrorRule, Limits, RequestDefaults, SettingDef, StatusMatch,
 };
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
-use crate::keys::{Faults, Keys, choice, text, truth, whole};
+use crate::keys::{Faults, Keys, choice, text, truth};
 use crate::values::{Names, unknown, value};
 use crate::yaml::{self, Node, Value};
 
@@ -79,9 +80,9 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     let errors = keys
         .get("errors")
         .map_or_else(Vec::new, |node| errors(node, faults));
-    let concurrent = keys
-        .get("concurrent")
-        .and_then(|node| whole(node, "`concurrent`", 1, faults));
+    let limits = keys
+        .get("limits")
+        .map_or_else(Limits::default, |node| limits::read(node, faults));
     let mut methods = BTreeMap::new();
     match keys
         .need("methods", name, faults)
@@ -109,7 +110,7 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
         base_url,
         request,
         errors,
-        concurrent: concurrent.map(|number| u32::try_from(number).unwrap_or(u32::MAX)),
+        limits,
         methods,
         hash: Sha256::digest(source.as_bytes())
             .iter()
@@ -230,6 +231,13 @@ fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
         .flat_map(one_or_more)
         .filter_map(|node| text(node, "`code`", faults))
         .collect();
+    let header = keys
+        .get("header")
+        .map_or_else(Vec::new, |node| header_texts(node, faults));
+    let until_header = keys
+        .get("until_header")
+        .and_then(|node| text(node, "`until_header`", faults))
+        .map(|name| name.to_ascii_lowercase());
     let words = [
         ("empty", ErrorAction::Empty),
         ("fail", ErrorAction::Fail),
@@ -264,8 +272,26 @@ fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
     Some(ErrorRule {
         status,
         code,
+        header,
         action,
+        until_header,
     })
+}
+
+/// A map of header names to the texts that are looked for.
+fn header_texts(node: &Node, faults: &mut Faults) -> Vec<(String, String)> {
+    let Value::Map(entries) = &node.value else {
+        let message = format!("`header` must be a map, not {}", node.kind());
+        faults.error("value.type", node.span, message);
+        return Vec::new();
+    };
+    entries
+        .iter()
+        .filter_map(|entry| {
+            let wanted = text(&entry.value, "a header's text", faults)?;
+            Some((entry.key.to_ascii_lowercase(), wanted))
+        })
+        .collect()
 }
 
 fn one_or_more(node: &Node) -> Vec<&Node> {

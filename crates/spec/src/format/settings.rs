@@ -136,9 +136,8 @@ pub(crate) const EGRESS: Table = Table {
         Key::new(
             "proxy",
             Takes::Text,
-            "A proxy that every request goes through.",
-        )
-        .later(),
+            "A proxy that every request goes through, but those to what `allow` names.",
+        ),
     ],
 };
 

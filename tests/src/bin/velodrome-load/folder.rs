@@ -10,7 +10,7 @@ title: Pages of 200 records
 settings:
   base: {title: Where it is}
 base_url: \"${settings.base}\"
-concurrent: 1000
+limits: {concurrent: 1000}
 methods:
   list:
     title: One page

@@ -59,6 +59,8 @@ impl<'a> Workshop<'a> {
             egress: EgressRules {
                 allow: config.egress.allow.clone(),
                 only: config.egress.only.clone(),
+                // No request of a test leaves.
+                proxy: None,
             },
             response_limit: config.response_limit,
             env: config.env_for_cycles.iter().map(listed).collect(),
