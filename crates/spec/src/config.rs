@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use velodrome_types::Json;
 
+use crate::cycle::{ServerWide, read_error_webhook};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
 use crate::format;
@@ -43,6 +44,8 @@ pub struct Config {
     pub script_limits: ScriptLimitsConfig,
     /// How long finished runs are kept, for cycles that say nothing.
     pub retention: Retention,
+    /// Where failed runs are told, for cycles that say nothing, and where it stands.
+    pub error_webhook: Option<(Expr, Span)>,
     /// The file of the key that seals tokens; by default in the data folder.
     pub secret_key: Option<String>,
 }
@@ -115,6 +118,7 @@ impl Default for Config {
             env_for_cycles: Vec::new(),
             script_limits: ScriptLimitsConfig::default(),
             retention: Retention::default(),
+            error_webhook: None,
             secret_key: None,
         }
     }
@@ -220,6 +224,10 @@ fn read(root: &Node, faults: &mut Faults) -> Option<Config> {
     }
     if let Some(node) = keys.get("retention") {
         config.retention = crate::cycle::retention(node, faults);
+    }
+    if let Some(node) = keys.get("error_webhook") {
+        let url = read_error_webhook(node, &mut ServerWide, faults);
+        config.error_webhook = url.map(|url| (url, node.span));
     }
     keys.finish("velodrome.yaml", faults);
     Some(config)

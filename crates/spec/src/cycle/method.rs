@@ -279,7 +279,7 @@ impl Checker<'_> {
                 self.faults.error("field.unknown", node.span, message);
             }
             let url = value(node, names, &mut self.faults)?;
-            check_url(&url, node, &mut self.faults);
+            check_url(&url, "`url`", node, &mut self.faults);
             Some(url)
         });
         if takes_url && url_node.is_none() {
@@ -355,7 +355,7 @@ pub(super) fn headers(
 }
 
 /// A literal URL must be one; a reference at its beginning may give anything.
-fn check_url(url: &Expr, node: &Node, faults: &mut Faults) {
+pub(super) fn check_url(url: &Expr, what: &str, node: &Node, faults: &mut Faults) {
     let begin = match url {
         Expr::Literal(Json::String(text)) => text.as_str(),
         Expr::Text(pieces) => match pieces.first() {
@@ -372,7 +372,7 @@ fn check_url(url: &Expr, node: &Node, faults: &mut Faults) {
         rest.is_empty() && !matches!(url, Expr::Text(_)) || rest.starts_with('/')
     }) {
         faults
-            .error("value.url", node.span, "`url` must be a whole URL")
+            .error("value.url", node.span, format!("{what} must be a whole URL"))
             .hint("such as `https://api.example.com/orders`, or `${webhook.url}` for the cycle's own webhook");
     }
 }

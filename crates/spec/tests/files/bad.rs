@@ -120,6 +120,7 @@ fn codes() -> Vec<String> {
                 "storage",
                 "script",
                 "auth",
+                "error_webhook",
             ];
             let is_code = |word: &&str| {
                 let form = |part: &str| {
