@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules};
-use velodrome_runtime::{Engine, StartError, StartOptions};
+use velodrome_runtime::{Engine, ErrorWebhook, StartError, StartOptions};
 use velodrome_script::ScriptLimits;
 use velodrome_server::{Now, ServerOptions, TokenHash};
 use velodrome_spec::connector::ConnectorDef;
-use velodrome_spec::{Config, check_connector, render};
+use velodrome_spec::{Config, check_connector, error_hook, render};
 use velodrome_store::SealKey;
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
 use velodrome_types::{ConnectionId, Json};
@@ -102,6 +102,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         env: environment(config),
         strict: plan.strict,
         retention: config.retention,
+        error_webhook: error_webhook(config)?,
     };
     let engine = velodrome_runtime::start(options)
         .await
@@ -307,6 +308,22 @@ pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
         depth: count(said.depth, usual.depth),
         text: count(said.text, usual.text),
         list: count(said.list, usual.list),
+    }
+}
+
+/// Where failures are told of cycles that say nothing.
+pub(crate) fn error_webhook(config: &Config) -> Result<Option<ErrorWebhook>> {
+    let Some((said, _)) = &config.error_webhook else {
+        return Ok(None);
+    };
+    if let Some(target) = error_hook(said) {
+        return Ok(Some(ErrorWebhook::Hook(target.clone())));
+    }
+    let invalid = |why: String| Ended::Invalid(format!("`error_webhook` in velodrome.yaml: {why}"));
+    match Config::resolve(said, &|name| std::env::var(name).ok()) {
+        Ok(Json::String(url)) => Ok(Some(ErrorWebhook::Url(url))),
+        Ok(other) => Err(invalid(format!("`{other}` is no URL")).into()),
+        Err(name) => Err(invalid(format!("the environment has no `{name}`")).into()),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_runtime::{Engine, Reconfigure};
 use velodrome_spec::{Config, check_config, render};
 
-use crate::assemble::{connections, environment, known_connectors};
+use crate::assemble::{connections, environment, error_webhook, known_connectors};
 use crate::config::Settings;
 
 /// How often the files are looked at: they are few and small, and an editor, a mount or a link that
@@ -113,6 +113,7 @@ impl Watch {
             connections: connections(&next.config, &connectors)?,
             connectors: connectors.into_values().collect(),
             env: environment(&next.config),
+            error_webhook: error_webhook(&next.config)?,
         };
         self.engine.reconfigure(change).await?;
         Ok(())

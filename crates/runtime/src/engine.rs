@@ -418,6 +418,7 @@ impl Engine {
             declared.push((connection, signed_in));
         }
         self.shared.connections.replace(declared);
+        self.shared.set_error_webhook(change.error_webhook);
         let settled = Settled::new(change.connectors, change.env);
         self.shared.plans.settle(settled);
         Ok(reload::now(&self.shared).await)

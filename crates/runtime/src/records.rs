@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use velodrome_core::{Delivery, ItemWrites, Loop, Run};
-use velodrome_store::{LoopRow, PartWrite, RunRow, Store, StoreError};
+use velodrome_core::{Delivery, ItemWrites, Loop, Notice, Run};
+use velodrome_store::{LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
 use crate::api::{LoopView, RunView};
@@ -118,6 +118,22 @@ pub(crate) fn loop_row(looped: &Loop) -> LoopRow {
 
 pub(crate) fn loop_of(row: &LoopRow) -> Result<Loop, StoreError> {
     decode("loop", &row.record)
+}
+
+/// The notice of a failed run, due at once.
+pub(crate) fn outbox_row(notice: &Notice) -> OutboxRow {
+    OutboxRow {
+        run: notice.run,
+        number: notice.fence,
+        cycle: notice.cycle.clone(),
+        due: notice.at,
+        attempts: 0,
+        record: encode(notice),
+    }
+}
+
+pub(crate) fn notice_of(row: &OutboxRow) -> Result<Notice, StoreError> {
+    decode("notice", &row.record)
 }
 
 pub(crate) fn run_view(row: &RunRow) -> Result<RunView, StoreError> {

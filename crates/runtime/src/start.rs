@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -23,6 +23,7 @@ use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
+use crate::outbox::{self, ErrorWebhook, Outbox};
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
 use crate::refusals::Refusals;
@@ -69,6 +70,8 @@ pub struct StartOptions {
     pub strict: bool,
     /// How long finished runs are kept, for cycles that say nothing.
     pub retention: Retention,
+    /// Where failures are told of cycles that say nothing.
+    pub error_webhook: Option<ErrorWebhook>,
 }
 
 /// What of the settings may change while an engine runs.
@@ -80,6 +83,8 @@ pub struct Reconfigure {
     pub connections: Vec<Connection>,
     /// Environment variables that cycles may read, with their values; `None` is not set.
     pub env: HashMap<String, Option<String>>,
+    /// Where failures are told of cycles that say nothing.
+    pub error_webhook: Option<ErrorWebhook>,
 }
 
 /// Why an engine did not start.
@@ -126,6 +131,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         env: options.env,
         strict: options.strict,
         retention: options.retention,
+        error_webhook: options.error_webhook,
         surroundings: Surroundings {
             clock: Clock::start(),
             random: Random::System,
@@ -155,6 +161,7 @@ pub(crate) struct Parts {
     pub(crate) env: HashMap<String, Option<String>>,
     pub(crate) strict: bool,
     pub(crate) retention: Retention,
+    pub(crate) error_webhook: Option<ErrorWebhook>,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -212,6 +219,8 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         registry: Registry::default(),
         timers: Timers::new(horizon),
         tasks: Tasks::default(),
+        outbox: Outbox::default(),
+        error_webhook: RwLock::new(parts.error_webhook),
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
@@ -255,6 +264,8 @@ fn spawn(shared: &Arc<Shared>) {
             .tasks
             .start(Task::Retention, retention::keep_house(house));
     }
+    let told = Arc::clone(shared);
+    shared.tasks.start(Task::Outbox, outbox::deliver(told));
     let interrupted = Arc::clone(shared);
     shared.tasks.start(Task::Recovery, async move {
         if let Err(error) = take_up(&interrupted).await {

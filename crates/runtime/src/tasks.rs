@@ -17,6 +17,9 @@ pub(crate) enum Task {
     Reload,
     /// Takes away what is no longer kept. Cancelled while draining; if it failed, the disk would fill up.
     Retention,
+    /// Delivers notices of failed runs. Brings what is under way to its end while draining; if it failed,
+    /// nobody would be told.
+    Outbox,
     /// Writes a log line that nobody waits for. Its end is usual.
     Note,
     /// Takes up what was under way before the start. Ends when all is taken up.

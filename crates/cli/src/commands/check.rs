@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::{Value, json};
 use velodrome_spec::test_file::{check_against, check_test_file};
-use velodrome_spec::{Diagnostic, Plan, Severity, check_config, render, shared_keys};
+use velodrome_spec::{Diagnostic, Plan, Severity, render, shared_keys};
 use velodrome_types::CycleId;
 
 use crate::args::{Check, Global};
@@ -81,7 +81,7 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let mut plans = Vec::new();
     for source in &sources {
         if source.is_settings() {
-            found.tell(global, source, &check_config(&source.text).1);
+            found.tell(global, source, &shelf.check_settings(source));
         } else if source.is_test() {
             found.tell(global, source, &test_file(&shelf, source));
         } else {

@@ -37,6 +37,7 @@ pub use witness::{HandedOff, Seen, TakenExit};
 use crate::clock::Clock;
 use crate::cycle_files::CycleFiles;
 use crate::engine::Engine;
+use crate::outbox::ErrorWebhook;
 use crate::random::{Random, Seeded};
 use crate::start::{Parts, StartError, Surroundings, assemble};
 use outside::Outside;
@@ -57,6 +58,8 @@ pub struct SimulatedOptions {
     pub egress: EgressRules,
     /// The most bytes of an answer.
     pub response_limit: u64,
+    /// Where failures are told of cycles that say nothing.
+    pub error_webhook: Option<ErrorWebhook>,
     /// What cycles may read of the environment.
     pub env: HashMap<String, Option<String>>,
     /// Runs handlers.
@@ -158,6 +161,7 @@ impl Simulated {
             env: options.env,
             strict: false,
             retention: Retention::default(),
+            error_webhook: options.error_webhook,
             surroundings: Surroundings {
                 clock: Clock::Virtual(Arc::clone(&time.0)),
                 random: Random::Seeded(Seeded::new(options.seed, options.jitter)),

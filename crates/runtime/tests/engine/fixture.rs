@@ -178,6 +178,7 @@ impl Fixture {
             env: Default::default(),
             strict: true,
             retention: Default::default(),
+            error_webhook: None,
         })
         .await
         .expect("a fixture");
