@@ -25,7 +25,7 @@ use velodrome_store::{OutboxRow, OutboxWrite, StoreError, Unit};
 use velodrome_types::{JsonMap, RetryPolicy, RetryTimes, RunId, Timestamp};
 
 use crate::accept;
-use crate::records::notice_of;
+use crate::records::{StoredNotice, notice_of, tried_row};
 use crate::shared::{Shared, UNREADABLE_PAUSE};
 
 /// Places that are told at once: one that hangs must not keep the others waiting.
@@ -95,6 +95,7 @@ pub(crate) async fn deliver(shared: Arc<Shared>) {
         places: HashSet::new(),
         held: HashMap::new(),
     };
+    outbox.hold_again();
     loop {
         let draining = shared.draining.is_cancelled();
         let next = if draining { None } else { outbox.begin() };
@@ -131,6 +132,21 @@ struct Delivering {
 }
 
 impl Delivering {
+    /// Places that did not answer before the start are left alone as they would have been without it.
+    fn hold_again(&mut self) {
+        let now = self.shared.clock.now();
+        let ever = Timestamp::from_millis(i64::MAX);
+        // Where it cannot be read, the first look says so.
+        for row in self.shared.store.outbox_heads(ever).unwrap_or_default() {
+            if row.due > now
+                && let Ok((known, place)) = whom(&self.shared, &row)
+                && known.stored.holds
+            {
+                self.held.insert(place, row.due);
+            }
+        }
+    }
+
     /// Begins what may begin now; gives when to look again.
     fn begin(&mut self) -> Option<Timestamp> {
         let now = self.shared.clock.now();
@@ -155,8 +171,8 @@ impl Delivering {
             if self.ids.contains(&id) {
                 continue;
             }
-            let (to, place) = match whom(&self.shared, &row) {
-                Ok((to, place)) => (Ok(to), place),
+            let (known, place) = match whom(&self.shared, &row) {
+                Ok((known, place)) => (Ok(known), place),
                 // Neither is a place: nothing else is kept waiting.
                 Err(error) => (Err(error), format!("{}/{}", id.0, id.1)),
             };
@@ -170,7 +186,7 @@ impl Delivering {
             self.ids.insert(id);
             let shared = Arc::clone(&self.shared);
             self.under_way.push(Box::pin(async move {
-                let told = attempt(&shared, row, to).await;
+                let told = attempt(&shared, row, known).await;
                 Ended { id, place, told }
             }));
         }
@@ -186,12 +202,16 @@ impl Delivering {
     }
 }
 
-/// The notice, and where it goes by what is said now, with a name for the place.
-fn whom(
-    shared: &Shared,
-    row: &OutboxRow,
-) -> Result<((Notice, Option<NoticeTo>), String), StoreError> {
-    let notice = notice_of(row)?;
+/// A notice that could be read, and where it goes by what is said now.
+struct Known {
+    stored: StoredNotice,
+    to: Option<NoticeTo>,
+}
+
+/// With a name for the place.
+fn whom(shared: &Shared, row: &OutboxRow) -> Result<(Known, String), StoreError> {
+    let stored = notice_of(row)?;
+    let notice = &stored.notice;
     let plan = match shared.plans.current(&notice.cycle) {
         Some(plan) => plan,
         None => shared.plans.of_run(&*shared.store, &notice.plan)?,
@@ -202,7 +222,7 @@ fn whom(
         Some(NoticeTo::Url(url)) => url.clone(),
         Some(NoticeTo::Nowhere(_)) | None => format!("cycle {}", notice.cycle),
     };
-    Ok(((notice, to), place))
+    Ok((Known { stored, to }, place))
 }
 
 /// Why an attempt did not tell anybody.
@@ -217,21 +237,23 @@ struct Untold {
 }
 
 /// One attempt, and the commit that says what became of it.
-async fn attempt(
-    shared: &Arc<Shared>,
-    row: OutboxRow,
-    to: Result<(Notice, Option<NoticeTo>), StoreError>,
-) -> Told {
-    let (notice, to) = match to {
+async fn attempt(shared: &Arc<Shared>, row: OutboxRow, known: Result<Known, StoreError>) -> Told {
+    let Known { mut stored, to } = match known {
         Ok(known) => known,
         Err(error) => {
             tracing::error!(run = %row.run, %error, "the notice of a failed run is left out");
             if row.attempts >= UNREADABLE_LOOKS {
                 return remove(shared, &row).await;
             }
-            return put_off(shared, row, GAPS.max, false).await;
+            let later = OutboxRow {
+                due: shared.clock.now().plus(GAPS.max),
+                attempts: row.attempts + 1,
+                ..row
+            };
+            return put_off(shared, later, false).await;
         }
     };
+    let notice = &stored.notice;
     let outcome = match to {
         None => {
             tracing::warn!(run = %notice.run, cycle = %notice.cycle, "nobody is to be told of a failed run any more");
@@ -243,8 +265,8 @@ async fn attempt(
             whole: true,
             gone: false,
         }),
-        Some(NoticeTo::Hook(target)) => to_hook(shared, &row, &notice, &target).await,
-        Some(NoticeTo::Url(url)) => to_url(shared, &notice, &url).await,
+        Some(NoticeTo::Hook(target)) => to_hook(shared, &row, notice, &target).await,
+        Some(NoticeTo::Url(url)) => to_url(shared, notice, &url).await,
     };
     let untold = match outcome {
         Ok(true) => return Told::Done,
@@ -269,7 +291,9 @@ async fn attempt(
         %run, %cycle, again_in = velodrome_types::format_duration(gap),
         "`error_webhook` was not told of a failed run: {why}"
     );
-    put_off(shared, row, gap, untold.whole).await
+    stored.holds = untold.whole;
+    let later = tried_row(&row, &stored, now.plus(gap));
+    put_off(shared, later, untold.whole).await
 }
 
 /// An ordinary acceptance, in one commit with the end of the notice; gives whether that is committed.
@@ -335,13 +359,8 @@ async fn remove(shared: &Shared, row: &OutboxRow) -> Told {
     }
 }
 
-async fn put_off(shared: &Shared, row: OutboxRow, gap: Duration, whole: bool) -> Told {
-    let at = shared.clock.now().plus(gap);
-    let later = OutboxRow {
-        due: at,
-        attempts: row.attempts + 1,
-        ..row
-    };
+async fn put_off(shared: &Shared, later: OutboxRow, whole: bool) -> Told {
+    let at = later.due;
     match commit(shared, OutboxWrite::Put(later)).await {
         true => Told::Later { at, whole },
         false => Told::Left,

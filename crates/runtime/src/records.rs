@@ -3,8 +3,8 @@
 //! A record is a format version and then JSON, so that an operator can read it in the journal. What a
 //! store filters by stands in columns beside it; on reading, the record is what counts.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use velodrome_core::{Delivery, ItemWrites, Loop, Notice, Run};
 use velodrome_store::{LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
@@ -120,6 +120,26 @@ pub(crate) fn loop_of(row: &LoopRow) -> Result<Loop, StoreError> {
     decode("loop", &row.record)
 }
 
+/// The notice of a failed run as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredNotice {
+    /// What is told.
+    pub(crate) notice: Notice,
+    /// The place did not answer: nothing else goes there before this is due.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) holds: bool,
+}
+
+/// A notice that has been tried.
+pub(crate) fn tried_row(row: &OutboxRow, stored: &StoredNotice, due: Timestamp) -> OutboxRow {
+    OutboxRow {
+        due,
+        attempts: row.attempts.saturating_add(1),
+        record: encode(stored),
+        ..row.clone()
+    }
+}
+
 /// The notice of a failed run, due at once.
 pub(crate) fn outbox_row(notice: &Notice) -> OutboxRow {
     OutboxRow {
@@ -128,11 +148,14 @@ pub(crate) fn outbox_row(notice: &Notice) -> OutboxRow {
         cycle: notice.cycle.clone(),
         due: notice.at,
         attempts: 0,
-        record: encode(notice),
+        record: encode(&StoredNotice {
+            notice: notice.clone(),
+            holds: false,
+        }),
     }
 }
 
-pub(crate) fn notice_of(row: &OutboxRow) -> Result<Notice, StoreError> {
+pub(crate) fn notice_of(row: &OutboxRow) -> Result<StoredNotice, StoreError> {
     decode("notice", &row.record)
 }
 

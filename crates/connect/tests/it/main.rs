@@ -9,6 +9,7 @@
 mod build;
 mod credentials;
 mod egress;
+mod notice;
 mod outcomes;
 mod refresh;
 mod sign_in;

@@ -3,7 +3,7 @@
 //! It is known before any run, so that what a run received never decides where its failure is told.
 
 use super::header::Header;
-use super::method::check_url;
+use super::method::may_be_url;
 use super::{Checker, Lookup};
 use crate::cycle::names::CycleNames;
 use crate::diagnostic::{Diagnostic, Severity, Span};
@@ -51,7 +51,15 @@ pub(crate) fn read(node: &Node, names: &mut dyn Names, faults: &mut Faults) -> O
             return None;
         }
     }
-    check_url(&url, "`error_webhook`", node, faults);
+    if !may_be_url(&url) {
+        faults
+            .error(
+                "value.url",
+                node.span,
+                "`error_webhook` must be a whole URL",
+            )
+            .hint("such as `https://alerts.example.com/velodrome`, or `${hook:CYCLE}`");
+    }
     Some(url)
 }
 
