@@ -24,9 +24,8 @@ fn recorded(format: u32) -> Result<Folder> {
 
 /// Three loops of `kept`: one that failed in lap 3, one asleep for a century, one that failed in lap 1
 /// and was accepted with an idempotency key; one of `well` that succeeded; `well` paused.
-#[tokio::test(flavor = "multi_thread")]
-async fn format_1_is_brought_up_and_goes_on() -> Result<()> {
-    let mut server = recorded(1)?.serve().await?;
+async fn is_brought_up_and_goes_on(format: u32) -> Result<()> {
+    let mut server = recorded(format)?.serve().await?;
     for _ in 0..2 {
         let loops = server.get("/loops").await?;
         let seen: Vec<_> = loops["items"]
@@ -62,9 +61,22 @@ async fn format_1_is_brought_up_and_goes_on() -> Result<()> {
         server.kill().await?;
         server.start().await?;
     }
-    let copy = server.folder().path().join("data/journal.db.format-1");
+    let copy = server
+        .folder()
+        .path()
+        .join(format!("data/journal.db.format-{format}"));
     assert!(copy.is_file(), "what was there before is kept");
     let accepted = server.hook("kept", r#"{"page": 3}"#).await?;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn format_1_is_brought_up_and_goes_on() -> Result<()> {
+    is_brought_up_and_goes_on(1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn format_2_is_brought_up_and_goes_on() -> Result<()> {
+    is_brought_up_and_goes_on(2).await
 }

@@ -513,7 +513,7 @@ async fn nothing_secret_is_left_in_clear() -> Result<()> {
         assert_eq!(server.hook("built", &body).await?.status, 202);
     }
     server.log_of("event=request.sent&cycle=built", 1).await?;
-    let until = std::time::Duration::from_secs(30);
+    let until = Duration::from_secs(30);
     tokio::time::timeout(until, async {
         while sent(&sink).is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;

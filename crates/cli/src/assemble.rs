@@ -11,13 +11,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
-use velodrome_runtime::{Engine, Redactor, StartError, StartOptions};
+use velodrome_runtime::{Engine, ErrorWebhook, Redactor, StartError, StartOptions};
 use velodrome_script::ScriptLimits;
 use velodrome_server::{Now, ServerOptions, TokenHash};
 use velodrome_spec::callers::{WebhookDefaults, is_exposed};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::expr::Expr;
-use velodrome_spec::{Config, Unset, check_connector, render, with_environment};
+use velodrome_spec::{Config, Unset, check_connector, error_hook, render, with_environment};
 use velodrome_store::KeyRing;
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
 use velodrome_types::{ConnectionId, Json};
@@ -107,6 +107,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         retention: config.retention,
         webhooks: webhooks(config),
         exposed: is_exposed(&at.to_string(), plan.service_url.as_deref()),
+        error_webhook: error_webhook(config)?,
     };
     let engine = velodrome_runtime::start(options)
         .await
@@ -361,6 +362,23 @@ pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
 /// What holds for webhooks that say nothing else, with the server's own environment filled in.
 pub(crate) fn webhooks(config: &Config) -> WebhookDefaults {
     config.webhooks(&|name| std::env::var(name).ok())
+}
+
+/// Where failures are told of cycles that say nothing.
+pub(crate) fn error_webhook(config: &Config) -> Result<Option<ErrorWebhook>> {
+    let Some((said, _)) = &config.error_webhook else {
+        return Ok(None);
+    };
+    if let Some(target) = error_hook(said) {
+        return Ok(Some(ErrorWebhook::Hook(target.clone())));
+    }
+    let invalid = |why: String| Ended::Invalid(format!("`error_webhook` in velodrome.yaml: {why}"));
+    match with_environment(said, &|name| std::env::var(name).ok()) {
+        Ok(Expr::Literal(Json::String(url))) => Ok(Some(ErrorWebhook::Url(url))),
+        Ok(Expr::Literal(other)) => Err(invalid(format!("`{other}` is no URL")).into()),
+        Ok(_) => Err(invalid("it can be no `${secret:…}`: name a variable".to_owned()).into()),
+        Err(Unset(name)) => Err(invalid(format!("the environment has no `{name}`")).into()),
+    }
 }
 
 /// What cycles may read of the environment.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_runtime::{Engine, Reconfigure, read_below};
 use velodrome_spec::{Config, check_config, render};
 
-use crate::assemble::{connections, environment, known_connectors, webhooks};
+use crate::assemble::{connections, environment, error_webhook, known_connectors, webhooks};
 use crate::config::Settings;
 
 /// How often the files are looked at: they are few and small, and an editor, a mount or a link that
@@ -115,6 +115,7 @@ impl Watch {
             connectors: connectors.into_values().collect(),
             env: environment(&next.config),
             webhooks: webhooks(&next.config),
+            error_webhook: error_webhook(&next.config)?,
         };
         self.engine.reconfigure(change).await?;
         Ok(())

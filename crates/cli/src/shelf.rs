@@ -12,7 +12,8 @@ use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::StepKind;
 use velodrome_spec::test_file::{TestFile, is_test_file};
 use velodrome_spec::{
-    Checked, ConnectionLookup, CycleInput, Diagnostic, Lookup, Plan, Severity, Span, check_cycle,
+    Checked, Config, ConnectionLookup, CycleInput, Diagnostic, Lookup, Plan, Severity, Span,
+    check_config, check_cycle, check_named_cycle, error_hook,
 };
 use velodrome_types::Code;
 
@@ -169,6 +170,19 @@ impl Shelf {
         self.check_as(source, &source.shown)
     }
 
+    /// Checks a settings file, and whether the cycle that it names is here.
+    pub(crate) fn check_settings(&self, source: &Source) -> (Option<Config>, Vec<Diagnostic>) {
+        let folder = source.path.parent().unwrap_or(Path::new(""));
+        let files = |file: &str| read_below(folder, file);
+        let (config, mut diagnostics) = check_config(&source.text, &files);
+        let named = config
+            .as_ref()
+            .and_then(|config| config.error_webhook.as_ref());
+        let missing = named.and_then(|(said, span)| check_named_cycle(said, *span, &self.known));
+        diagnostics.extend(missing);
+        (config, diagnostics)
+    }
+
     /// Checks a cycle file that messages call by the name that a server gives it.
     pub(crate) fn check_as(&self, source: &Source, shown: &str) -> Checked {
         let folder = script_folder(&source.path, &self.folder);
@@ -246,14 +260,15 @@ fn auth_needed(settings: &Settings) -> bool {
     config.auth_needed(&config.listen, config.service_url.as_deref())
 }
 
-/// The cycles whose webhooks a cycle's steps post to.
+/// The cycles whose webhooks a cycle's steps post to, and the one that is told of its failures.
 fn targets(plan: &Plan) -> Vec<String> {
-    plan.steps
-        .iter()
-        .filter_map(|step| match &step.kind {
-            StepKind::Send(send) => Some(send.target.as_ref()?.cycle.to_string()),
-            _ => None,
-        })
+    let told = plan.error_webhook.as_ref().and_then(error_hook);
+    let posts = plan.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Send(send) => Some(send.target.as_ref()?.cycle.to_string()),
+        _ => None,
+    });
+    posts
+        .chain(told.map(|target| target.cycle.to_string()))
         .collect()
 }
 

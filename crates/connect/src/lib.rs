@@ -45,4 +45,4 @@ pub use process::{News, Process, Work};
 pub use request::{HttpRequest, MethodCall, page_asks_token};
 pub use scan::{Scanned, Want, scan};
 pub use send::{Response, SendOptions, Verdict};
-pub use transport::{Asker, Carrying, Incoming, Outgoing, Transport, TransportFault};
+pub use transport::{Asker, Carrying, Errand, Incoming, Outgoing, Transport, TransportFault};

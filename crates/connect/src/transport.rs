@@ -50,8 +50,19 @@ pub struct Outgoing {
     pub body: Option<Bytes>,
     /// How long it may take from now.
     pub timeout: Duration,
-    /// Whether it goes to this process's own server.
-    pub home: bool,
+    /// What it is for.
+    pub errand: Errand,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// It asks an API.
+    Ask,
+    /// It goes to this process's own server.
+    Home,
+    /// It tells of a failed run.
+    Notice,
 }
 
 impl fmt::Debug for Outgoing {

@@ -33,6 +33,8 @@ pub struct Origin {
     pub root: RunId,
     /// Hand-offs to another cycle so far.
     pub hops: u64,
+    /// Whether it goes back to the notice of a failed run.
+    pub of_notice: bool,
 }
 
 impl Origin {
@@ -43,6 +45,7 @@ impl Origin {
             loop_id: run.loop_id,
             root: run.root,
             hops: run.hops,
+            of_notice: run.of_notice,
         }
     }
 }
@@ -171,6 +174,7 @@ fn new_run(
         updated: now,
         fence: 1,
         handed_off: false,
+        of_notice: origin.is_some_and(|origin| origin.of_notice),
         state: State::Queued { delivery },
         data: Default::default(),
     }

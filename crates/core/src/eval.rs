@@ -16,6 +16,10 @@ pub trait Statics: std::fmt::Debug {
     fn env(&self, name: &str) -> Option<String>;
     /// A secret of this server, as it is now; `None` where it is not set.
     fn secret(&self, name: &str) -> Option<String>;
+    /// The webhook of this server that a URL leads to, if it leads to one.
+    fn hook_at(&self, url: &str) -> Option<HookTarget>;
+    /// Where failed runs are told whose cycle says nothing of it.
+    fn error_webhook(&self) -> Option<String>;
 }
 
 /// What an expression may read.
@@ -23,8 +27,8 @@ pub trait Statics: std::fmt::Debug {
 pub struct Scope<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// The run.
-    pub run: &'a Run,
+    /// The run; `None` for what is known before any.
+    pub run: Option<&'a Run>,
     /// Static references.
     pub statics: &'a dyn Statics,
     /// The item of a `for_each`, and its index.
@@ -36,7 +40,17 @@ impl<'a> Scope<'a> {
     pub fn new(plan: &'a Plan, run: &'a Run, statics: &'a dyn Statics) -> Self {
         Self {
             plan,
-            run,
+            run: Some(run),
+            statics,
+            item: None,
+        }
+    }
+
+    /// What is known before any run.
+    pub fn before_runs(plan: &'a Plan, statics: &'a dyn Statics) -> Self {
+        Self {
+            plan,
+            run: None,
             statics,
             item: None,
         }
@@ -230,7 +244,6 @@ pub fn text_of(value: &Json) -> Option<String> {
 }
 
 fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
-    let run = scope.run;
     let value = match &reference.root {
         Root::Step(ix) => {
             let step = scope.plan.step(*ix);
@@ -244,24 +257,28 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
                     Json::String(scope.statics.hook_url(&target))
                 }
                 Some((Segment::Key(name), rest)) => {
+                    let run = run_of(reference, scope)?;
                     match run.data.get(&step.id).and_then(|data| data.get(name)) {
                         Some(value) => follow(value, rest),
                         None => Json::Null,
                     }
                 }
-                _ => run
+                _ => run_of(reference, scope)?
                     .data
                     .get(&step.id)
                     .map_or(Json::Null, |data| Json::Object(data.clone())),
             }
         }
-        Root::Run => match key(reference) {
-            "id" => Json::String(run.id.to_string()),
-            "loop" => Json::String(run.loop_id.to_string()),
-            "lap" => Json::from(run.lap),
-            "created" => Json::String(run.created.to_string()),
-            _ => Json::Null,
-        },
+        Root::Run => {
+            let run = run_of(reference, scope)?;
+            match key(reference) {
+                "id" => Json::String(run.id.to_string()),
+                "loop" => Json::String(run.loop_id.to_string()),
+                "lap" => Json::from(run.lap),
+                "created" => Json::String(run.created.to_string()),
+                _ => Json::Null,
+            }
+        }
         Root::Cycle => match key(reference) {
             "id" => Json::String(scope.plan.cycle.to_string()),
             "name" => Json::String(scope.plan.name.clone()),
@@ -296,6 +313,10 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
         (Json::Null, Some(default)) => default.clone(),
         (value, _) => value,
     })
+}
+
+fn run_of<'a>(reference: &Reference, scope: Scope<'a>) -> Result<&'a Run, EvalError> {
+    scope.run.ok_or_else(|| unresolved(reference))
 }
 
 fn unresolved(reference: &Reference) -> EvalError {

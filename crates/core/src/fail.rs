@@ -7,6 +7,7 @@ use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, Timestamp, f
 
 use crate::input::{Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
+use crate::notice;
 use crate::run::{Failure, Finish, State, WaitingOn};
 use crate::steps;
 
@@ -188,6 +189,7 @@ pub(crate) fn fail_run(
         each,
     }));
     moving.run.data = data;
+    moving.notice = notice::of(moving, failure, attempt).map(Box::new);
 }
 
 fn report(moving: &mut Moving<'_>, id: &StepId, level: Level, failure: &StepFailure, attempt: u32) {

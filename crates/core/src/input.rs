@@ -7,6 +7,7 @@ use velodrome_types::{Code, CycleState, Json, JsonMap, LogLine, LoopId, RunId, S
 
 use crate::each::ItemWrites;
 use crate::looped::Loop;
+use crate::notice::Notice;
 use crate::run::{Run, StepError};
 
 /// What moves a run.
@@ -358,6 +359,8 @@ pub struct Transition {
     pub action: Option<Action>,
     /// An error said so.
     pub stop_cycle: bool,
+    /// The run has failed, and somebody is to be told.
+    pub notice: Option<Box<Notice>>,
     /// The exits that the run left by, in order: for coverage, not stored.
     pub exits: Vec<(StepIx, Exit)>,
     /// What is written of a step's items beside the run's row.

@@ -30,6 +30,7 @@ mod input;
 mod lines;
 mod looped;
 mod machine;
+mod notice;
 mod places;
 mod preview;
 mod resume;
@@ -51,6 +52,7 @@ pub use input::{
 pub use lines::Lines;
 pub use looped::{ListState, Loop};
 pub use machine::advance;
+pub use notice::{Notice, NoticeTo, notice_to};
 pub use places::{Admission, Places};
 pub use preview::preview;
 pub use resume::{NotResumable, may_resume};

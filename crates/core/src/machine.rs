@@ -27,6 +27,7 @@ use crate::input::{
 };
 use crate::lines::Lines;
 use crate::looped::Loop;
+use crate::notice::Notice;
 use crate::run::{Finish, Run, State, WaitingOn};
 use crate::{exits, resume, steps};
 
@@ -42,6 +43,7 @@ pub(crate) struct Moving<'a> {
     pub(crate) watermarks: Vec<(StepId, Timestamp)>,
     pub(crate) action: Option<Action>,
     pub(crate) stop_cycle: bool,
+    pub(crate) notice: Option<Box<Notice>>,
     pub(crate) exits: Vec<(StepIx, Exit)>,
     pub(crate) items: ItemWrites,
     /// How far a `for_each` was that has just failed, for a resume.
@@ -74,6 +76,7 @@ pub fn advance(
         watermarks: Vec::new(),
         action: None,
         stop_cycle: false,
+        notice: None,
         exits: Vec::new(),
         items: ItemWrites::default(),
         failed_items: None,
@@ -375,6 +378,7 @@ impl Moving<'_> {
             watermarks: self.watermarks,
             action: self.action,
             stop_cycle: self.stop_cycle,
+            notice: self.notice,
             exits: self.exits,
             items: self.items,
             items_only: false,

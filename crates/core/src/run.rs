@@ -37,6 +37,10 @@ pub struct Run {
     /// Whether it has handed off to its own webhook: a lap does so once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_off: bool,
+    /// Whether the notice of a failed run began it, or a run did that one began: it is not told to this
+    /// server again when it fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_notice: bool,
     /// Where it is.
     pub state: State,
     /// What later steps read, by step and name; only live names are kept (I4, I5).

@@ -10,7 +10,8 @@ use velodrome_core::{
     Acceptance, Admission, Delivery, Finish, Origin, Run, State, accept_first_lap,
 };
 use velodrome_spec::Plan;
-use velodrome_store::{CommitError, IdempotencyRow};
+use velodrome_spec::expr::HookTarget;
+use velodrome_store::{CommitError, IdempotencyRow, OutboxWrite};
 use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine};
 
 use crate::actor::Actor;
@@ -124,7 +125,7 @@ async fn decide(
         ),
     };
     let origin = handoff.map(|origin| origin.origin());
-    enter(shared, plan, delivery, key, origin).await
+    enter(shared, plan, delivery, key, origin, None).await
 }
 
 /// Begins a loop with what a run was given before: no key is asked of it.
@@ -137,7 +138,28 @@ pub(crate) async fn again(
         return Err(shutting_down());
     }
     let plan = shared.target_plan(cycle, None)?;
-    enter(shared, plan, delivery, None, None).await
+    enter(shared, plan, delivery, None, None, None).await
+}
+
+/// Accepts the notice of a failed run as a hand-off is accepted; an answer below 300 is committed together
+/// with what `told` says of the notice, any other leaves it as it is.
+pub(crate) async fn told(
+    shared: &Arc<Shared>,
+    target: &HookTarget,
+    delivery: Delivery,
+    origin: Origin,
+    told: OutboxWrite,
+) -> Result<HookAnswer, Problem> {
+    if shared.draining.is_cancelled() {
+        return Err(shutting_down());
+    }
+    let plan = shared.target_plan(&target.cycle, None)?;
+    let trigger = &plan.step(plan.trigger).id;
+    if webhook::trigger(&plan).is_none() || target.step.as_ref().is_some_and(|step| step != trigger)
+    {
+        return Err(webhook_unknown(target.cycle.as_str()));
+    }
+    enter(shared, plan, delivery, None, Some(origin), Some(told)).await
 }
 
 /// From `before_webhook` on.
@@ -147,6 +169,7 @@ async fn enter(
     delivery: Delivery,
     key: Option<Key>,
     origin: Option<Origin>,
+    told: Option<OutboxWrite>,
 ) -> Result<HookAnswer, Problem> {
     match shared.state_of(&plan.cycle) {
         CycleState::Running | CycleState::Paused => {}
@@ -170,9 +193,10 @@ async fn enter(
                 headers: Vec::new(),
                 body,
             };
-            return remember_only(shared, key, answer).await;
+            return remember_only(shared, key, answer, told).await;
         }
     };
+    making.outbox.extend(told);
     if let Some(key) = &key
         && let Some(known) = key.known(shared)?
     {
@@ -423,7 +447,16 @@ async fn remember_only(
     shared: &Shared,
     key: Option<Key>,
     answer: HookAnswer,
+    told: Option<OutboxWrite>,
 ) -> Result<HookAnswer, Problem> {
+    if let Some(told) = told.filter(|_| answer.status < 300) {
+        let mut making = Making::default();
+        making.outbox.push(told);
+        return match shared.commit(making, None).await {
+            Ok(()) => Ok(answer),
+            Err(error) => Err(uncommitted(error)),
+        };
+    }
     let Some(key) = key.filter(|_| answer.status < 500) else {
         return Ok(answer);
     };

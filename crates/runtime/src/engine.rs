@@ -415,6 +415,7 @@ impl Engine {
             let declared = tokens.declared(change.connections)?;
             self.shared.connections.replace(declared);
         }
+        self.shared.set_error_webhook(change.error_webhook);
         let settled = Settled::new(change.connectors, change.env, change.webhooks);
         self.shared.plans.settle(settled);
         Ok(reload::now(&self.shared).await)

@@ -32,6 +32,9 @@ pub(crate) struct SignedOrigin {
     /// The item of its `for_each`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) item: Option<u64>,
+    /// Whether the run goes back to the notice of a failed one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_notice: bool,
 }
 
 impl SignedOrigin {
@@ -42,6 +45,7 @@ impl SignedOrigin {
             loop_id: self.loop_id,
             root: self.root,
             hops: self.hops,
+            of_notice: self.of_notice,
         }
     }
 
@@ -93,6 +97,7 @@ mod tests {
             hops: 3,
             step: "next".into(),
             item: None,
+            of_notice: false,
         };
         let value = origin.sign(&[7; 32]);
         assert_eq!(SignedOrigin::verify(&value, &[7; 32]), Some(origin));

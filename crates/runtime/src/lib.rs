@@ -27,6 +27,7 @@ mod engine;
 mod handlers;
 mod handoff;
 mod house;
+mod outbox;
 mod overlay;
 mod perform;
 mod plans;
@@ -55,5 +56,6 @@ pub use cycle_files::{CycleFiles, HeldFiles, read_below};
 
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;
+pub use outbox::ErrorWebhook;
 pub use redact::{MARK, RedactedWriter, Redactor, SHORTEST};
 pub use start::{Reconfigure, StartError, StartOptions, start};

@@ -4,14 +4,14 @@
 //! holds a secret is sealed (`crates/runtime/src/vault.rs`). What a store filters by stands in columns
 //! beside it; on reading, the record is what counts.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use velodrome_core::{Delivery, ItemWrites, Loop, Run};
-use velodrome_store::{LoopRow, PartWrite, RunRow, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use velodrome_core::{Delivery, ItemWrites, Loop, Notice, Run};
+use velodrome_store::{LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
 use crate::api::{LoopView, RunView};
-use crate::vault::{Vault, loop_name, part_name, run_name};
+use crate::vault::{Vault, loop_name, notice_name, part_name, run_name};
 
 /// The format of the records written now. Readers keep every older one.
 const FORMAT: u8 = 1;
@@ -136,6 +136,46 @@ pub(crate) fn loop_row(looped: &Loop) -> LoopRow {
 
 pub(crate) fn loop_of(vault: &Vault, row: &LoopRow) -> Result<Loop, StoreError> {
     decode(vault, "loop", &loop_name(row.id), &row.record)
+}
+
+/// The notice of a failed run as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StoredNotice {
+    /// What is told.
+    pub(crate) notice: Notice,
+    /// The place did not answer: nothing else goes there before this is due.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) holds: bool,
+}
+
+/// A notice that has been tried.
+pub(crate) fn tried_row(row: &OutboxRow, stored: &StoredNotice, due: Timestamp) -> OutboxRow {
+    OutboxRow {
+        due,
+        attempts: row.attempts.saturating_add(1),
+        record: encode(stored),
+        ..row.clone()
+    }
+}
+
+/// The notice of a failed run, due at once.
+pub(crate) fn outbox_row(notice: &Notice) -> OutboxRow {
+    OutboxRow {
+        run: notice.run,
+        number: notice.fence,
+        cycle: notice.cycle.clone(),
+        due: notice.at,
+        attempts: 0,
+        record: encode(&StoredNotice {
+            notice: notice.clone(),
+            holds: false,
+        }),
+    }
+}
+
+pub(crate) fn notice_of(vault: &Vault, row: &OutboxRow) -> Result<StoredNotice, StoreError> {
+    let name = notice_name(row.run, row.number);
+    decode(vault, "notice", &name, &row.record)
 }
 
 pub(crate) fn run_view(vault: &Vault, row: &RunRow) -> Result<RunView, StoreError> {

@@ -1,7 +1,7 @@
 //! What every part of the engine reaches.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,7 +11,7 @@ use velodrome_core::{Admission, Places, State, may_hop};
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
 use velodrome_store::{CommitError, Store, StoreError, Unit};
-use velodrome_types::{CycleId, CycleState, LogLine, LoopId, LoopStatus, StepId, Timestamp};
+use velodrome_types::{CycleId, CycleState, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
 use crate::actor::Actor;
 use crate::api::Problem;
@@ -20,6 +20,7 @@ use crate::connections::Connections;
 use crate::cycles::Cycles;
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
+use crate::outbox::{ErrorWebhook, Outbox};
 use crate::plans::Plans;
 use crate::random::Random;
 use crate::records::run_of;
@@ -55,6 +56,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
     pub(crate) tasks: Tasks,
+    pub(crate) outbox: Outbox,
+    /// Where failures are told of cycles that say nothing.
+    pub(crate) error_webhook: RwLock<Option<ErrorWebhook>>,
     /// How long what has ended is kept.
     pub(crate) retention: RetentionRules,
     /// Nothing new is taken and no action is begun.
@@ -89,6 +93,31 @@ impl velodrome_core::Statics for Shared {
     fn secret(&self, name: &str) -> Option<String> {
         self.vault.secret(name)
     }
+
+    fn hook_at(&self, url: &str) -> Option<HookTarget> {
+        let rest = url.strip_prefix(&self.service_url)?;
+        let mut parts = rest.strip_prefix("/hooks/")?.split('/');
+        let named = |part: &&str| velodrome_types::check_name(part).is_ok();
+        let cycle = parts.next().filter(named)?;
+        let step = match parts.next() {
+            None => None,
+            Some(step) => Some(StepId::from(Some(step).filter(named)?)),
+        };
+        let target = HookTarget {
+            cycle: CycleId::from(cycle),
+            step,
+        };
+        parts.next().is_none().then_some(target)
+    }
+
+    fn error_webhook(&self) -> Option<String> {
+        let said = self.error_webhook.read();
+        match &*said.unwrap_or_else(PoisonError::into_inner) {
+            None => None,
+            Some(ErrorWebhook::Hook(target)) => Some(self.hook_url_for(target)),
+            Some(ErrorWebhook::Url(url)) => Some(url.clone()),
+        }
+    }
 }
 
 /// Stored watermarks of one cycle.
@@ -120,6 +149,20 @@ impl Shared {
             Some(step) => format!("{}/hooks/{}/{step}", self.service_url, target.cycle),
             None => self.hook_url_of(&target.cycle),
         }
+    }
+
+    /// Tells elsewhere, from now on, of cycles that say nothing.
+    pub(crate) fn set_error_webhook(&self, error_webhook: Option<ErrorWebhook>) {
+        let mut said = self
+            .error_webhook
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *said = error_webhook;
+    }
+
+    /// Where people look at a run.
+    pub(crate) fn run_url(&self, run: RunId) -> String {
+        format!("{}/api/v1/runs/{run}", self.service_url)
     }
 
     pub(crate) fn handoff_key(&self) -> &[u8; 32] {
@@ -231,9 +274,13 @@ impl Shared {
         let set = std::mem::take(&mut making.set);
         let exits = std::mem::take(&mut making.exits);
         let handed_off = std::mem::take(&mut making.handed_off);
+        let tells = !making.outbox.is_empty();
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
         self.commit_unit(unit, patience).await?;
         self.plans.stored(&hashes);
+        if tells {
+            self.outbox.wake();
+        }
         for (due, run, loop_id) in set {
             self.timers.set(due, run, loop_id);
         }

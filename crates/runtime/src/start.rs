@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -27,6 +27,7 @@ use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
 use crate::house::House;
+use crate::outbox::{self, ErrorWebhook, Outbox};
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
 use crate::redact::Redactor;
@@ -81,6 +82,8 @@ pub struct StartOptions {
     pub webhooks: WebhookDefaults,
     /// Whether others can reach this server: then each webhook must say who may call it.
     pub exposed: bool,
+    /// Where failures are told of cycles that say nothing.
+    pub error_webhook: Option<ErrorWebhook>,
 }
 
 /// What of the settings may change while an engine runs.
@@ -94,6 +97,8 @@ pub struct Reconfigure {
     pub env: HashMap<String, Option<String>>,
     /// What holds for webhooks that say nothing else.
     pub webhooks: WebhookDefaults,
+    /// Where failures are told of cycles that say nothing.
+    pub error_webhook: Option<ErrorWebhook>,
 }
 
 /// Why an engine did not start.
@@ -142,6 +147,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         retention: options.retention,
         webhooks: options.webhooks,
         exposed: options.exposed,
+        error_webhook: options.error_webhook,
         surroundings: Surroundings {
             clock: Clock::start(),
             random: Random::System,
@@ -177,6 +183,7 @@ pub(crate) struct Parts {
     /// What holds for webhooks that say nothing else.
     pub(crate) webhooks: WebhookDefaults,
     pub(crate) exposed: bool,
+    pub(crate) error_webhook: Option<ErrorWebhook>,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -242,6 +249,8 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         registry: Registry::default(),
         timers: Timers::new(horizon),
         tasks,
+        outbox: Outbox::default(),
+        error_webhook: RwLock::new(parts.error_webhook),
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
@@ -286,6 +295,8 @@ fn spawn(shared: &Arc<Shared>) {
             .tasks
             .start(Task::Retention, retention::keep_house(house));
     }
+    let told = Arc::clone(shared);
+    shared.tasks.start(Task::Outbox, outbox::deliver(told));
     let interrupted = Arc::clone(shared);
     shared.tasks.start(Task::Recovery, async move {
         if let Err(error) = take_up(&interrupted).await {

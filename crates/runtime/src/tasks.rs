@@ -20,6 +20,9 @@ pub(crate) enum Task {
     /// Gets tokens, even if whoever needs them is stopped: what is granted and not kept is lost. Its end is
     /// usual.
     Refresh,
+    /// Delivers notices of failed runs. Brings what is under way to its end while draining; if it failed,
+    /// nobody would be told.
+    Outbox,
     /// Writes a log line that nobody waits for. Its end is usual.
     Note,
     /// Takes up what was under way before the start. Ends when all is taken up.

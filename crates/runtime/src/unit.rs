@@ -6,12 +6,13 @@ use std::sync::Arc;
 use velodrome_core::{Acceptance, Loop, Run, State, TimerChange, Transition};
 use velodrome_spec::Plan;
 use velodrome_store::{
-    Expect, Forget, IdempotencyRow, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, StorageWrite, TimerWrite, Unit,
+    WatermarkWrite,
 };
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::overlay::Overlay;
-use crate::records::{delivery_part, item_parts, loop_row, run_row};
+use crate::records::{delivery_part, item_parts, loop_row, outbox_row, run_row};
 use crate::simulated::{HandedOff, TakenExit};
 
 /// A commit in the making.
@@ -25,6 +26,8 @@ pub(crate) struct Making {
     watermarks: Vec<WatermarkWrite>,
     lines: Vec<LogLine>,
     idempotency: Vec<IdempotencyRow>,
+    /// Notices of failed runs.
+    pub(crate) outbox: Vec<OutboxWrite>,
     plans: Vec<Arc<Plan>>,
     /// Storage writes so far, read through by the handlers that follow.
     pub(crate) overlay: Overlay,
@@ -75,6 +78,7 @@ impl Making {
             watermarks,
             action,
             stop_cycle,
+            notice,
             exits,
             items,
             items_only,
@@ -101,6 +105,8 @@ impl Making {
                 .push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
         }
         self.stop_cycle |= stop_cycle;
+        let notice = notice.as_deref().map(outbox_row);
+        self.outbox.extend(notice.map(OutboxWrite::Put));
         self.parts.extend(item_parts(run.id, items));
         if !items_only {
             self.runs.insert(run.id, run.clone());
@@ -179,6 +185,7 @@ impl Making {
         });
         self.lines.extend(other.lines);
         self.lines.extend(end);
+        self.outbox.extend(other.outbox);
         self.plans.extend(other.plans);
         self.set.extend(other.set);
         self.stop_cycle |= other.stop_cycle;
@@ -215,6 +222,7 @@ impl Making {
             storage,
             watermarks: self.watermarks,
             idempotency: self.idempotency,
+            outbox: self.outbox,
             plans,
             lines: self.lines,
             forget: self.forget,

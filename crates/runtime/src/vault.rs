@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use velodrome_connect::TokenSet;
 use velodrome_core::{Input, ItemReport};
-use velodrome_store::{KeyRing, PartWrite, SealError, SealKey, SecretRow, Store, StoreError, Unit};
+use velodrome_store::{
+    KeyRing, OutboxWrite, PartWrite, SealError, SealKey, SecretRow, Store, StoreError, Unit,
+};
 use velodrome_types::{Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::redact::Redactor;
@@ -337,6 +339,11 @@ impl Vault {
         for row in &mut unit.loops {
             self.close(&loop_name(row.id), &mut row.record);
         }
+        for write in &mut unit.outbox {
+            if let OutboxWrite::Put(row) = write {
+                self.close(&notice_name(row.run, row.number), &mut row.record);
+            }
+        }
         for part in &mut unit.parts {
             if let PartWrite::Put(run, number, record) = part {
                 self.close(&part_name(*run, *number), record);
@@ -451,6 +458,11 @@ pub(crate) fn loop_name(id: LoopId) -> String {
 /// The name under which a part of a run is sealed.
 pub(crate) fn part_name(run: RunId, number: u64) -> String {
     format!("part/{run}/{number}")
+}
+
+/// The name under which the notice of a failed run is sealed.
+pub(crate) fn notice_name(run: RunId, number: u64) -> String {
+    format!("notice/{run}/{number}")
 }
 
 /// Whose request it is.

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::callers::{self, WebhookAuth, WebhookDefaults};
 use crate::config_value::with_environment;
+use crate::cycle::{ServerWide, read_error_webhook};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, FileText, Root, Segment};
 use crate::format;
@@ -44,6 +45,8 @@ pub struct Config {
     pub script_limits: ScriptLimitsConfig,
     /// How long finished runs are kept, for cycles that say nothing.
     pub retention: Retention,
+    /// Where failed runs are told, for cycles that say nothing, and where it stands.
+    pub error_webhook: Option<(Expr, Span)>,
     /// The file of the key that seals tokens; by default in the data folder.
     pub secret_key: Option<String>,
     /// The secrets that it reads, and where.
@@ -122,6 +125,7 @@ impl Default for Config {
             env_for_cycles: Vec::new(),
             script_limits: ScriptLimitsConfig::default(),
             retention: Retention::default(),
+            error_webhook: None,
             secret_key: None,
             secrets: Vec::new(),
             webhooks: WebhookDefaults::default(),
@@ -243,6 +247,10 @@ fn read(
     }
     if let Some(node) = keys.get("retention") {
         config.retention = crate::cycle::retention(node, faults);
+    }
+    if let Some(node) = keys.get("error_webhook") {
+        let url = read_error_webhook(node, &mut ServerWide, faults);
+        config.error_webhook = url.map(|url| (url, node.span));
     }
     config.secrets = names.secrets;
     keys.finish("velodrome.yaml", faults);

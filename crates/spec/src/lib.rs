@@ -27,7 +27,10 @@ pub use analyse::{ScriptAnalyser, ScriptFault};
 pub use config::{Config, ConnectionConfig, EgressConfig, LogFormat, check_config};
 pub use config_value::{Unset, with_environment, with_secrets};
 pub use connector_file::check_connector;
-pub use cycle::{Checked, ConnectionLookup, CycleInput, Lookup, check_cycle, shared_keys};
+pub use cycle::{
+    Checked, ConnectionLookup, CycleInput, Lookup, check_cycle, check_named_cycle, error_hook,
+    shared_keys,
+};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use plan::Plan;
 pub use render::render;

@@ -46,6 +46,8 @@ pub struct Plan {
     pub log: LogPolicy,
     /// How long finished runs are kept, as far as the file says.
     pub retention: Retention,
+    /// Where failed runs are told; `None` is what `velodrome.yaml` says. Nothing of a run is in it.
+    pub error_webhook: Option<Expr>,
     /// What it takes to build this plan again.
     pub sources: Sources,
 }

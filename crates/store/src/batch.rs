@@ -2,7 +2,9 @@
 
 use velodrome_types::{CycleId, Json, LogLine, LoopId, RunId, StepId, Timestamp};
 
-use crate::rows::{CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow};
+use crate::rows::{
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, SecretRow,
+};
 
 /// One unit: applied whole or not at all, in the order of its fields.
 ///
@@ -26,6 +28,8 @@ pub struct Unit {
     pub watermarks: Vec<WatermarkWrite>,
     /// Remembered answers.
     pub idempotency: Vec<IdempotencyWrite>,
+    /// Notices of failed runs.
+    pub outbox: Vec<OutboxWrite>,
     /// Plans that runs of this unit name; one already there is left as it is.
     pub plans: Vec<PlanRow>,
     /// The operator's word on cycles.
@@ -52,6 +56,7 @@ impl Unit {
             storage,
             watermarks,
             idempotency,
+            outbox,
             plans,
             cycles,
             secrets,
@@ -61,6 +66,7 @@ impl Unit {
         } = self;
         let deletes =
             |write: &StorageWrite| matches!(write.op, StorageOp::Delete(_) | StorageOp::DeleteAll);
+        let told = |write: &OutboxWrite| matches!(write, OutboxWrite::Remove(..));
         let adds_nothing = runs.is_empty()
             && parts.is_empty()
             && loops.is_empty()
@@ -71,8 +77,13 @@ impl Unit {
             && cycles.is_empty()
             && secrets.is_empty()
             && lines.is_empty()
+            && outbox.iter().all(told)
             && storage.iter().all(deletes);
-        adds_nothing && !(forget.is_empty() && storage.is_empty() && secrets_deleted.is_empty())
+        let deletes_nothing = forget.is_empty()
+            && storage.is_empty()
+            && outbox.is_empty()
+            && secrets_deleted.is_empty();
+        adds_nothing && !deletes_nothing
     }
 }
 
@@ -133,6 +144,15 @@ pub enum TimerWrite {
     Clear(RunId),
 }
 
+/// Puts or removes the notice of a failed run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutboxWrite {
+    /// Puts it behind all others; one of the same run and number is replaced where it stands.
+    Put(OutboxRow),
+    /// Removes it, if it is there.
+    Remove(RunId, u64),
+}
+
 /// One write of a script.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageWrite {
@@ -184,4 +204,37 @@ pub struct Committed {
     pub order: u64,
     /// The last log line's `seq` after this unit, whether or not it had lines itself.
     pub last_seq: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removing_a_notice_only_deletes_and_putting_one_does_not() {
+        let run = RunId::from_bytes([1; 16]);
+        let with = |write| Unit {
+            outbox: vec![write],
+            ..Unit::default()
+        };
+        assert!(with(OutboxWrite::Remove(run, 1)).only_deletes());
+        let row = OutboxRow {
+            run,
+            number: 1,
+            cycle: "alpha".into(),
+            due: Timestamp::from_millis(0),
+            attempts: 0,
+            record: Vec::new(),
+        };
+        assert!(!with(OutboxWrite::Put(row)).only_deletes());
+        let and_more = Unit {
+            secrets: vec![SecretRow {
+                name: "secret/a".to_owned(),
+                sealed: Vec::new(),
+            }],
+            ..with(OutboxWrite::Remove(run, 1))
+        };
+        assert!(!and_more.only_deletes());
+        assert!(!Unit::default().only_deletes());
+    }
 }

@@ -17,18 +17,19 @@ mod suffix;
 pub mod testkit;
 
 pub use batch::{
-    Committed, Expect, FORGOTTEN_AT_ONCE, Forget, IdempotencyWrite, PartWrite, StorageOp,
-    StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    Committed, Expect, FORGOTTEN_AT_ONCE, Forget, IdempotencyWrite, OutboxWrite, PartWrite,
+    StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
 pub use key_ring::{KeyError, KeyRing};
 pub use memory::MemoryStore;
 pub use read::{
-    Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,
-    Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+    Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
 };
 pub use rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, SecretRow, StoredValue, TimerRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, SecretRow,
+    StoredValue, TimerRow,
 };
 pub use seal::{SealError, SealKey};
 pub use storage_op::{StorageLimits, StorageRefusal, apply, nested_deeper};

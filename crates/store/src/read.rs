@@ -15,7 +15,7 @@ use velodrome_types::{
 use crate::batch::{Committed, Unit};
 use crate::error::{CommitError, StoreError};
 use crate::rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, StoredValue, TimerRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, StoredValue, TimerRow,
 };
 
 /// A commit under way. It goes on if this is dropped.
@@ -204,6 +204,15 @@ pub trait Inbox: Send + Sync {
     ) -> Result<Option<IdempotencyRow>, StoreError>;
 }
 
+/// Notices of failed runs that have not been delivered.
+pub trait Outbox: Send + Sync {
+    /// Of each cycle that has notices due at or before `until` the one that was put first; in the order in
+    /// which they were put.
+    fn outbox_heads(&self, until: Timestamp) -> Result<Vec<OutboxRow>, StoreError>;
+    /// When the first of the notices is due that are due later than this.
+    fn outbox_next(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+}
+
 /// Plans that stored runs are on.
 pub trait Plans: Send + Sync {
     /// The plan of this hash.
@@ -249,6 +258,7 @@ pub trait Store:
     + ScriptStorage
     + Watermarks
     + Inbox
+    + Outbox
     + Plans
     + Cycles
     + Secrets

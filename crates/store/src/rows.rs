@@ -121,6 +121,23 @@ pub struct IdempotencyRow {
     pub expires: Timestamp,
 }
 
+/// The notice of a failed run that has not been delivered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The run that failed.
+    pub run: RunId,
+    /// Tells one failing of the run from the next.
+    pub number: u64,
+    /// Its cycle.
+    pub cycle: CycleId,
+    /// When it is to be delivered next.
+    pub due: Timestamp,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What is told, versioned.
+    pub record: Vec<u8>,
+}
+
 /// A secret or a token, sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRow {

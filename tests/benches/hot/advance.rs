@@ -30,6 +30,14 @@ impl Statics for Nothing {
     fn secret(&self, _: &str) -> Option<String> {
         None
     }
+
+    fn hook_at(&self, _: &str) -> Option<HookTarget> {
+        None
+    }
+
+    fn error_webhook(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Watermarks for Nothing {

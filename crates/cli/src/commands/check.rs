@@ -1,14 +1,12 @@
 //! `check`: what a compiler would say of the cycle files, and of `velodrome.yaml` where it is named.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use velodrome_runtime::read_below;
 use velodrome_spec::test_file::{check_against, check_test_file};
-use velodrome_spec::{Diagnostic, Plan, Severity, Span, check_config, render, shared_keys};
+use velodrome_spec::{Diagnostic, Plan, Severity, Span, render, shared_keys};
 use velodrome_types::{Code, CycleId};
 
 use super::secret;
@@ -86,9 +84,7 @@ pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let mut secrets = Vec::new();
     for source in &sources {
         if source.is_settings() {
-            let folder = source.path.parent().unwrap_or(Path::new(""));
-            let files = |file: &str| read_below(folder, file);
-            let (config, diagnostics) = check_config(&source.text, &files);
+            let (config, diagnostics) = shelf.check_settings(source);
             found.tell(global, source, &diagnostics);
             secrets.extend(config.map(|config| (source, config.secrets)));
         } else if source.is_test() {

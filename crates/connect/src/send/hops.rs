@@ -19,7 +19,7 @@ use crate::connect::Connect;
 use crate::error::RequestError;
 use crate::request::{parse_target, shown};
 use crate::stopwatch::Stopwatch;
-use crate::transport::{Asker, Outgoing};
+use crate::transport::{Asker, Errand, Outgoing};
 use crate::ways::Way;
 
 /// The most redirects of one request.
@@ -148,7 +148,7 @@ impl Connect {
             headers,
             left,
             asker,
-            home: false,
+            errand: Errand::Ask,
         };
         departing.by(way).await
     }
@@ -168,10 +168,28 @@ impl Connect {
             headers: wire.headers.clone(),
             left: timeout,
             asker: None,
-            home: true,
+            errand: Errand::Home,
         };
         let answer = departing.by(way).await?;
         self.read(&wire, answer, shown, watch).await
+    }
+
+    /// One request without credentials that tells of something; a redirect is its answer.
+    pub(super) async fn leave_with_notice(
+        &self,
+        wire: &Wire,
+        timeout: Duration,
+    ) -> Result<reqwest::Response, RequestError> {
+        let way = self.ways().to(&wire.url).await?;
+        let departing = Departing {
+            wire,
+            url: wire.url.clone(),
+            headers: wire.headers.clone(),
+            left: timeout,
+            asker: None,
+            errand: Errand::Notice,
+        };
+        departing.by(way).await
     }
 
     /// Reads the body: all of a good answer, the beginning of any other.
@@ -236,7 +254,7 @@ struct Departing<'a> {
     headers: HeaderMap,
     left: Duration,
     asker: Option<&'a Asker>,
-    home: bool,
+    errand: Errand,
 }
 
 impl Departing<'_> {
@@ -247,7 +265,7 @@ impl Departing<'_> {
             headers,
             left,
             asker,
-            home,
+            errand,
         } = self;
         let shown = shown(url.as_str());
         match way {
@@ -272,7 +290,7 @@ impl Departing<'_> {
                     headers: Outgoing::headers_of(&headers),
                     body: wire.body.clone(),
                     timeout: left,
-                    home,
+                    errand,
                 };
                 match transport.carry(request).await {
                     Ok(answer) => Ok(answer.into_response()),

@@ -4,6 +4,7 @@ mod body;
 mod credentials;
 mod fault;
 mod hops;
+mod notice;
 mod retry_after;
 mod rules;
 mod wire;

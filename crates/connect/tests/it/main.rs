@@ -10,6 +10,7 @@ mod build;
 mod credentials;
 mod egress;
 mod hostile;
+mod notice;
 mod outcomes;
 mod refresh;
 mod sign_in;

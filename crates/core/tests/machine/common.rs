@@ -189,6 +189,7 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         variables: Vec::new(),
         autostart: true,
         retention: Retention::default(),
+        error_webhook: None,
         log: LogPolicy::default(),
         sources: Sources::default(),
     }
@@ -238,6 +239,15 @@ impl velodrome_core::Statics for Nothing {
     }
 
     fn secret(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn hook_at(&self, url: &str) -> Option<HookTarget> {
+        let cycle = url.strip_prefix("http://here/hooks/")?.into();
+        Some(HookTarget { cycle, step: None })
+    }
+
+    fn error_webhook(&self) -> Option<String> {
         None
     }
 }

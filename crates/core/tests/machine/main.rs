@@ -2,6 +2,7 @@
 
 mod common;
 mod items;
+mod notice;
 mod page_loop;
 mod resume;
 mod table;

@@ -186,6 +186,7 @@ async fn over_http(
         hops: job.run.hops,
         step: step.id.clone(),
         item: job.item.as_ref().map(|item| item.index),
+        of_notice: job.run.of_notice,
     };
     let mut request = request.clone();
     let key = job.shared.handoff_key();

@@ -39,6 +39,7 @@ use crate::clock::Clock;
 use crate::connections::{Declared, Said};
 use crate::cycle_files::CycleFiles;
 use crate::engine::Engine;
+use crate::outbox::ErrorWebhook;
 use crate::random::{Random, Seeded};
 use crate::start::{Parts, StartError, Surroundings, assemble};
 use crate::vault::Vault;
@@ -60,6 +61,8 @@ pub struct SimulatedOptions {
     pub egress: EgressRules,
     /// The most bytes of an answer.
     pub response_limit: u64,
+    /// Where failures are told of cycles that say nothing.
+    pub error_webhook: Option<ErrorWebhook>,
     /// What cycles may read of the environment.
     pub env: HashMap<String, Option<String>>,
     /// Runs handlers.
@@ -170,6 +173,7 @@ impl Simulated {
             // What is asked of callers is the server's to ask: nobody reaches a simulation from elsewhere.
             webhooks: WebhookDefaults::default(),
             exposed: false,
+            error_webhook: options.error_webhook,
             surroundings: Surroundings {
                 clock: Clock::Virtual(Arc::clone(&time.0)),
                 random: Random::Seeded(Seeded::new(options.seed, options.jitter)),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use velodrome_connect::{Carrying, Incoming, Outgoing, Transport, TransportFault};
+use velodrome_connect::{Carrying, Errand, Incoming, Outgoing, Transport, TransportFault};
 use velodrome_types::{Json, JsonMap};
 
 use crate::accept;
@@ -20,7 +20,7 @@ pub(super) struct Outside {
 
 impl Transport for Outside {
     fn carry(&self, request: Outgoing) -> Carrying<'_> {
-        if !request.home {
+        if request.errand != Errand::Home {
             return self.world.carry(request);
         }
         Box::pin(async move {

@@ -181,6 +181,7 @@ impl Fixture {
             retention: Default::default(),
             webhooks: Default::default(),
             exposed: false,
+            error_webhook: None,
         })
         .await
         .expect("a fixture");

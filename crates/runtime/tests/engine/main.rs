@@ -4,4 +4,5 @@
 mod fixture;
 mod laps;
 mod limits;
+mod outbox;
 mod simulated;

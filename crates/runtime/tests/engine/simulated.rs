@@ -56,6 +56,7 @@ fn simulated(text: &str, seed: u64, failures: u32, store: Arc<dyn Store>) -> Sim
         connections: Vec::new(),
         egress: Default::default(),
         response_limit: 1 << 20,
+        error_webhook: None,
         env: Default::default(),
         host: Arc::new(ScriptHost::new(ScriptLimits::default())),
         world: Arc::new(World {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use velodrome_store::LoopRow;
 use velodrome_types::{Event, LogLine, LoopId, LoopStatus, RunId, Timestamp};
 
-use crate::scenario::{Ended, ITEMS};
+use crate::scenario::{Ended, FAILING, ITEMS};
 
 type Checked = Result<(), String>;
 
@@ -19,12 +19,14 @@ pub(crate) fn check(ended: &Ended) -> Checked {
         match looped.cycle.as_str() {
             "in_turn" | "own" | "http" => check.pages(looped)?,
             "items" => check.items(looped)?,
+            "fails" => check.was_told(looped)?,
             _ => {}
         }
     }
     check.every_lap_asked_its_own_page()?;
     check.one_after_the_other("in_turn")?;
     check.one_after_the_other("child")?;
+    check.each_alarm_was_told_once()?;
     check.no_timer_was_early()?;
     check.storage_is_as_by_one_pass()
 }
@@ -59,6 +61,7 @@ impl Check<'_> {
             let told = || format!("{} of {} is {}", looped.id, looped.cycle, looped.status);
             match looped.status {
                 LoopStatus::Succeeded => {}
+                LoopStatus::Failed if FAILING.contains(&looped.cycle.as_str()) => {}
                 LoopStatus::Stopped => that(self.ended.stopped, told)?,
                 _ => return Err(told()),
             }
@@ -151,6 +154,52 @@ impl Check<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// Whoever is told of a failed run is told with its key, once at least.
+    fn was_told(&self, looped: &LoopRow) -> Checked {
+        for line in self
+            .failures()
+            .filter(|line| line.loop_id == Some(looped.id))
+        {
+            let run = line.run.ok_or("a failure without a run")?;
+            let told = |key: &String| key.starts_with(&format!("{run}/failed/"));
+            let told = self.ended.world.told.iter().any(told);
+            that(told, || format!("nobody was told that {run} failed"))?;
+        }
+        Ok(())
+    }
+
+    /// A webhook of this server takes each notice once, whatever went wrong; its own failures are not told.
+    fn each_alarm_was_told_once(&self) -> Checked {
+        let of = |line: &&LogLine, cycle: &str| {
+            line.cycle.as_ref().is_some_and(|id| id.as_str() == cycle)
+        };
+        let failed = self.failures().filter(|line| of(line, "alarms")).count();
+        let accepted = self
+            .ended
+            .log
+            .iter()
+            .filter(|line| line.event == Event::WebhookAccepted && of(line, "alerts"))
+            .count();
+        that(failed == accepted, || {
+            format!("{failed} runs of `alarms` failed, {accepted} were told")
+        })?;
+        let runs: BTreeSet<String> = self
+            .failures()
+            .filter(|line| of(line, "fails") || of(line, "alerts"))
+            .filter_map(|line| Some(line.run?.to_string()))
+            .collect();
+        let keys = self.ended.world.told.iter();
+        let foreign = keys.filter(|key| !runs.contains(key.split('/').next().unwrap_or_default()));
+        that(foreign.count() == 0, || {
+            format!("told of others: {:?}", self.ended.world.told)
+        })
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &LogLine> {
+        let failed = |line: &&LogLine| line.event == Event::RunFailed;
+        self.ended.log.iter().filter(failed)
     }
 
     /// Loops of a cycle with one place: from its first step to its end none is disturbed by another.

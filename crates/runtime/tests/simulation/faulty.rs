@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use velodrome_runtime::simulated::VirtualTime;
 use velodrome_store::{
     Commit, CommitError, Cursor, CycleRow, Cycles, IdempotencyRow, Inbox, LogFilter, LogRead,
-    LoopFilter, LoopRow, Loops, MemoryStore, Namespace, Page, PageRequest, PlanRow, Plans,
-    Retention, RunFilter, RunRow, Runs, ScriptStorage, Secrets, Store, StoreError, StoredValue,
-    TimerRow, Unit, Watermarks,
+    LoopFilter, LoopRow, Loops, MemoryStore, Namespace, Outbox, OutboxRow, Page, PageRequest,
+    PlanRow, Plans, Retention, RunFilter, RunRow, Runs, ScriptStorage, Secrets, Store, StoreError,
+    StoredValue, TimerRow, Unit, Watermarks,
 };
 use velodrome_types::{
     ConnectionId, CycleId, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp,
@@ -176,6 +176,15 @@ impl Watermarks for Faulty {
 impl Inbox for Faulty {
     fn answer(&self, hook: &str, key: &str, now: Timestamp) -> Read<Option<IdempotencyRow>> {
         self.inner.answer(hook, key, now)
+    }
+}
+
+impl Outbox for Faulty {
+    fn outbox_heads(&self, until: Timestamp) -> Read<Vec<OutboxRow>> {
+        self.inner.outbox_heads(until)
+    }
+    fn outbox_next(&self, after: Timestamp) -> Read<Option<Timestamp>> {
+        self.inner.outbox_next(after)
     }
 }
 

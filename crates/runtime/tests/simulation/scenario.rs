@@ -6,7 +6,7 @@ use std::time::Duration;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules};
 use velodrome_runtime::api::{BodyFormat, CycleCommand, HookRequest};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
-use velodrome_runtime::{CycleFiles, Engine, HeldFiles};
+use velodrome_runtime::{CycleFiles, Engine, ErrorWebhook, HeldFiles};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::check_connector;
 use velodrome_spec::connector::ConnectorDef;
@@ -19,7 +19,11 @@ use crate::faulty::{Faults, Faulty, loops};
 use crate::world::{Chance, Reached, Seen, World};
 
 /// The cycles that are posted to from outside.
-pub(crate) const CYCLES: [&str; 5] = ["in_turn", "own", "http", "items", "parent"];
+pub(crate) const CYCLES: [&str; 7] = [
+    "in_turn", "own", "http", "items", "parent", "fails", "alarms",
+];
+/// The cycles whose runs all fail.
+pub(crate) const FAILING: [&str; 3] = ["fails", "alarms", "alerts"];
 /// Items of one run of `items`.
 pub(crate) const ITEMS: u64 = 7;
 /// Nothing begins later than this; then all that goes on by itself goes on.
@@ -113,6 +117,25 @@ fn files(chance: &mut Chance) -> HeldFiles {
         "child",
         "cycle: child\nconcurrency: 1\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n    script: |\n      \
          fn after_webhook() { return method_response.n != 2; }\n    then: pause\n  pause: {use: delay, for: 200 ms}\n"
+            .to_owned(),
+    );
+    // Both fail; the one is told outside, where `velodrome.yaml` says, the other to a cycle that keeps count.
+    let failing = |id: &str, head: &str| {
+        format!(
+            "cycle: {id}\n{head}\nsteps:\n  webhook: {{use: generic_webhook.webhook, then: pause}}\n  \
+             pause: {{use: delay, for: 300 ms, then: fails}}\n  fails: {{use: stop, as: failed}}\n"
+        )
+    };
+    put("fails", failing("fails", ""));
+    put(
+        "alarms",
+        failing("alarms", "error_webhook: \"${hook:alerts}\""),
+    );
+    put(
+        "alerts",
+        "cycle: alerts\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n    script: |\n      \
+         fn after_webhook() { cycle_storage_increment(\"told\", 1); return true; }\n    then: fails\n  \
+         fails: {use: stop, as: failed}\n"
             .to_owned(),
     );
     files
@@ -372,6 +395,7 @@ fn options(
         connections: vec![connection],
         egress: EgressRules::default(),
         response_limit: 1 << 20,
+        error_webhook: Some(ErrorWebhook::Url("https://alerts.test/failed".into())),
         env: Default::default(),
         host: Arc::clone(host),
         time: world.time.clone(),

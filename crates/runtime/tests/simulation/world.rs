@@ -49,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) asked: Vec<Asked>,
     /// Keys of what the sink has taken, in order.
     pub(crate) taken: Vec<String>,
+    /// Keys of notices that were taken, in order.
+    pub(crate) told: Vec<String>,
     pub(crate) faults: u64,
 }
 
@@ -107,10 +109,10 @@ impl World {
             .headers
             .iter()
             .find(|(name, _)| name == "idempotency-key");
-        let mut take = || {
-            if let (Some((_, key)), "/item") = (key, request.url.path()) {
-                seen.taken.push(key.clone());
-            }
+        let mut take = || match (key, request.url.path()) {
+            (Some((_, key)), "/item") => seen.taken.push(key.clone()),
+            (Some((_, key)), "/failed") => seen.told.push(key.clone()),
+            _ => {}
         };
         let outcome = match fault {
             0 => Err(TransportFault::ConnectionRefused),

@@ -322,6 +322,7 @@ impl Header {
             autostart: self.autostart,
             log: self.log,
             retention: self.retention,
+            error_webhook: None,
             sources,
         }
     }

@@ -375,27 +375,32 @@ pub(super) fn headers(
     headers
 }
 
-/// A literal URL must be one; a reference at its beginning may give anything.
+/// A literal URL must be one.
 fn check_url(url: &Expr, node: &Node, faults: &mut Faults) {
+    if !may_be_url(url) {
+        faults
+            .error("value.url", node.span, "`url` must be a whole URL")
+            .hint("such as `https://api.example.com/orders`, or `${webhook.url}` for the cycle's own webhook");
+    }
+}
+
+/// Whether it is a whole URL, as far as it is known: a reference at its beginning may give anything.
+pub(super) fn may_be_url(url: &Expr) -> bool {
     let begin = match url {
         Expr::Literal(Json::String(text)) => text.as_str(),
         Expr::Text(pieces) => match pieces.first() {
             Some(crate::expr::Piece::Text(text)) => text.as_str(),
-            _ => return,
+            _ => return true,
         },
-        Expr::Ref(_) => return,
+        Expr::Ref(_) => return true,
         _ => "",
     };
     let rest = begin
         .strip_prefix("https://")
         .or_else(|| begin.strip_prefix("http://"));
-    if rest.is_none_or(|rest| {
-        rest.is_empty() && !matches!(url, Expr::Text(_)) || rest.starts_with('/')
-    }) {
-        faults
-            .error("value.url", node.span, "`url` must be a whole URL")
-            .hint("such as `https://api.example.com/orders`, or `${webhook.url}` for the cycle's own webhook");
-    }
+    rest.is_some_and(|rest| {
+        !(rest.is_empty() && !matches!(url, Expr::Text(_)) || rest.starts_with('/'))
+    })
 }
 
 /// `404`, `4xx`, or a list of such.

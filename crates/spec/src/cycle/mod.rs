@@ -5,6 +5,9 @@
 //! ```
 
 mod condition;
+mod error_webhook;
+pub(crate) use error_webhook::{ServerWide, read as read_error_webhook};
+pub use error_webhook::{check_named_cycle, named as error_hook};
 pub(crate) use fields::KINDS as FIELD_KINDS;
 pub(crate) use header::retention;
 mod fields;
@@ -168,6 +171,9 @@ impl Checker<'_> {
         };
         let header = header::read(&mut keys, &mut self.faults);
         let cycle = header.cycle.clone();
+        let error_webhook = keys
+            .get("error_webhook")
+            .and_then(|node| self.error_webhook(node, &header));
         let Some(steps_node) = keys.need("steps", "the cycle", &mut self.faults) else {
             keys.finish("a cycle", &mut self.faults);
             return (cycle, None);
@@ -199,7 +205,8 @@ impl Checker<'_> {
         self.sources.path = self.input.path.to_owned();
         self.sources.cycle = self.input.text.to_owned();
         let hash = hash(&self.sources);
-        let plan = header.plan(hash, trigger, steps, std::mem::take(&mut self.sources));
+        let mut plan = header.plan(hash, trigger, steps, std::mem::take(&mut self.sources));
+        plan.error_webhook = error_webhook;
         script::warn_shared_keys(&plan, self.input.text, &mut self.faults);
         (cycle, Some(plan))
     }

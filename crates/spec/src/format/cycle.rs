@@ -23,7 +23,7 @@ pub const CYCLE: Table = Table {
         Key::new("retention", Takes::Keys(&RETENTION), "How long finished runs are kept."),
         Key::new("log", Takes::Keys(&LOG), "What of payloads the log shows."),
         Key::new("script_language", Takes::Choice(&["rhai", "javascript"]), "The language of scripts that do not say one.").default("rhai"),
-        Key::new("error_webhook", Takes::Value, "Where failed runs are POSTed to.").later(),
+        Key::new("error_webhook", Takes::Value, "Where failed runs are POSTed to: a URL, or `${hook:CYCLE}`; `${env:X}` and `${var:x}` may stand in it.").default("what `velodrome.yaml` says"),
     ],
 };
 

@@ -64,9 +64,9 @@ pub const SETTINGS: Table = Table {
         Key::new(
             "error_webhook",
             Takes::Value,
-            "Where failed runs are POSTed to, for cycles that say nothing.",
+            "Where failed runs are POSTed to, for cycles that say nothing: a URL, `${hook:CYCLE}`, `${env:X}`.",
         )
-        .later(),
+        .default("nowhere"),
         Key::new("workers", Takes::Integer(1), "Requests in flight at once.").default("256"),
         Key::new(
             "secret_key",

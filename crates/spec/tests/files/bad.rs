@@ -122,6 +122,7 @@ fn codes() -> Vec<String> {
                 "auth",
                 "secret",
                 "file",
+                "error_webhook",
             ];
             let is_code = |word: &&str| {
                 let form = |part: &str| {

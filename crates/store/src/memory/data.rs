@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use velodrome_types::{CycleId, CycleState, LogLine, LoopId, RunId, StepId, Timestamp};
 
-use crate::batch::{Committed, Expect, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite};
+use crate::batch::{
+    Committed, Expect, OutboxWrite, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+};
 use crate::error::CommitError;
-use crate::rows::{IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, StoredValue, TimerRow};
+use crate::rows::{
+    IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, StoredValue, TimerRow,
+};
 use crate::storage_op::{StorageLimits, StorageRefusal, apply};
 
 type Items = BTreeMap<String, StoredValue>;
@@ -28,6 +32,8 @@ pub(super) struct Data {
     pub(super) storage: BTreeMap<Namespace, Items>,
     pub(super) watermarks: BTreeMap<(CycleId, StepId), Timestamp>,
     pub(super) answers: BTreeMap<(String, String), IdempotencyRow>,
+    /// In the order in which they were put.
+    pub(super) outbox: Vec<OutboxRow>,
     pub(super) plans: BTreeMap<String, PlanRow>,
     pub(super) cycles: BTreeMap<CycleId, CycleState>,
     pub(super) secrets: BTreeMap<String, Vec<u8>>,
@@ -89,6 +95,9 @@ impl Data {
         for row in unit.idempotency {
             self.answers
                 .insert((row.hook.clone(), row.key.clone()), row);
+        }
+        for write in unit.outbox {
+            self.write_outbox(write);
         }
         for row in unit.plans {
             self.plans.entry(row.hash.clone()).or_insert(row);
@@ -201,6 +210,23 @@ impl Data {
         };
         if let Some(before) = before.filter(|before| Some(*before) != due) {
             self.due.remove(&TimerRow { due: before, run });
+        }
+    }
+
+    fn write_outbox(&mut self, write: OutboxWrite) {
+        match write {
+            OutboxWrite::Put(row) => {
+                let same =
+                    |known: &&mut OutboxRow| (known.run, known.number) == (row.run, row.number);
+                match self.outbox.iter_mut().find(same) {
+                    Some(known) => *known = row,
+                    None => self.outbox.push(row),
+                }
+            }
+            OutboxWrite::Remove(run, number) => {
+                self.outbox
+                    .retain(|known| (known.run, known.number) != (run, number));
+            }
         }
     }
 

@@ -13,11 +13,11 @@ use super::data::Data;
 use crate::batch::Unit;
 use crate::error::{CommitError, StoreError};
 use crate::read::{
-    Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Page, PageRequest, Plans,
-    Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+    Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
 };
 use crate::rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, PlanRow, RunRow, StoredValue, TimerRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, StoredValue, TimerRow,
 };
 use crate::storage_op::StorageLimits;
 use crate::suffix::IdSuffix;
@@ -283,6 +283,25 @@ impl Inbox for MemoryStore {
         now: Timestamp,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
         Ok(self.read(|data| data.answer(hook, key, now).cloned()))
+    }
+}
+
+impl Outbox for MemoryStore {
+    fn outbox_heads(&self, until: Timestamp) -> Result<Vec<OutboxRow>, StoreError> {
+        Ok(self.read(|data| {
+            let mut seen = BTreeSet::new();
+            let due = data.outbox.iter().filter(|row| row.due <= until);
+            due.filter(|row| seen.insert(row.cycle.clone()))
+                .cloned()
+                .collect()
+        }))
+    }
+
+    fn outbox_next(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.read(|data| {
+            let later = data.outbox.iter().map(|row| row.due);
+            later.filter(|due| *due > after).min()
+        }))
     }
 }
 

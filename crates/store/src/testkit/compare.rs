@@ -170,6 +170,10 @@ fn storage(store: &dyn Store, note: Note<'_>) {
 }
 
 fn small(store: &dyn Store, note: Note<'_>) {
+    for until in [0, 40, 1000] {
+        note("notices", &store.outbox_heads(at(until)));
+        note("next notice", &store.outbox_next(at(until)));
+    }
     note("watermarks", &store.watermarks());
     note("cycles", &store.cycle_rows());
     note("secrets", &store.secret_names("s"));

@@ -6,8 +6,8 @@ use super::bench::{Bench, Reopen};
 use super::build::{at, line, loop_id, loop_row, run_id, run_row};
 use super::compare::{everything, outcome};
 use crate::{
-    CycleRow, Expect, IdempotencyRow, LoopRow, Namespace, PartWrite, PlanRow, RunRow, SecretRow,
-    StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    CycleRow, Expect, IdempotencyRow, LoopRow, Namespace, OutboxRow, OutboxWrite, PartWrite,
+    PlanRow, RunRow, SecretRow, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 
 pub(super) const RUNS: u8 = 12;
@@ -87,6 +87,7 @@ impl Random {
             storage: self.some(4, Self::storage),
             watermarks: self.some(1, Self::watermark),
             idempotency: self.some(1, Self::answer),
+            outbox: self.some(1, Self::notice),
             plans: self.some(1, |r| PlanRow {
                 hash: r.below(4).to_string(),
                 cycle: r.of(CYCLES).into(),
@@ -203,6 +204,21 @@ impl Random {
             answer: vec![self.small(255)],
             expires: self.time(),
         }
+    }
+
+    fn notice(&mut self) -> OutboxWrite {
+        let (run, number) = (run_id(self.small(RUNS)), self.below(2));
+        if self.chance(3) {
+            return OutboxWrite::Remove(run, number);
+        }
+        OutboxWrite::Put(OutboxRow {
+            run,
+            number,
+            cycle: self.of(CYCLES).into(),
+            due: self.time(),
+            attempts: self.below(9) as u32,
+            record: vec![self.small(255)],
+        })
     }
 
     fn line(&mut self) -> LogLine {

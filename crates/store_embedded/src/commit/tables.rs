@@ -2,8 +2,8 @@
 
 use rusqlite::params;
 use velodrome_store::{
-    CycleRow, IdempotencyRow, LoopRow, PartWrite, PlanRow, RunRow, SecretRow, TimerWrite,
-    WatermarkWrite,
+    CycleRow, IdempotencyRow, LoopRow, OutboxWrite, PartWrite, PlanRow, RunRow, SecretRow,
+    TimerWrite, WatermarkWrite,
 };
 use velodrome_types::Timestamp;
 
@@ -204,6 +204,35 @@ impl UnitWriter<'_> {
                     row.expires.as_millis(),
                 ])?;
         }
+        Ok(())
+    }
+
+    /// A place is one behind the last that is taken: those that are there keep their order.
+    pub(super) fn write_outbox(&self, write: &OutboxWrite) -> rusqlite::Result<()> {
+        match write {
+            OutboxWrite::Put(row) => {
+                let cycle = self.names.intern(self.conn, row.cycle.as_str())?;
+                self.conn
+                    .prepare_cached(
+                        "INSERT INTO outbox (run, number, cycle, due, attempts, record)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                         ON CONFLICT (run, number) DO UPDATE SET cycle = ?3, due = ?4,
+                         attempts = ?5, record = ?6",
+                    )?
+                    .execute(params![
+                        row.run.as_bytes(),
+                        row.number.cast_signed(),
+                        cycle,
+                        row.due.as_millis(),
+                        row.attempts,
+                        row.record,
+                    ])
+            }
+            OutboxWrite::Remove(run, number) => self
+                .conn
+                .prepare_cached("DELETE FROM outbox WHERE run = ?1 AND number = ?2")?
+                .execute((run.as_bytes(), number.cast_signed())),
+        }?;
         Ok(())
     }
 

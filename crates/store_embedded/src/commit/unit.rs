@@ -72,6 +72,9 @@ impl UnitWriter<'_> {
             let now = unit.expect.iter().find_map(asked_at);
             self.write_answers(&unit.idempotency, now)?;
         }
+        for write in &unit.outbox {
+            self.write_outbox(write)?;
+        }
         for row in &unit.plans {
             self.write_plan(row)?;
         }

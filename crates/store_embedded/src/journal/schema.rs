@@ -17,7 +17,7 @@ pub(crate) const JOURNAL_FILE: &str = "journal.db";
 
 /// The newest format this program reads, and the one it writes. Changing the tables means raising it,
 /// a migration from each older one, and a recorded data folder of the old one in `tests/formats`.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -84,6 +84,14 @@ CREATE TABLE answers (
     PRIMARY KEY (hook, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_expires ON answers (expires);
+-- Notices of failed runs that have not been delivered, in the order in which they were put.
+CREATE TABLE outbox (
+    place INTEGER PRIMARY KEY,
+    run BLOB NOT NULL, number INTEGER NOT NULL, cycle INTEGER NOT NULL,
+    due INTEGER NOT NULL, attempts INTEGER NOT NULL, record BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX outbox_run ON outbox (run, number);
+CREATE INDEX outbox_due ON outbox (due);
 CREATE TABLE plans (hash TEXT PRIMARY KEY, cycle TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE cycles (cycle TEXT PRIMARY KEY, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -102,6 +110,13 @@ CREATE INDEX log_of_none ON log (time) WHERE loop IS NULL;
 const MIGRATIONS: [&str; FORMAT as usize - 1] = [
     "CREATE INDEX loops_ended ON loops (cycle, status, updated) WHERE status >= 3;
      CREATE INDEX log_of_none ON log (time) WHERE loop IS NULL;",
+    "CREATE TABLE outbox (
+         place INTEGER PRIMARY KEY,
+         run BLOB NOT NULL, number INTEGER NOT NULL, cycle INTEGER NOT NULL,
+         due INTEGER NOT NULL, attempts INTEGER NOT NULL, record BLOB NOT NULL
+     ) STRICT;
+     CREATE UNIQUE INDEX outbox_run ON outbox (run, number);
+     CREATE INDEX outbox_due ON outbox (due);",
 ];
 
 /// A statement is compiled once a connection; there are fewer shapes than this.

@@ -3,6 +3,7 @@
 mod listing;
 mod log;
 mod loops;
+mod outbox;
 mod pool;
 mod retention;
 mod runs;

@@ -4,8 +4,8 @@ use velodrome_types::{CycleState, LoopStatus, RunStatus};
 
 use crate::testkit::{Bench, Reopen, at, line, loop_id, loop_row, run_id, run_row, storage_write};
 use crate::{
-    CommitError, CycleRow, Expect, IdempotencyRow, Namespace, PartWrite, PlanRow, SecretRow,
-    StorageOp, StorageRefusal, Store, TimerWrite, Unit, WatermarkWrite,
+    CommitError, CycleRow, Expect, IdempotencyRow, Namespace, OutboxRow, OutboxWrite, PartWrite,
+    PlanRow, SecretRow, StorageOp, StorageRefusal, Store, TimerWrite, Unit, WatermarkWrite,
 };
 
 fn shared() -> Namespace {
@@ -41,6 +41,14 @@ fn whole_unit() -> Unit {
             at(5),
         )],
         idempotency: vec![answer("k", 100)],
+        outbox: vec![OutboxWrite::Put(OutboxRow {
+            run: run_id(1),
+            number: 4,
+            cycle: "alpha".into(),
+            due: at(10),
+            attempts: 0,
+            record: vec![1],
+        })],
         plans: vec![PlanRow {
             hash: "h".to_owned(),
             cycle: "alpha".into(),
@@ -82,6 +90,9 @@ fn has_whole_unit(store: &dyn Store) {
     assert_eq!(watermark.expect(read), Some(at(5)));
     let remembered = store.answer("alpha", "k", at(0)).expect(read);
     assert_eq!(remembered.as_ref(), unit.idempotency.first());
+    let notices = store.outbox_heads(at(10)).expect(read);
+    let put: Vec<_> = notices.into_iter().map(OutboxWrite::Put).collect();
+    assert_eq!(put, unit.outbox);
     assert_eq!(store.plan("h").expect(read).as_ref(), unit.plans.first());
     assert_eq!(store.cycle_rows().expect(read), unit.cycles);
     assert_eq!(store.secret_names("").expect(read), ["secret/a"]);
@@ -99,6 +110,7 @@ fn has_nothing(store: &dyn Store) {
     assert_eq!(store.namespaces().expect(read), []);
     assert_eq!(store.watermarks().expect(read), []);
     assert_eq!(store.answer("alpha", "k", at(0)).expect(read), None);
+    assert_eq!(store.outbox_heads(at(1000)).expect(read), []);
     assert_eq!(store.plan("h").expect(read), None);
     assert_eq!(store.cycle_rows().expect(read), []);
     assert!(store.secret_names("").expect(read).is_empty());

@@ -4,6 +4,7 @@ mod commits;
 mod forget;
 mod log;
 mod loops;
+mod outbox;
 mod runs;
 mod small;
 mod storage;
@@ -12,6 +13,7 @@ pub use commits::*;
 pub use forget::*;
 pub use log::*;
 pub use loops::*;
+pub use outbox::*;
 pub use runs::*;
 pub use small::*;
 pub use storage::*;
@@ -75,6 +77,8 @@ macro_rules! conformance_suite {
             watermarks_are_raised_set_and_unset
             answers_expire
             a_remembered_answer_is_replaced
+            notices_wait_in_order_one_a_cycle
+            a_notice_keeps_its_place_until_it_is_removed
             a_plan_that_is_there_is_left
             the_word_on_a_cycle_is_the_last
             secrets_are_kept_by_name
