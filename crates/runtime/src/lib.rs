@@ -44,7 +44,7 @@ mod tokens;
 mod unit;
 mod webhook;
 
-pub use cycle_files::{CycleFiles, HeldFiles};
+pub use cycle_files::{CycleFiles, EditedFiles, HeldFiles};
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;
 pub use start::{Reconfigure, StartError, StartOptions, start};
