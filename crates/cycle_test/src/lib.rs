@@ -22,4 +22,5 @@ pub use bench::Bench;
 pub use coverage::{Coverage, NeverTaken};
 pub use exact::exact;
 pub use report::{FileReport, TestReport};
-pub use run::run;
+pub use run::{before, request, run};
+pub use world::world;

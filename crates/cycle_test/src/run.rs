@@ -131,17 +131,7 @@ fn prepare(
     cycle: &CycleId,
     test: &CycleTest,
 ) -> Vec<Diagnostic> {
-    let storage = test.storage.iter().map(|stored| write(stored, cycle));
-    let watermarks = test
-        .watermarks
-        .iter()
-        .map(|(step, date)| WatermarkWrite::Set(cycle.clone(), step.value.clone(), *date));
-    let unit = Unit {
-        storage: storage.collect(),
-        watermarks: watermarks.collect(),
-        ..Unit::default()
-    };
-    let committed = simulated.add(store.commit(unit));
+    let committed = simulated.add(store.commit(before(cycle, test)));
     simulated.run_until(test.start);
     match simulated.outcome(committed) {
         Some(Err(CommitError::Storage { code, message })) => vec![Diagnostic {
@@ -152,6 +142,20 @@ fn prepare(
             hint: None,
         }],
         _ => Vec::new(),
+    }
+}
+
+/// What a test says is in the store before it begins.
+pub fn before(cycle: &CycleId, test: &CycleTest) -> Unit {
+    let storage = test.storage.iter().map(|stored| write(stored, cycle));
+    let watermarks = test
+        .watermarks
+        .iter()
+        .map(|(step, date)| WatermarkWrite::Set(cycle.clone(), step.value.clone(), *date));
+    Unit {
+        storage: storage.collect(),
+        watermarks: watermarks.collect(),
+        ..Unit::default()
     }
 }
 
@@ -224,16 +228,12 @@ fn happen(
     }
 }
 
-fn post(
-    simulated: &Simulated,
-    cycle: &CycleId,
-    delivery: &TestDelivery,
-    start: Timestamp,
-) -> JoinHandle<Result<HookAnswer, Problem>> {
+/// A test's request to the cycle's webhook.
+pub fn request(cycle: &CycleId, delivery: &TestDelivery) -> HookRequest {
     let key = ["idempotency-key", "webhook-id"]
         .into_iter()
         .find_map(|name| delivery.headers.get(name)?.as_str().map(str::to_owned));
-    let request = HookRequest {
+    HookRequest {
         cycle: cycle.to_string(),
         step: None,
         format: BodyFormat::Json,
@@ -241,7 +241,16 @@ fn post(
         headers: delivery.headers.clone(),
         query: delivery.query.clone(),
         idempotency_key: key,
-    };
+    }
+}
+
+fn post(
+    simulated: &Simulated,
+    cycle: &CycleId,
+    delivery: &TestDelivery,
+    start: Timestamp,
+) -> JoinHandle<Result<HookAnswer, Problem>> {
+    let request = request(cycle, delivery);
     let (engine, time) = (simulated.engine().clone(), simulated.time().clone());
     let at = start.plus(delivery.after);
     simulated.add(async move {

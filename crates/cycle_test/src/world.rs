@@ -27,6 +27,12 @@ pub(crate) struct World {
     state: Mutex<State>,
 }
 
+/// What a test's requests are answered, as whoever else plays the test asks it. Where the file has no
+/// answer time stands still.
+pub fn world(bench: &Arc<Bench>, test: &CycleTest, time: VirtualTime) -> Arc<dyn Transport> {
+    Arc::new(World::new(bench, test, time))
+}
+
 /// What happened so far.
 #[derive(Debug, Default)]
 struct State {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// How deep below the cycles folder files are looked for.
 const DEPTH: usize = 8;
@@ -18,6 +18,8 @@ pub enum CycleFiles {
     Folder(PathBuf),
     /// Files in memory, as a simulation has them.
     Held(Arc<HeldFiles>),
+    /// Files in memory that are edited while the engine runs.
+    Edited(Arc<EditedFiles>),
 }
 
 /// Files in memory, by their path relative to a cycles folder that there is not.
@@ -27,6 +29,43 @@ pub struct HeldFiles {
     pub cycles: BTreeMap<String, String>,
     /// Scripts and other files that they name.
     pub scripts: BTreeMap<String, String>,
+}
+
+/// Files in memory that somebody edits; [`crate::Engine::reload`] sees what they are by then.
+#[derive(Debug, Default)]
+pub struct EditedFiles(RwLock<HeldFiles>);
+
+impl EditedFiles {
+    /// The files as they are at first.
+    pub fn new(files: HeldFiles) -> Self {
+        Self(RwLock::new(files))
+    }
+
+    /// Puts a cycle file, new or in place of the one it was.
+    pub fn put(&self, path: &str, text: String) {
+        let mut files = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        files.cycles.insert(path.to_owned(), text);
+    }
+
+    fn now(&self) -> std::sync::RwLockReadGuard<'_, HeldFiles> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HeldFiles {
+    fn texts(&self) -> Vec<Text> {
+        self.cycles
+            .iter()
+            .map(|(path, text)| (path.clone(), Ok(text.clone())))
+            .collect()
+    }
+
+    fn script(&self, path: &str) -> io::Result<String> {
+        self.scripts
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
 }
 
 impl CycleFiles {
@@ -39,11 +78,8 @@ impl CycleFiles {
                 files.sort();
                 files.iter().map(|path| read(folder, path)).collect()
             }
-            Self::Held(held) => held
-                .cycles
-                .iter()
-                .map(|(path, text)| (path.clone(), Ok(text.clone())))
-                .collect(),
+            Self::Held(held) => held.texts(),
+            Self::Edited(edited) => edited.now().texts(),
         }
     }
 
@@ -51,11 +87,8 @@ impl CycleFiles {
     pub(crate) fn script(&self, path: &str) -> io::Result<String> {
         match self {
             Self::Folder(folder) => read_below(folder, path),
-            Self::Held(held) => held
-                .scripts
-                .get(path)
-                .cloned()
-                .ok_or_else(|| io::ErrorKind::NotFound.into()),
+            Self::Held(held) => held.script(path),
+            Self::Edited(edited) => edited.now().script(path),
         }
     }
 
@@ -63,7 +96,7 @@ impl CycleFiles {
     pub(crate) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Folder(folder) => Some(folder),
-            Self::Held(_) => None,
+            Self::Held(_) | Self::Edited(_) => None,
         }
     }
 }

@@ -52,8 +52,7 @@ mod vault;
 mod webhook;
 
 pub use callers::Hook;
-pub use cycle_files::{CycleFiles, HeldFiles, read_below};
-
+pub use cycle_files::{CycleFiles, EditedFiles, HeldFiles, read_below};
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;
 pub use outbox::ErrorWebhook;

@@ -217,3 +217,33 @@ steps:
         "tests: {runs away: {expect: {status: failed, laps: 500, elapsed: 0s, error: {code: loop.max_laps, step: next}}}}",
     );
 }
+
+#[test]
+fn a_list_that_answers_nothing_has_no_records_whether_a_script_reads_it_or_not() {
+    let cycle = |script: &str| {
+        format!(
+            r#"
+cycle: quiet
+steps:
+  webhook: {{use: generic_webhook.webhook, then: contacts}}
+  contacts:
+    use: zoho.list_new_updated_contacts_by_page
+    map: {{page: 1}}
+{script}
+    then: found
+  found: {{use: stop, as: failed, message: records came}}
+"#
+        )
+    };
+    let script = "    script: |\n      fn after_action() { return true; }";
+    let tests = r#"
+tests:
+  nothing at all:
+    body: {}
+    answers: {contacts: {status: 200}}
+    expect: {status: succeeded, records: 0}
+"#;
+    for script in ["", script] {
+        passes(&[&cycle(script)], tests);
+    }
+}

@@ -106,7 +106,8 @@ impl Reading<'_> {
                     )
                 }));
             }
-            Verdict::Ok if self.step.handles("after_action") => {
+            // Nothing at all is no record, as without a script: there is nothing to give to one.
+            Verdict::Ok if self.step.handles("after_action") && !response.body.is_empty() => {
                 let tree: Json = serde_json::from_slice(&response.body).map_err(|error| {
                     Box::new(StepFailure::permanent(
                         Code::new("response.not_json"),

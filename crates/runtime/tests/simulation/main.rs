@@ -1,6 +1,6 @@
-//! The engine under a virtual clock, with crashes at any commit, a disk that refuses, an API that repeats,
-//! cuts and delays, and a person who stops and pauses in between. After each seed everything must be as if
-//! nothing had gone wrong (DESIGN §6).
+//! The engine under a virtual clock, with crashes at any commit, a disk that refuses and dawdles, an API that
+//! repeats, cuts and delays, and people who stop, pause and edit in between. After each seed everything must
+//! be as if nothing had gone wrong (DESIGN §6).
 //!
 //! ```text
 //! cargo test --release -p velodrome-runtime --test simulation                      a usual run
@@ -8,9 +8,11 @@
 //! VELODROME_SEED=17 cargo test -p velodrome-runtime --test simulation -- --nocapture   one seed, with its log
 //! ```
 
+mod acts;
 mod checks;
-mod faulty;
+mod cycles;
 mod scenario;
+mod totals;
 mod world;
 
 /// Seeds of a usual run.
@@ -30,7 +32,7 @@ fn whatever_goes_wrong_nothing_is_lost_or_done_twice() {
         }
         return;
     }
-    let mut totals = scenario::Totals::default();
+    let mut totals = totals::Totals::default();
     for seed in 0..number("VELODROME_SEEDS").unwrap_or(USUAL) {
         let ended = scenario::run(seed);
         if let Err(why) = checks::check(&ended) {

@@ -1,11 +1,15 @@
 //! What must hold at the end of every seed.
 
+mod versions;
+mod watermarks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use velodrome_store::LoopRow;
 use velodrome_types::{Event, LogLine, LoopId, LoopStatus, RunId, Timestamp};
 
-use crate::scenario::{Ended, FAILING, ITEMS};
+use crate::cycles::ITEMS;
+use crate::scenario::Ended;
 
 type Checked = Result<(), String>;
 
@@ -19,14 +23,17 @@ pub(crate) fn check(ended: &Ended) -> Checked {
         match looped.cycle.as_str() {
             "in_turn" | "own" | "http" => check.pages(looped)?,
             "items" => check.items(looped)?,
-            "fails" => check.was_told(looped)?,
+            "marked" => check.marked(looped)?,
             _ => {}
         }
     }
     check.every_lap_asked_its_own_page()?;
     check.one_after_the_other("in_turn")?;
     check.one_after_the_other("child")?;
-    check.each_alarm_was_told_once()?;
+    check.one_after_the_other("marked")?;
+    check.runs_end_on_the_version_they_began_with()?;
+    check.watermarks_only_rise()?;
+    check.no_change_is_missed()?;
     check.no_timer_was_early()?;
     check.storage_is_as_by_one_pass()
 }
@@ -49,7 +56,16 @@ impl Check<'_> {
 
     /// A cycle that is not taken is not tested.
     fn every_cycle_was_taken(&self) -> Checked {
-        let rejected = |line: &&LogLine| line.event == Event::CycleRejected;
+        let bad = |line: &LogLine| {
+            let edits = self.ended.done.edits.iter();
+            let mut bad = edits.filter(|edit| edit.number.is_none());
+            bad.any(|edit| {
+                line.cycle
+                    .as_ref()
+                    .is_some_and(|id| id.as_str() == edit.cycle)
+            })
+        };
+        let rejected = |line: &&LogLine| line.event == Event::CycleRejected && !bad(line);
         match self.ended.log.iter().find(rejected) {
             Some(line) => Err(format!("{} {:?}", line.message, line.data)),
             None => Ok(()),
@@ -61,8 +77,7 @@ impl Check<'_> {
             let told = || format!("{} of {} is {}", looped.id, looped.cycle, looped.status);
             match looped.status {
                 LoopStatus::Succeeded => {}
-                LoopStatus::Failed if FAILING.contains(&looped.cycle.as_str()) => {}
-                LoopStatus::Stopped => that(self.ended.stopped, told)?,
+                LoopStatus::Stopped => that(self.ended.stops, told)?,
                 _ => return Err(told()),
             }
         }
@@ -76,7 +91,7 @@ impl Check<'_> {
             .iter()
             .map(|looped| looped.id.to_string())
             .collect();
-        for id in &self.ended.accepted {
+        for id in &self.ended.done.accepted {
             that(there.contains(id), || {
                 format!("{id} was accepted and is not there")
             })?;
@@ -156,52 +171,6 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Whoever is told of a failed run is told with its key, once at least.
-    fn was_told(&self, looped: &LoopRow) -> Checked {
-        for line in self
-            .failures()
-            .filter(|line| line.loop_id == Some(looped.id))
-        {
-            let run = line.run.ok_or("a failure without a run")?;
-            let told = |key: &String| key.starts_with(&format!("{run}/failed/"));
-            let told = self.ended.world.told.iter().any(told);
-            that(told, || format!("nobody was told that {run} failed"))?;
-        }
-        Ok(())
-    }
-
-    /// A webhook of this server takes each notice once, whatever went wrong; its own failures are not told.
-    fn each_alarm_was_told_once(&self) -> Checked {
-        let of = |line: &&LogLine, cycle: &str| {
-            line.cycle.as_ref().is_some_and(|id| id.as_str() == cycle)
-        };
-        let failed = self.failures().filter(|line| of(line, "alarms")).count();
-        let accepted = self
-            .ended
-            .log
-            .iter()
-            .filter(|line| line.event == Event::WebhookAccepted && of(line, "alerts"))
-            .count();
-        that(failed == accepted, || {
-            format!("{failed} runs of `alarms` failed, {accepted} were told")
-        })?;
-        let runs: BTreeSet<String> = self
-            .failures()
-            .filter(|line| of(line, "fails") || of(line, "alerts"))
-            .filter_map(|line| Some(line.run?.to_string()))
-            .collect();
-        let keys = self.ended.world.told.iter();
-        let foreign = keys.filter(|key| !runs.contains(key.split('/').next().unwrap_or_default()));
-        that(foreign.count() == 0, || {
-            format!("told of others: {:?}", self.ended.world.told)
-        })
-    }
-
-    fn failures(&self) -> impl Iterator<Item = &LogLine> {
-        let failed = |line: &&LogLine| line.event == Event::RunFailed;
-        self.ended.log.iter().filter(failed)
-    }
-
     /// Loops of a cycle with one place: from its first step to its end none is disturbed by another.
     fn one_after_the_other(&self, cycle: &str) -> Checked {
         let mut spans: Vec<(u64, u64, LoopId)> = Vec::new();
@@ -211,23 +180,25 @@ impl Check<'_> {
             .iter()
             .filter(|looped| looped.cycle.as_str() == cycle)
         {
-            let at_work = |line: &&LogLine| {
-                matches!(
-                    line.event,
+            // A loop that has failed gives its place back, and has one again when it is taken up.
+            let mut span: Option<(u64, u64)> = None;
+            for line in self.lines_of(looped.id) {
+                match line.event {
                     Event::ResponseReceived
-                        | Event::DelayStarted
-                        | Event::DelayEnded
-                        | Event::HandoffSent
-                )
-            };
-            let seqs: Vec<u64> = self
-                .lines_of(looped.id)
-                .filter(at_work)
-                .map(|line| line.seq)
-                .collect();
-            if let (Some(first), Some(last)) = (seqs.first(), seqs.last()) {
-                spans.push((*first, *last, looped.id));
+                    | Event::DelayStarted
+                    | Event::DelayEnded
+                    | Event::HandoffSent => {
+                        let first = span.map_or(line.seq, |(first, _)| first);
+                        span = Some((first, line.seq));
+                    }
+                    Event::LoopFailed => {
+                        let failed = span.take();
+                        spans.extend(failed.map(|(first, last)| (first, last, looped.id)));
+                    }
+                    _ => {}
+                }
             }
+            spans.extend(span.map(|(first, last)| (first, last, looped.id)));
         }
         spans.sort_unstable();
         for pair in spans.windows(2) {
@@ -263,7 +234,7 @@ impl Check<'_> {
     /// Each lap and each answered list counted once, however often it was tried. A loop that was stopped may
     /// have been so before its first lap ran.
     fn storage_is_as_by_one_pass(&self) -> Checked {
-        if self.ended.stopped {
+        if self.ended.stops {
             return Ok(());
         }
         for (cycle, laps, asked) in &self.ended.counted {
