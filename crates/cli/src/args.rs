@@ -137,6 +137,8 @@ pub(crate) enum SchemaOf {
     Cycle,
     /// velodrome.yaml
     Velodrome,
+    /// A connector definition
+    Connector,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -239,7 +239,13 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
             Some((_, index)) => Json::from(index),
             None => return Err(unresolved(reference)),
         },
-        Root::Secret(_) | Root::File(_) | Root::Settings | Root::Auth | Root::Input => {
+        Root::Secret(_)
+        | Root::File(_)
+        | Root::Settings
+        | Root::Auth
+        | Root::Input
+        | Root::Last
+        | Root::Since => {
             return Err(unresolved(reference));
         }
     };

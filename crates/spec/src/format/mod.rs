@@ -3,6 +3,7 @@
 //! Readers take their keys from these tables (a key that no table has cannot be read), the JSON Schema
 //! and the reference in `docs/` are made from them. So a key is said once.
 
+mod connector;
 mod cycle;
 pub mod schema;
 mod settings;
@@ -11,6 +12,11 @@ mod table;
 mod test_file;
 mod tool;
 
+pub use connector::CONNECTOR;
+pub(crate) use connector::{
+    INCREMENTAL, INPUT, METHOD, PAGE_HANDOFF, PAGE_SEND, PAGE_SIZE, PAGE_TOKEN, PAGE_WHEN, PAGING,
+    RESPONSE, RESPONSE_FIELD,
+};
 pub use cycle::CYCLE;
 pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
 pub use settings::SETTINGS;
