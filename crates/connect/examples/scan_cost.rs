@@ -116,6 +116,7 @@ fn method() -> MethodDef {
             send_as: SendAs::Header("If-Modified-Since".to_owned()),
             format: DateFormat::Iso8601OffsetSeconds,
             key: vec!["id".to_owned(), "Modified_Time".to_owned()],
+            inclusive: true,
             overlap: std::time::Duration::from_secs(2),
             advance: Advance::ByStep,
         }),

@@ -30,6 +30,7 @@ mod input;
 mod lines;
 mod looped;
 mod machine;
+mod paging;
 mod places;
 mod preview;
 mod resume;
@@ -43,13 +44,14 @@ pub use eval::{EvalError, Scope, Statics, evaluate, evaluate_map, evaluate_url, 
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
-    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, SendAnswer,
-    StepFailure, TimerChange, Transition, Watermarks,
+    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, RecordKey, Rows,
+    SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
 pub use looped::{ListState, Loop};
 pub use machine::advance;
+pub use paging::{MAX_RESTARTS, Pages};
 pub use places::{Admission, Places};
 pub use preview::preview;
 pub use resume::{NotResumable, may_resume};
-pub use run::{Failure, Finish, Run, State, StepError, WaitingOn};
+pub use run::{Beside, Failure, Finish, Run, State, StepError, WaitingOn};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 use velodrome_spec::connector::{
-    AuthDef, ConnectorDef, Counted, OffsetStep, Pager, PagingEnd, PagingStyle, TokenAt,
+    AuthDef, ConnectorDef, Counted, OffsetStep, Pager, PagingStyle, TokenAt,
 };
 use velodrome_types::{Json, JsonMap};
 
@@ -48,22 +48,20 @@ pub fn next_page(
     if seen.nothing {
         return Ok(None);
     }
-    let mut probes = seen.scanned.probes.iter();
-    let mut probe = |path: &Option<String>| {
-        let path = path.as_deref()?;
-        Some((path, probes.next().and_then(Option::as_ref)))
+    let end = &pager.end;
+    let mut probes = seen.scanned.probes.iter().map(Option::as_ref);
+    let more = match &end.more {
+        Some(path) => Some(truth(path, probes.next().flatten())?),
+        None => None,
     };
-    let PagingEnd {
-        more,
-        total,
-        total_pages,
-        ..
-    } = &pager.end;
-    let more = probe(more).map(|(path, found)| truth(path, found)).transpose()?;
-    let total = probe(total).map(|(path, found)| number(path, found)).transpose()?;
-    let pages = probe(total_pages)
-        .map(|(path, found)| number(path, found))
-        .transpose()?;
+    let total = match &end.total {
+        Some(path) => Some(number(path, probes.next().flatten())?),
+        None => None,
+    };
+    let pages = match &end.total_pages {
+        Some(path) => Some(number(path, probes.next().flatten())?),
+        None => None,
+    };
     if more == Some(false)
         || total.is_some_and(|total| cursor.records + count >= total)
         || pages.is_some_and(|pages| cursor.page >= pages)
@@ -71,7 +69,7 @@ pub fn next_page(
         return Ok(None);
     }
     if count == 0 {
-        if !pager.end.past_empty {
+        if !end.past_empty {
             return Ok(None);
         }
         if cursor.empty + 1 >= EMPTY_PAGES {
@@ -80,7 +78,7 @@ pub fn next_page(
         }
     }
     let whole = pager.size.as_ref().map_or(0, |size| size.value);
-    if pager.end.short_page && count < whole {
+    if end.short_page && count < whole {
         return Ok(None);
     }
     let Some(at) = place(connector, settings, pager, cursor, seen)? else {
@@ -90,7 +88,7 @@ pub fn next_page(
             _ => Ok(None),
         };
     };
-    match (&at, pager.end.maximum) {
+    match (&at, end.maximum) {
         (PageAt::Number(number), Some(maximum)) if *number > maximum => return Ok(None),
         _ => {}
     }

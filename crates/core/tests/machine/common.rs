@@ -54,6 +54,7 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
             send_as: SendAs::Header("If-Modified-Since".into()),
             format: DateFormat::Iso8601OffsetSeconds,
             key: vec!["id".into()],
+            inclusive: true,
             overlap: Duration::from_secs(2),
             advance: Advance::ByStep,
         }),
