@@ -341,6 +341,20 @@ impl Engine {
             })
     }
 
+    /// Sets a list step's last successful run date, or forgets it, as a person; gives what it was.
+    ///
+    /// # Errors
+    ///
+    /// `cycle.unknown`, `watermark.unknown_step`, `store.unavailable`.
+    pub async fn watermark_say(
+        &self,
+        cycle: CycleId,
+        step: StepId,
+        date: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, Problem> {
+        crate::watermark::say(&self.shared, cycle, step, date).await
+    }
+
     /// Every connection, declared or used by default.
     pub fn connections(&self) -> Vec<ConnectionView> {
         self.shared.connections.views()

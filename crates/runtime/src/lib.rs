@@ -35,6 +35,7 @@ mod registry;
 mod reload;
 mod resume;
 mod retention;
+mod seen;
 mod shared;
 pub mod simulated;
 mod start;
@@ -42,6 +43,7 @@ mod tasks;
 mod timers;
 mod tokens;
 mod unit;
+mod watermark;
 mod webhook;
 
 pub use cycle_files::{CycleFiles, HeldFiles};

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use velodrome_core::{Delivery, ItemWrites, Loop, Run};
+use velodrome_core::{Beside, Delivery, ItemWrites, Loop, Run};
 use velodrome_store::{LoopRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
@@ -54,7 +54,8 @@ pub(crate) fn run_row(run: &Run) -> RunRow {
 
 /// The part of a run that holds what its webhook was given, for a replay.
 const DELIVERY: u64 = 0;
-/// The part that tells how far a step is with its items; behind it come the items' results.
+/// The part that tells how far a step is with its items, or a list with its pages; behind it come the items'
+/// results, or the pages' records.
 const PROGRESS: u64 = 1;
 
 /// What a run's webhook was given, kept as long as the run.
@@ -69,28 +70,44 @@ pub(crate) fn delivery_of(store: &dyn Store, run: RunId) -> Result<Option<Delive
     part.map(|(_, body)| decode("a delivery", body)).transpose()
 }
 
-/// What is written of a step's items.
+/// What is written of a step's items, or of a list's pages.
 pub(crate) fn item_parts(run: RunId, items: ItemWrites) -> Vec<PartWrite> {
     let progress = items
         .progress
         .map(|progress| PartWrite::Put(run, PROGRESS, encode(&progress)));
+    let pages = items
+        .pages
+        .map(|pages| PartWrite::Put(run, PROGRESS, encode(&pages)));
     let results = items
         .results
         .into_iter()
         .map(|(index, result)| PartWrite::Put(run, PROGRESS + 1 + index, encode(&result)));
     let clear = items.clear.then_some(PartWrite::Clear(run, PROGRESS));
-    progress.into_iter().chain(results).chain(clear).collect()
+    // What is cleared is of a step before the one that is written of.
+    clear
+        .into_iter()
+        .chain(progress)
+        .chain(pages)
+        .chain(results)
+        .collect()
 }
 
 /// A run as it is stored, with what is kept beside its row.
 pub(crate) fn whole_run(store: &dyn Store, row: &RunRow) -> Result<Run, StoreError> {
     let mut run = run_of(row)?;
     let mut items = ItemWrites::default();
+    let beside = run.beside();
+    if beside == Beside::Nothing {
+        return Ok(run);
+    }
     for (number, body) in store.parts(run.id)? {
-        match number {
-            DELIVERY => {}
-            PROGRESS => items.progress = Some(decode("the items of a run", &body)?),
-            number => items
+        match (number, beside) {
+            (DELIVERY, _) => {}
+            (PROGRESS, Beside::Pages) => {
+                items.pages = Some(decode("the pages of a run", &body)?);
+            }
+            (PROGRESS, _) => items.progress = Some(decode("the items of a run", &body)?),
+            (number, _) => items
                 .results
                 .push((number - PROGRESS - 1, decode("an item's result", &body)?)),
         }

@@ -19,6 +19,7 @@ mod sim;
 mod storage;
 mod test;
 mod trigger;
+mod watermark;
 
 use std::future::Future;
 use std::io::IsTerminal;
@@ -46,6 +47,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Loop(args) => wait(looped::run(&global, args)),
         Command::Logs(args) => wait(logs::run(&global, args)),
         Command::Storage(args) => wait(storage::run(&global, args)),
+        Command::Watermark(args) => wait(watermark::run(&global, args)),
         Command::Connect { connection } => wait(connect::run(&global, connection)),
         Command::Backup { file } => wait(backup::run(&global, file)),
         Command::Restore { file, data } => restore::run(&global, &file, data),

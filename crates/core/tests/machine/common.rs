@@ -239,8 +239,8 @@ impl velodrome_core::Statics for Nothing {
 pub(crate) struct Stored(pub(crate) Option<Timestamp>);
 
 impl velodrome_core::Watermarks for Stored {
-    fn get(&self, _: &StepId) -> Option<Timestamp> {
-        self.0
+    fn get(&self, _: &StepId) -> Result<Option<Timestamp>, String> {
+        Ok(self.0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use velodrome_core::{
-    Acceptance, Action, FailureKind, Input, ItemReport, SendAnswer, State, StepFailure,
+    Acceptance, Action, FailureKind, Input, ItemReport, Rows, SendAnswer, State, StepFailure,
     TimerChange, Transition,
 };
 use velodrome_spec::Plan;

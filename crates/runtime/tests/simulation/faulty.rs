@@ -124,6 +124,9 @@ impl Loops for Faulty {
     fn loops(&self, filter: &LoopFilter, page: PageRequest) -> Read<Page<LoopRow>> {
         self.inner.loops(filter, page)
     }
+    fn loop_parts(&self, id: LoopId) -> Read<Vec<(u64, Vec<u8>)>> {
+        self.inner.loop_parts(id)
+    }
     fn loops_ending(&self, suffix: &str) -> Read<Vec<LoopId>> {
         self.inner.loops_ending(suffix)
     }

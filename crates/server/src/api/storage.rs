@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -148,9 +149,21 @@ async fn set(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let scope = Scope::of(&Parameters::read(query.as_deref(), PARAMETERS)?)?;
+    let body = whole_body(&app, request).await?;
+    let value: Json = serde_json::from_slice(&body).map_err(|error| {
+        let what = format!("the body must be the value as JSON, a text in quotes: {error}");
+        Problem::new(400, "api.bad_body", what)
+    })?;
+    let namespace = blocking(&app, move |engine| scope.namespace(engine, &connection)).await?;
+    app.engine.storage_set(namespace, key, value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The whole body of a request to the API.
+pub(super) async fn whole_body(app: &App, request: Request) -> Result<Bytes, Problem> {
     let (head, body) = request.into_parts();
     let limit = app.options.body_limit;
-    let body = read_body(&head.headers, body, limit)
+    read_body(&head.headers, body, limit)
         .await
         .map_err(|why| match why {
             BodyFault::TooLarge => Problem::new(
@@ -160,14 +173,7 @@ async fn set(
             ),
             BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
             BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
-        })?;
-    let value: Json = serde_json::from_slice(&body).map_err(|error| {
-        let what = format!("the body must be the value as JSON, a text in quotes: {error}");
-        Problem::new(400, "api.bad_body", what)
-    })?;
-    let namespace = blocking(&app, move |engine| scope.namespace(engine, &connection)).await?;
-    app.engine.storage_set(namespace, key, value).await?;
-    Ok(StatusCode::NO_CONTENT)
+        })
 }
 
 async fn delete(
