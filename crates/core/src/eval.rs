@@ -209,7 +209,7 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
                 _ => run
                     .data
                     .get(&step.id)
-                    .map_or(Json::Null, |data| Json::Object(data.clone())),
+                    .map_or(Json::Null, |data| Json::Object(JsonMap::clone(data))),
             }
         }
         Root::Run => match key(reference) {

@@ -251,10 +251,14 @@ impl Moving<'_> {
                     each::recover(self, step, plan, *each);
                 }
             }
-            (State::Paging { step, pages }, Input::Listed { answer, .. }) => {
+            (State::Paging { step, pages }, Input::Listed { answer, .. })
+                if pages.due.is_none() =>
+            {
                 paging::listed(self, step, *pages, answer);
             }
-            (State::Paging { step, pages }, Input::Failed { failure, .. }) => {
+            (State::Paging { step, pages }, Input::Failed { failure, .. })
+                if pages.due.is_none() =>
+            {
                 paging::failed(self, step, *pages, failure);
             }
             (State::Paging { step, pages }, Input::Due { .. }) => {

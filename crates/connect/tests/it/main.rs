@@ -10,6 +10,7 @@ mod build;
 mod credentials;
 mod egress;
 mod outcomes;
+mod paging;
 mod refresh;
 mod sign_in;
 mod support;

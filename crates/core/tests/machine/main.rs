@@ -3,5 +3,6 @@
 mod common;
 mod items;
 mod page_loop;
+mod paging;
 mod resume;
 mod table;
