@@ -245,8 +245,14 @@ fn codes(pages: &mut BTreeMap<PathBuf, String>) -> Result<()> {
 /// By code: a bad file of the checker's tests and what is said of it. A file that is called after the code
 /// comes before one that only mentions it.
 fn examples() -> Result<BTreeMap<String, (String, String)>> {
-    let folder = Path::new("crates/spec/tests/bad");
-    let mut found: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for folder in ["bad", "bad_connectors"] {
+        examples_of(&Path::new("crates/spec/tests").join(folder), &mut found)?;
+    }
+    Ok(found)
+}
+
+fn examples_of(folder: &Path, found: &mut BTreeMap<String, (String, String)>) -> Result<()> {
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
@@ -275,5 +281,5 @@ fn examples() -> Result<BTreeMap<String, (String, String)>> {
             }
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -56,7 +56,7 @@ mod tests {
             };
             assert_eq!(filter_date(date, &incremental), expect);
         };
-        let unix = 1_795_435_200;
+        let unix = 1_795_435_200_i64;
         check(DateFormat::Iso8601OffsetSeconds, true, json!("2026-11-23T12:00:00+00:00"));
         check(DateFormat::Iso8601UtcSeconds, true, json!("2026-11-23T12:00:00Z"));
         check(DateFormat::Iso8601UtcMillis, true, json!("2026-11-23T12:00:00.999Z"));

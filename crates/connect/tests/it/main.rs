@@ -9,6 +9,7 @@
 mod build;
 mod credentials;
 mod egress;
+mod lost_records;
 mod outcomes;
 mod paging;
 mod refresh;

@@ -28,7 +28,7 @@ fn paged(number: u64, next: Option<u64>) -> ListAnswer {
         page_hash: number,
         records: Some(vec![json!({"id": number * 2}), json!({"id": number * 2 + 1})]),
         next: next.map(|next| json!({ "at": next })),
-        ..page(false)
+        ..page(true)
     }
 }
 
