@@ -76,6 +76,44 @@ async fn pages(server: &Server, loop_id: &Value) -> Result<Vec<String>> {
         .collect())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pages_in_one_step_past_record_2000_and_then_only_what_changed() -> Result<()> {
+    let sim = simulator(2_600).await?;
+    let cycle = r#"
+cycle: zoho_incremental
+steps:
+  webhook:
+    use: generic_webhook.webhook
+    fields: {page: {type: integer, required: true}}
+    then: contacts
+  contacts:
+    use: zoho.list_new_updated_contacts
+    then: done
+    else: none
+  done: {use: stop, message: "${contacts.count} contacts"}
+  none: {use: stop, message: "nothing new"}
+"#;
+    let server = serve(&sim, cycle).await?;
+    let end = async |server: &Server| -> Result<String> {
+        let told = kick_off(server).await?;
+        let id = told["loop"].as_str().unwrap_or_default();
+        let over = server.loop_over(id).await?;
+        assert_eq!(over["status"], "succeeded", "{over}");
+        let query = format!("loop={id}&event=run.succeeded");
+        let lines = server.log(&query).await?;
+        Ok(lines[0]["message"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(end(&server).await?, "2600 contacts");
+    let stats = sim.stats();
+    assert_eq!(
+        (stats.page_tokens_asked, stats.distinct_records),
+        (3, 2_600)
+    );
+    // The generated contacts are older than the walk: 304.
+    assert_eq!(end(&server).await?, "nothing new");
+    Ok(())
+}
+
 fn one_to(last: u32) -> Vec<String> {
     (1..=last).map(|page| page.to_string()).collect()
 }

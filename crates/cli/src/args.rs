@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Look at script storage, change it
     #[command(subcommand)]
     Storage(Storage),
+    /// Look at the last successful run dates of lists, change them
+    #[command(subcommand)]
+    Watermark(Watermark),
     /// Keep secrets that cycles and connections read as ${secret:NAME}
     #[command(subcommand)]
     Secret(Secret),
@@ -140,6 +143,8 @@ pub(crate) enum SchemaOf {
     Cycle,
     /// velodrome.yaml
     Velodrome,
+    /// A connector definition
+    Connector,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -319,6 +324,32 @@ pub(crate) enum Loop {
         id: String,
         #[command(flatten)]
         version: Version,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Watermark {
+    /// All dates that are set
+    List {
+        /// Of this cycle
+        #[arg(long)]
+        cycle: Option<String>,
+    },
+    /// Set the date that the next loop's list begins at
+    Set {
+        /// The cycle
+        cycle: String,
+        /// The list step
+        step: String,
+        /// The date, such as 2026-11-23T12:00:00Z
+        date: String,
+    },
+    /// Forget the date: the next loop begins as the first one did
+    Unset {
+        /// The cycle
+        cycle: String,
+        /// The list step
+        step: String,
     },
 }
 

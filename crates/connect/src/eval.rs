@@ -1,4 +1,5 @@
-//! The value of an expression in a connector definition: `${settings.x}`, `${auth.x}`, `${input.x}`.
+//! The value of an expression in a connector definition: `${settings.x}`, `${auth.x}`, `${input.x}`,
+//! `${last.x}`, `${since}`.
 //!
 //! Credentials (secret settings, the access token) are read only where the expression belongs to
 //! sign-in; a request as built cannot hold one.
@@ -28,6 +29,10 @@ pub(crate) struct Scope<'a> {
     connection: &'a Connection,
     kept: Option<&'a BTreeMap<String, String>>,
     inputs: Option<&'a JsonMap>,
+    /// Fields of the last record of the page before.
+    last: Option<&'a JsonMap>,
+    /// The filter date, as it is written.
+    since: Option<&'a Json>,
     credentials: Credentials<'a>,
 }
 
@@ -44,6 +49,8 @@ impl<'a> Scope<'a> {
             connection,
             kept: None,
             inputs: None,
+            last: None,
+            since: None,
             credentials: Credentials::Withheld,
         }
     }
@@ -62,6 +69,15 @@ impl<'a> Scope<'a> {
     pub(crate) fn inputs(self, inputs: &'a JsonMap) -> Self {
         Self {
             inputs: Some(inputs),
+            ..self
+        }
+    }
+
+    /// With where a list stands.
+    pub(crate) fn page(self, last: Option<&'a JsonMap>, since: Option<&'a Json>) -> Self {
+        Self {
+            last,
+            since,
             ..self
         }
     }
@@ -207,6 +223,10 @@ fn source(expr: &Expr) -> String {
 fn resolve<'a>(reference: &'a Reference, scope: Scope<'a>) -> Result<Cow<'a, Json>, EvalError> {
     let secret = || EvalError::Secret(reference.source.clone());
     let unresolved = || EvalError::Unresolved(reference.source.clone());
+    if reference.root == Root::Since {
+        let found = scope.since.or(reference.default.as_ref());
+        return Ok(Cow::Borrowed(found.unwrap_or(&Json::Null)));
+    }
     let Some((Segment::Key(name), rest)) = reference.path.split_first() else {
         return Err(unresolved());
     };
@@ -232,6 +252,10 @@ fn resolve<'a>(reference: &'a Reference, scope: Scope<'a>) -> Result<Cow<'a, Jso
         Root::Input => scope
             .inputs
             .and_then(|inputs| inputs.get(name))
+            .map(Cow::Borrowed),
+        Root::Last => scope
+            .last
+            .and_then(|fields| fields.get(name))
             .map(Cow::Borrowed),
         _ => return Err(unresolved()),
     };

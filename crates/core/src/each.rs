@@ -23,6 +23,7 @@ use crate::eval::{Scope, Statics, evaluate};
 use crate::fail;
 use crate::input::{Action, Exit, FailureKind, ItemCall, ItemReport, StepFailure, TimerChange};
 use crate::machine::Moving;
+use crate::paging::Pages;
 use crate::run::{Run, State, StepError};
 use crate::{exits, steps};
 
@@ -66,12 +67,14 @@ pub struct OpenItem {
     pub built: Option<Json>,
 }
 
-/// What is written of a step's items beside the run's row.
+/// What is written of a step's items, or of a list's pages, beside the run's row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemWrites {
-    /// How far the step is now, without results.
+    /// How far the step is now with its items, without results.
     pub progress: Option<Each>,
-    /// Results that are new, by index.
+    /// How far the list is now with its pages, without records.
+    pub pages: Option<Pages>,
+    /// Results that are new, by index: what items gave, or the records of pages.
     pub results: Vec<(u64, Json)>,
     /// The step has ended: all of it goes.
     pub clear: bool,

@@ -266,7 +266,7 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
                 _ => run_of(reference, scope)?
                     .data
                     .get(&step.id)
-                    .map_or(Json::Null, |data| Json::Object(data.clone())),
+                    .map_or(Json::Null, |data| Json::Object(JsonMap::clone(data))),
             }
         }
         Root::Run => {
@@ -305,7 +305,7 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
             (None, None) => return Err(EvalError::SecretUnset { name: name.clone() }),
         },
         Root::File(file) => Json::String(file.text.to_string()),
-        Root::Settings | Root::Auth | Root::Input => {
+        Root::Settings | Root::Auth | Root::Input | Root::Last | Root::Since => {
             return Err(unresolved(reference));
         }
     };

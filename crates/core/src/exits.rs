@@ -1,7 +1,9 @@
 //! Outcomes that went well: what is kept of them and which exit they lead to.
 
+use std::sync::Arc;
+
 use velodrome_spec::plan::{Live, StepIx, StepKind};
-use velodrome_types::{Event, Json, JsonMap, Level, StepId, format_duration};
+use velodrome_types::{Code, Event, Json, JsonMap, Level, StepId, format_duration};
 
 use crate::fail;
 use crate::guard;
@@ -35,35 +37,11 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer:
     let Some(ix) = moving.plan.find(id.as_str()) else {
         return steps::act(moving, id, attempt);
     };
-    let step = moving.plan.step(ix);
-    let StepKind::List(list) = &step.kind else {
+    if !matches!(moving.plan.step(ix).kind, StepKind::List(_)) {
         return steps::act(moving, id, attempt);
-    };
-    let mut answer = answer;
-    moving.script_logs(id, std::mem::take(&mut answer.logs));
-
-    let line = moving
-        .lines
-        .at(id, Level::Info, Event::ResponseReceived, told(&answer));
-    line.status = Some(answer.status);
-    line.records = Some(answer.count);
-    line.ms = Some(answer.ms);
-    line.url = Some(answer.url.clone());
-    line.attempt = (attempt > 1).then_some(attempt);
-
-    moving.looped.records += answer.count;
-    let state = moving.looped.lists.entry(id.clone()).or_default();
-    let filter = state.filter;
-    state.token = answer.token.take();
-    if state.pending.is_none() && list.method.def().incremental.is_some() {
-        state.pending = answer.date;
-        if let Some(date) = answer.date {
-            let held = format!("date {} held for the loop", date.to_iso8601_utc_seconds());
-            moving
-                .lines
-                .at(id, Level::Debug, Event::WatermarkHeld, held);
-        }
     }
+    let mut answer = answer;
+    heard(moving, ix, attempt, &mut answer);
     if let Err(failure) = guard::note_page(
         moving.plan,
         &mut moving.looped,
@@ -74,7 +52,75 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer:
     ) {
         return fail::fail_run(moving, id.clone(), &failure, attempt, None);
     }
+    list_over(moving, ix, answer);
+}
 
+/// What an answer of a list tells, whether or not it was the last: the log, the loop's records, the date
+/// that is held.
+pub(crate) fn heard(moving: &mut Moving<'_>, ix: StepIx, attempt: u32, answer: &mut ListAnswer) {
+    let step = moving.plan.step(ix);
+    let id = &step.id;
+    moving.script_logs(id, std::mem::take(&mut answer.logs));
+    if answer.restarted.is_some() {
+        let line = moving.lines.at(
+            id,
+            Level::Warn,
+            Event::RequestFailed,
+            "the API no longer took the paging token: the list begins again at its first page",
+        );
+        line.code = Some(Code::new("paging.token_expired"));
+    }
+    let line = moving
+        .lines
+        .at(id, Level::Info, Event::ResponseReceived, told(answer));
+    line.status = Some(answer.status);
+    line.records = Some(answer.count);
+    line.ms = Some(answer.ms);
+    line.url = Some(answer.url.clone());
+    line.attempt = (attempt > 1).then_some(attempt);
+    let mut data = JsonMap::new();
+    if answer.page > 0 {
+        data.insert("page".to_owned(), Json::from(answer.page));
+    }
+    if answer.repeats > 0 {
+        data.insert("repeats".to_owned(), Json::from(answer.repeats));
+    }
+    line.data = (!data.is_empty()).then_some(Json::Object(data));
+
+    moving.looped.records += answer.count;
+    if !answer.keys.is_empty() {
+        moving.keys = Some((id.clone(), std::mem::take(&mut answer.keys)));
+    }
+    let state = moving.looped.lists.entry(id.clone()).or_default();
+    state.token = answer.token.take();
+    state.cut |= answer.cut;
+    if let Some(before) = answer.restarted {
+        state.before = before;
+        state.restarts += 1;
+    }
+    let incremental = match &step.kind {
+        StepKind::List(list) => list.method.def().incremental.is_some(),
+        _ => false,
+    };
+    let held = answer.date.filter(|_| state.pending.is_none());
+    let date = answer.next_date.or(held);
+    if let (true, Some(date)) = (incremental, date) {
+        state.pending = Some(date);
+        let held = format!("date {} held for the loop", date.to_iso8601_utc_seconds());
+        moving
+            .lines
+            .at(id, Level::Debug, Event::WatermarkHeld, held);
+    }
+}
+
+/// The last page of a list, or its only one: what later steps read of it is kept.
+pub(crate) fn list_over(moving: &mut Moving<'_>, ix: StepIx, mut answer: ListAnswer) {
+    let step = moving.plan.step(ix);
+    let StepKind::List(list) = &step.kind else {
+        return;
+    };
+    let id = &step.id;
+    let filter = moving.looped.lists.get(id).and_then(|state| state.filter);
     let mut data = JsonMap::new();
     for name in &step.live.names {
         let value = match name.as_str() {
@@ -190,7 +236,7 @@ pub(crate) fn store(moving: &mut Moving<'_>, id: &StepId, data: JsonMap) {
     if data.is_empty() {
         moving.run.data.remove(id);
     } else {
-        moving.run.data.insert(id.clone(), data);
+        moving.run.data.insert(id.clone(), Arc::new(data));
     }
 }
 
@@ -200,8 +246,17 @@ fn told(answer: &ListAnswer) -> String {
     } else {
         format!("{} records", answer.count)
     };
+    let repeats = match answer.repeats {
+        0 => String::new(),
+        1 => ", 1 repeat dropped".to_owned(),
+        repeats => format!(", {repeats} repeats dropped"),
+    };
+    let page = match answer.page {
+        0 => String::new(),
+        page => format!(" · page {page}"),
+    };
     format!(
-        "{} · {records} · {} · {}",
+        "{} · {records}{repeats}{page} · {} · {}",
         answer.status,
         bytes(answer.bytes),
         format_duration(std::time::Duration::from_millis(answer.ms))

@@ -1,8 +1,9 @@
 //! Outcomes that went wrong: retry, `catch`, `on_error`, in that order (SPEC §6).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use velodrome_spec::plan::{Step, StepKind};
+use velodrome_spec::plan::{Step, StepIx, StepKind};
 use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, Timestamp, format_duration};
 
 use crate::input::{Exit, FailureKind, StepFailure, TimerChange};
@@ -42,6 +43,19 @@ pub(crate) fn failed(
         return;
     }
 
+    for_good(moving, ix, attempt, built, failure);
+}
+
+/// No attempt is left, or none would help: `catch`, then `on_error`.
+pub(crate) fn for_good(
+    moving: &mut Moving<'_>,
+    ix: StepIx,
+    attempt: u32,
+    built: Option<Json>,
+    failure: StepFailure,
+) {
+    let step = moving.plan.step(ix);
+    let id = step.id.clone();
     // Failed for good: the date held for this list is void in this loop (SPEC §8).
     if matches!(step.kind, StepKind::List(_)) {
         moving.looped.lists.entry(id.clone()).or_default().void = true;
@@ -50,10 +64,8 @@ pub(crate) fn failed(
         report(moving, &id, Level::Warn, &failure, attempt);
         if step.live.has("error") {
             let error = serde_json::to_value(failure.to_error(attempt)).unwrap_or(Json::Null);
-            moving
-                .run
-                .data
-                .insert(id, JsonMap::from_iter([("error".to_owned(), error)]));
+            let data = JsonMap::from_iter([("error".to_owned(), error)]);
+            moving.run.data.insert(id, Arc::new(data));
         }
         return steps::leave(moving, ix, Exit::Catch);
     }
@@ -181,12 +193,14 @@ pub(crate) fn fail_run(
         moving.looped.failed = Some((moving.run.id, failure.code.clone()));
     }
     let each = moving.failed_items.take();
+    let pages = moving.failed_pages.take();
     let data = std::mem::take(&mut moving.run.data);
     moving.end(Finish::Failed(Failure {
         step: id,
         error,
         built,
         each,
+        pages,
     }));
     moving.run.data = data;
     moving.notice = notice::of(moving, failure, attempt).map(Box::new);
@@ -195,7 +209,12 @@ pub(crate) fn fail_run(
 fn report(moving: &mut Moving<'_>, id: &StepId, level: Level, failure: &StepFailure, attempt: u32) {
     let event = match failure.code.as_str() {
         code if code.starts_with("script.") => Event::ScriptFailed,
-        code if code.starts_with("request.") || code.starts_with("auth.") => Event::RequestFailed,
+        code if ["request.", "auth.", "response.", "paging.", "watermark."]
+            .iter()
+            .any(|area| code.starts_with(area)) =>
+        {
+            Event::RequestFailed
+        }
         code if code.starts_with("handoff.") || code.starts_with("loop.") => Event::HandoffFailed,
         _ => Event::ScriptFailed,
     };

@@ -84,6 +84,9 @@ pub enum Input {
     Stop,
 }
 
+/// What tells one state of a record from all others.
+pub type RecordKey = [u8; 12];
+
 /// A list's answer, already reduced to what somebody reads.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListAnswer {
@@ -109,6 +112,20 @@ pub struct ListAnswer {
     pub token: Option<String>,
     /// The answer's `Date`, less the method's overlap.
     pub date: Option<Timestamp>,
+    /// Where a script wants the step's next date; wins over the held one.
+    pub next_date: Option<Timestamp>,
+    /// Keys of records that had not come before in this loop, where repeats are dropped.
+    pub keys: Vec<RecordKey>,
+    /// How many records were dropped as repeats.
+    pub repeats: u64,
+    /// Which page it is of a list that pages itself; 0 of others.
+    pub page: u64,
+    /// Where the next page is asked of a list that pages itself; `None` at its end.
+    pub next: Option<Json>,
+    /// Whether it ended at `max_records` though there is more.
+    pub cut: bool,
+    /// The paging token was void, so the list begins again: how many pages of the count before it.
+    pub restarted: Option<u64>,
     /// Answer headers, where something reads them.
     pub headers: JsonMap,
     /// Script log lines, oldest first.
@@ -267,7 +284,11 @@ pub struct Facts<'a> {
 /// Reads stored watermarks.
 pub trait Watermarks: std::fmt::Debug {
     /// The date of this step of the run's cycle.
-    fn get(&self, step: &StepId) -> Option<Timestamp>;
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read: never the same as none, for without a filter everything comes again.
+    fn get(&self, step: &StepId) -> Result<Option<Timestamp>, String>;
 }
 
 /// What happens to the run's timer.
@@ -363,8 +384,22 @@ pub struct Transition {
     pub notice: Option<Box<Notice>>,
     /// The exits that the run left by, in order: for coverage, not stored.
     pub exits: Vec<(StepIx, Exit)>,
-    /// What is written of a step's items beside the run's row.
+    /// What is written of a step's items or pages beside the run's row.
     pub items: ItemWrites,
-    /// Only what stands in `items` changed: neither the run's row nor its loop's is written.
-    pub items_only: bool,
+    /// Records that are remembered, so that the loop drops their repeats.
+    pub keys: Option<(StepId, Vec<RecordKey>)>,
+    /// Which rows are written.
+    pub rows: Rows,
+}
+
+/// Which rows a move writes beside what stands in its `items`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rows {
+    /// The run's and its loop's.
+    #[default]
+    Both,
+    /// The loop's: of the run only `items` changed.
+    LoopOnly,
+    /// Only `items` changed.
+    Neither,
 }

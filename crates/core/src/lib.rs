@@ -31,6 +31,7 @@ mod lines;
 mod looped;
 mod machine;
 mod notice;
+mod paging;
 mod places;
 mod preview;
 mod resume;
@@ -46,14 +47,15 @@ pub use eval::{
 pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
-    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, SendAnswer,
-    StepFailure, TimerChange, Transition, Watermarks,
+    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, RecordKey, Rows,
+    SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
 pub use looped::{ListState, Loop};
 pub use machine::advance;
 pub use notice::{Notice, NoticeTo, notice_to};
+pub use paging::{MAX_RESTARTS, Pages};
 pub use places::{Admission, Places};
 pub use preview::preview;
 pub use resume::{NotResumable, may_resume};
-pub use run::{Failure, Finish, Run, State, StepError, WaitingOn};
+pub use run::{Beside, Failure, Finish, Run, State, StepError, WaitingOn};

@@ -51,6 +51,15 @@ pub struct ListState {
     /// A request failed for good: `pending` is void for this loop.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub void: bool,
+    /// A request ended at `max_records`: what came after was not read, so `pending` is void too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// Pages that were asked before the list began again at its first, because its token was void.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub before: u64,
+    /// How often it began again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
     /// The last answer's paging token, where page numbers end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -67,6 +76,14 @@ pub struct ListState {
     reason = "serde's skip_serializing_if gives a reference"
 )]
 fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if gives a reference"
+)]
+fn is_none(number: &u64) -> bool {
     *number == 0
 }
 

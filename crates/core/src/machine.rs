@@ -9,6 +9,9 @@
 //! Waiting(Timer) --Due--> (next steps)      Waiting(Retry) --Due--> Running
 //! Each    --Item--> Each | (next steps) | catch | Finished(Failed)
 //! Each    --Due, Recover--> Each, attempts issued
+//! Paging  --Listed--> Paging, the next page asked | (next steps)
+//! Paging  --Failed--> Paging, waits | catch | Finished(Failed)
+//! Paging  --Due, Recover--> Paging, the page asked again
 //! Finished(Failed) --Resume--> (the step again) | Again        Again --GoOn--> (the step again)
 //! any but Finished --Stop--> Finished(Stopped)
 //! anything else: the run fails with `engine.fault`; a report with an old fence changes nothing
@@ -23,11 +26,13 @@ use velodrome_types::{Code, Event, Level, LoopStatus, RunStatus, StepId, Timesta
 use crate::each::{self, Each, ItemWrites};
 use crate::fail;
 use crate::input::{
-    Action, Exit, Facts, FailureKind, Input, ItemReport, StepFailure, TimerChange, Transition,
+    Action, Exit, Facts, FailureKind, Input, ItemReport, RecordKey, Rows, StepFailure, TimerChange,
+    Transition,
 };
 use crate::lines::Lines;
 use crate::looped::Loop;
 use crate::notice::Notice;
+use crate::paging::{self, Pages};
 use crate::run::{Finish, Run, State, WaitingOn};
 use crate::{exits, resume, steps};
 
@@ -48,6 +53,9 @@ pub(crate) struct Moving<'a> {
     pub(crate) items: ItemWrites,
     /// How far a `for_each` was that has just failed, for a resume.
     pub(crate) failed_items: Option<Box<Each>>,
+    /// How far a list that pages itself was that has just failed, for a resume.
+    pub(crate) failed_pages: Option<Box<Pages>>,
+    pub(crate) keys: Option<(StepId, Vec<RecordKey>)>,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -80,6 +88,8 @@ pub fn advance(
         exits: Vec::new(),
         items: ItemWrites::default(),
         failed_items: None,
+        failed_pages: None,
+        keys: None,
     };
     let was = moving.run.status();
     // A hand-off changes the loop; anything else an item does changes nothing but the items.
@@ -90,11 +100,17 @@ pub fn advance(
         Input::Due { .. } => true,
         _ => false,
     } && matches!(moving.run.state, State::Each { .. });
+    let paged =
+        matches!(moving.run.state, State::Paging { .. }) && matches!(input, Input::Listed { .. });
     moving.decide(input);
-    let still = matches!(moving.run.state, State::Each { .. }) && moving.run.status() == was;
-    let fence_stays = moving.items.progress.is_some() && !moving.items.clear;
+    let same = moving.run.status() == was && !moving.items.clear;
+    let rows = match &moving.run.state {
+        State::Each { .. } if item_only && same && moving.items.progress.is_some() => Rows::Neither,
+        State::Paging { .. } if paged && same && moving.items.pages.is_some() => Rows::LoopOnly,
+        _ => Rows::Both,
+    };
     let mut transition = moving.finish_up();
-    transition.items_only = item_only && still && fence_stays;
+    transition.rows = rows;
     Some(transition)
 }
 
@@ -239,15 +255,33 @@ impl Moving<'_> {
                     each::recover(self, step, plan, *each);
                 }
             }
+            (State::Paging { step, pages }, Input::Listed { answer, .. })
+                if pages.due.is_none() =>
+            {
+                paging::listed(self, step, *pages, answer);
+            }
+            (State::Paging { step, pages }, Input::Failed { failure, .. })
+                if pages.due.is_none() =>
+            {
+                paging::failed(self, step, *pages, failure);
+            }
+            (State::Paging { step, pages }, Input::Due { .. }) => {
+                paging::due(self, step, *pages);
+            }
+            (State::Paging { step, pages }, Input::Recover) => {
+                paging::recover(self, step, *pages);
+            }
             (
                 State::Queued { .. }
                 | State::Again { .. }
                 | State::Running { .. }
                 | State::Each { .. }
+                | State::Paging { .. }
                 | State::Waiting { .. },
                 Input::Stop,
             ) => {
-                self.items.clear |= matches!(self.run.state, State::Each { .. });
+                self.items.clear |=
+                    matches!(self.run.state, State::Each { .. } | State::Paging { .. });
                 self.timer = TimerChange::Clear;
                 self.lines.push(Level::Warn, Event::RunStopped, "stopped");
                 self.end(Finish::Stopped);
@@ -365,7 +399,10 @@ impl Moving<'_> {
                 how: Finish::Succeeded
             }
         ) {
-            steps::move_own_watermarks(&mut self);
+            steps::move_own_watermarks(&mut self, false);
+        }
+        if over && !was_over && self.looped.status == LoopStatus::Succeeded {
+            steps::move_own_watermarks(&mut self, true);
         }
         if over && !was_over && self.looped.status.is_final() {
             self.loop_ended();
@@ -381,7 +418,8 @@ impl Moving<'_> {
             notice: self.notice,
             exits: self.exits,
             items: self.items,
-            items_only: false,
+            keys: self.keys,
+            rows: Rows::Both,
         }
     }
 

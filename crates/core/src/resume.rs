@@ -12,6 +12,7 @@ use velodrome_types::{Event, Level, LoopStatus, StepId};
 
 use crate::each::{self, Each};
 use crate::machine::Moving;
+use crate::paging;
 use crate::run::{Failure, Finish, Run, State};
 use crate::steps;
 
@@ -89,7 +90,12 @@ fn ahead(plan: &Plan, from: StepIx) -> BTreeSet<StepIx> {
 }
 
 /// A failed run begins again: at once where its loop has a place, else when its turn comes.
-pub(crate) fn resume(moving: &mut Moving<'_>, failure: Failure, placed: bool) {
+pub(crate) fn resume(moving: &mut Moving<'_>, mut failure: Failure, placed: bool) {
+    if failure.pages.is_some() && moving.run.plan != moving.plan.hash {
+        // Another version may page in another way: the list begins anew.
+        failure.pages = None;
+        moving.items.clear = true;
+    }
     moving.run.plan.clone_from(&moving.plan.hash);
     moving.looped.failed = None;
     moving.looped.placed = placed;
@@ -119,6 +125,7 @@ pub(crate) fn go_on(moving: &mut Moving<'_>, failure: Failure) {
         error,
         built,
         each,
+        pages,
     } = failure;
     let Some(ix) = moving.plan.find(id.as_str()) else {
         return steps::act(moving, &id, 1);
@@ -126,6 +133,11 @@ pub(crate) fn go_on(moving: &mut Moving<'_>, failure: Failure) {
     let step = moving.plan.step(ix);
     match (&step.each, each) {
         (Some(plan), Some(each)) => each::resume(moving, step, plan, forgiving(*each)),
+        (None, _) if pages.is_some() => {
+            if let Some(pages) = pages {
+                paging::resume(moving, id, *pages);
+            }
+        }
         // Nobody knows whether it arrived: it is the same request that is sent again.
         (None, _) if error.kind == "unknown" && built.is_some() => {
             if let Some(request) = built {

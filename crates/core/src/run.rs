@@ -1,12 +1,14 @@
 //! A run: where it is and what later steps may read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, RunStatus, StepId, Timestamp};
 
 use crate::accept::Delivery;
 use crate::each::{Each, ItemWrites};
+use crate::paging::Pages;
 
 /// One traversal of a cycle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,9 +45,10 @@ pub struct Run {
     pub of_notice: bool,
     /// Where it is.
     pub state: State,
-    /// What later steps read, by step and name; only live names are kept (I4, I5).
+    /// What later steps read, by step and name; only live names are kept (I4, I5). Shared, for a list of
+    /// thousands of records is carried along by each item that is made of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub data: BTreeMap<StepId, JsonMap>,
+    pub data: BTreeMap<StepId, Arc<JsonMap>>,
 }
 
 /// Where a run is. Each state carries what is valid in it and nothing else.
@@ -79,6 +82,13 @@ pub enum State {
         /// How far it is.
         each: Box<Each>,
     },
+    /// A list step asks for one page after the other.
+    Paging {
+        /// The step.
+        step: StepId,
+        /// How far it is.
+        pages: Box<Pages>,
+    },
     /// Nothing is under way until something happens.
     Waiting {
         /// The step.
@@ -91,6 +101,17 @@ pub enum State {
         /// How.
         how: Finish,
     },
+}
+
+/// What is kept of a run's step beside its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    Nothing,
+    /// The items of a `for_each`.
+    Items,
+    /// The pages of a list.
+    Pages,
 }
 
 /// What a waiting run waits for.
@@ -145,6 +166,9 @@ pub struct Failure {
     /// How far the step was with its items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<Box<Each>>,
+    /// How far the list was with its pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<Box<Pages>>,
 }
 
 /// What `${step.error}` is.
@@ -177,6 +201,8 @@ impl Run {
             State::Running { .. } => RunStatus::Running,
             State::Each { each, .. } if each.waits() => RunStatus::Waiting,
             State::Each { .. } => RunStatus::Running,
+            State::Paging { pages, .. } if pages.due.is_some() => RunStatus::Waiting,
+            State::Paging { .. } => RunStatus::Running,
             State::Waiting { .. } => RunStatus::Waiting,
             State::Finished { how } => match how {
                 Finish::Succeeded => RunStatus::Succeeded,
@@ -192,6 +218,7 @@ impl Run {
         match &self.state {
             State::Running { step, .. }
             | State::Each { step, .. }
+            | State::Paging { step, .. }
             | State::Waiting { step, .. } => Some(step),
             State::Again { failure }
             | State::Finished {
@@ -209,27 +236,57 @@ impl Run {
                 ..
             } => Some(*due),
             State::Each { each, .. } => each.due(),
+            State::Paging { pages, .. } => pages.due,
             _ => None,
         }
     }
 
-    /// Takes over what was stored of a step's items beside the run's row.
-    pub fn restore_items(&mut self, writes: ItemWrites) {
-        let each = match &mut self.state {
-            State::Each { each, .. } => each,
+    /// What is kept of a step's items or pages beside the run's row, if it is or was at such a step.
+    pub fn beside(&self) -> Beside {
+        match &self.state {
+            State::Each { .. } => Beside::Items,
+            State::Paging { .. } => Beside::Pages,
             State::Again { failure }
             | State::Finished {
                 how: Finish::Failed(failure),
-            } => match &mut failure.each {
-                Some(each) => each,
-                None => return,
+            } => match (&failure.each, &failure.pages) {
+                (Some(_), _) => Beside::Items,
+                (_, Some(_)) => Beside::Pages,
+                _ => Beside::Nothing,
             },
+            _ => Beside::Nothing,
+        }
+    }
+
+    /// Takes over what was stored of a step's items or pages beside the run's row.
+    pub fn restore_items(&mut self, writes: ItemWrites) {
+        let (each, pages) = match &mut self.state {
+            State::Each { each, .. } => (Some(each), None),
+            State::Paging { pages, .. } => (None, Some(pages)),
+            State::Again { failure }
+            | State::Finished {
+                how: Finish::Failed(failure),
+            } => (failure.each.as_mut(), failure.pages.as_mut()),
             _ => return,
         };
-        if let Some(progress) = writes.progress {
-            **each = progress;
+        if let Some(each) = each {
+            if let Some(progress) = writes.progress {
+                **each = progress;
+            }
+            each.results = writes.results.into_iter().collect();
+        } else if let Some(pages) = pages {
+            if let Some(progress) = writes.pages {
+                **pages = progress;
+            }
+            pages.read = writes
+                .results
+                .into_iter()
+                .map(|(_, page)| match page {
+                    Json::Array(records) => Arc::new(records),
+                    other => Arc::new(vec![other]),
+                })
+                .collect();
         }
-        each.results = writes.results.into_iter().collect();
     }
 
     /// The error it failed with.

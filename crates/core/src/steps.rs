@@ -1,15 +1,16 @@
 //! Going on: pure steps are folded until an action, a wait or the end.
 
-use velodrome_spec::connector::Advance;
-use velodrome_spec::plan::{FirstRun, StepIx, StepKind};
+use velodrome_spec::connector::{Advance, PagingDef};
+use velodrome_spec::plan::{FirstRun, ListStep, Step, StepIx, StepKind};
 use velodrome_types::{Code, Event, Level, StepId, format_duration};
 
 use crate::compare::holds;
 use crate::each;
 use crate::eval::{Scope, evaluate, text_of};
 use crate::fail;
-use crate::input::{Action, Exit, StepFailure, TimerChange};
+use crate::input::{Action, Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
+use crate::paging;
 use crate::run::{Finish, State, WaitingOn};
 
 /// Leaves a step by one of its exits.
@@ -77,7 +78,10 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 return;
             }
             StepKind::Watermark { of } => {
-                commit_watermark(moving, &step.id, *of);
+                let list = &moving.plan.step(*of).id;
+                if let Err(failure) = commit_watermark(moving, &step.id, list) {
+                    return fail::failed(moving, step.id.clone(), 1, None, failure);
+                }
                 to = out(moving, ix, Exit::Then);
             }
             StepKind::Stop { message, failed } => {
@@ -134,6 +138,14 @@ pub(crate) fn act(moving: &mut Moving<'_>, id: &StepId, attempt: u32) {
         return fail::fail_run(moving, id.clone(), &failure, attempt, None);
     };
     let step = moving.plan.step(ix);
+    if let StepKind::List(list) = &step.kind {
+        if let Err(failure) = fix_filter(moving, step, list) {
+            return fail::failed(moving, id.clone(), attempt, None, failure);
+        }
+        if list.method.def().paging.pager().is_some() {
+            return paging::begin(moving, id.clone(), attempt);
+        }
+    }
     moving.run.fence += 1;
     let fence = moving.run.fence;
     moving.run.state = State::Running {
@@ -142,23 +154,11 @@ pub(crate) fn act(moving: &mut Moving<'_>, id: &StepId, attempt: u32) {
         built: None,
     };
     moving.action = match &step.kind {
-        StepKind::List(list) => {
-            // The first list request of a loop fixes the filter date for the loop (SPEC §8).
-            if list.method.def().incremental.is_some() && !moving.looped.lists.contains_key(id) {
-                let stored = moving.facts.watermarks.get(id);
-                let filter = stored.or(match list.first_run {
-                    FirstRun::All => None,
-                    FirstRun::Now => Some(moving.facts.now),
-                    FirstRun::From(date) => Some(date),
-                });
-                moving.looped.lists.entry(id.clone()).or_default().filter = filter;
-            }
-            Some(Action::List {
-                step: id.clone(),
-                attempt,
-                fence,
-            })
-        }
+        StepKind::List(_) => Some(Action::List {
+            step: id.clone(),
+            attempt,
+            fence,
+        }),
         _ => Some(Action::Send {
             step: id.clone(),
             attempt,
@@ -168,16 +168,59 @@ pub(crate) fn act(moving: &mut Moving<'_>, id: &StepId, attempt: u32) {
     };
 }
 
-/// Commits the greater of pending and stored, else changes nothing and says why.
-fn commit_watermark(moving: &mut Moving<'_>, id: &StepId, of: StepIx) {
-    let list = moving.plan.step(of).id.clone();
-    let stored = moving.facts.watermarks.get(&list);
-    let state = moving.looped.lists.get(&list);
-    let (pending, void) = state.map_or((None, false), |state| (state.pending, state.void));
+/// The first list request of a loop fixes the filter date for the loop (SPEC §8).
+fn fix_filter(moving: &mut Moving<'_>, step: &Step, list: &ListStep) -> Result<(), StepFailure> {
+    let Some(incremental) = &list.method.def().incremental else {
+        return Ok(());
+    };
+    if moving.looped.lists.contains_key(&step.id) {
+        return Ok(());
+    }
+    let stored = moving.facts.watermarks.get(&step.id).map_err(|why| {
+        let mut failure = unreadable(&step.id, &why);
+        failure.kind = FailureKind::Transient;
+        failure
+    })?;
+    let filter = stored.or(match list.first_run {
+        FirstRun::All => None,
+        // Our clock may be before the API's: the overlap bridges that as it does later.
+        FirstRun::Now => Some(moving.facts.now.minus(incremental.overlap)),
+        FirstRun::From(date) => Some(date),
+    });
+    let state = moving.looped.lists.entry(step.id.clone()).or_default();
+    state.filter = filter;
+    Ok(())
+}
+
+/// A date that cannot be read is an error of the step: taken for none, everything would come again.
+fn unreadable(list: &StepId, why: &str) -> StepFailure {
+    StepFailure::permanent(
+        Code::new("watermark.unreadable"),
+        format!("the last successful run date of `{list}` cannot be read: {why}"),
+    )
+}
+
+/// Commits the greater of pending and stored, else changes nothing and says why; `at` is the step that
+/// does so.
+fn commit_watermark(
+    moving: &mut Moving<'_>,
+    at: &StepId,
+    list: &StepId,
+) -> Result<(), StepFailure> {
+    let list = list.clone();
+    let stored = moving
+        .facts
+        .watermarks
+        .get(&list)
+        .map_err(|why| unreadable(&list, &why))?;
+    let state = moving.looped.lists.get(&list).cloned().unwrap_or_default();
     let kept = |why: String| (Event::WatermarkKept, why, None);
-    let (event, message, date) = match (pending, stored) {
-        _ if void => kept(format!(
+    let (event, message, date) = match (state.pending, stored) {
+        _ if state.void => kept(format!(
             "kept: a request of `{list}` failed for good in this loop"
+        )),
+        _ if state.cut => kept(format!(
+            "kept: `{list}` stopped at its `max_records`, and what came after was not read"
         )),
         (None, _) => kept(format!("kept: `{list}` has answered nothing in this loop")),
         (Some(pending), Some(stored)) if stored >= pending => {
@@ -189,34 +232,48 @@ fn commit_watermark(moving: &mut Moving<'_>, id: &StepId, of: StepIx) {
             Some(pending),
         ),
     };
-    let level = if void { Level::Warn } else { Level::Info };
-    let line = moving.lines.at(id, level, event, message);
+    let level = if state.void || state.cut {
+        Level::Warn
+    } else {
+        Level::Info
+    };
+    let line = moving.lines.at(at, level, event, message);
     line.to = Some(list.to_string());
     line.data = Some(serde_json::json!({ "from": stored, "to": date }));
     if let Some(date) = date {
         moving.watermarks.push((list, date));
     }
+    Ok(())
 }
 
-/// Lists whose watermark moves by itself do so when the run has succeeded.
-pub(crate) fn move_own_watermarks(moving: &mut Moving<'_>) {
+/// Lists whose watermark moves by itself do so when the run that read them whole has succeeded; one that is
+/// paged by hand is read whole by the loop, so its moves when that has (`by_loop`).
+pub(crate) fn move_own_watermarks(moving: &mut Moving<'_>, by_loop: bool) {
     for step in &moving.plan.steps {
         let StepKind::List(list) = &step.kind else {
             continue;
         };
-        let by_itself = list
-            .method
-            .def()
+        let def = list.method.def();
+        let by_itself = def
             .incremental
             .as_ref()
             .is_some_and(|found| found.advance == Advance::OnSuccess);
-        let pending = moving
+        let by_hand = matches!(def.paging, PagingDef::ByHand { .. });
+        let asked = moving
             .looped
             .lists
             .get(&step.id)
-            .filter(|state| !state.void);
-        if let (true, Some(date)) = (by_itself, pending.and_then(|state| state.pending)) {
-            moving.watermarks.push((step.id.clone(), date));
+            .is_some_and(|state| state.pending.is_some() || state.void || state.cut);
+        if !by_itself || by_hand != by_loop || !asked {
+            continue;
+        }
+        if let Err(failure) = commit_watermark(moving, &step.id, &step.id) {
+            // The run is over and well: the next one reads again what this one has.
+            let line =
+                moving
+                    .lines
+                    .at(&step.id, Level::Warn, Event::WatermarkKept, failure.message);
+            line.code = Some(failure.code);
         }
     }
 }

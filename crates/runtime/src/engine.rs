@@ -9,7 +9,7 @@ use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
     StorageWrite, Store, StoreError, Unit,
 };
-use velodrome_types::{CycleId, CycleState, Json, LoopId, LoopStatus, RunId, Timestamp};
+use velodrome_types::{CycleId, CycleState, Json, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
 use crate::api::{
     CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView,
@@ -386,6 +386,20 @@ impl Engine {
                 CommitError::Storage { code, message } => Problem::new(422, code, message),
                 other => accept::uncommitted(other),
             })
+    }
+
+    /// Sets a list step's last successful run date, or forgets it, as a person; gives what it was.
+    ///
+    /// # Errors
+    ///
+    /// `cycle.unknown`, `watermark.unknown_step`, `store.unavailable`.
+    pub async fn watermark_say(
+        &self,
+        cycle: CycleId,
+        step: StepId,
+        date: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, Problem> {
+        crate::watermark::say(&self.shared, cycle, step, date).await
     }
 
     /// The engine's time.

@@ -29,6 +29,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) run: RunId,
     pub(crate) loop_id: LoopId,
     pub(crate) now: Timestamp,
+    /// Which item or page of the step it is about, from 0.
+    pub(crate) at: u64,
 }
 
 /// A handler that ran to its end.
@@ -81,7 +83,7 @@ impl Handlers {
             vars,
             storage: Box::new(view.clone()),
             now: caller.now,
-            seed: seed(caller.run, &caller.step.id),
+            seed: seed(caller),
         };
         let finished = self.host.call(&compiled, handler, call);
         let (overlay, foreign) = view.take();
@@ -107,11 +109,15 @@ fn fill(vars: &mut Vars, caller: Caller<'_>) {
     vars.method_response_fields_in_use = caller.step.live.names.iter().cloned().collect();
 }
 
-/// The same for a run's step whenever its handlers run, so that `uuid()` is the same after a crash.
-fn seed(run: RunId, step: &velodrome_types::StepId) -> [u8; 16] {
-    let mut seed = *run.as_bytes();
-    for (at, byte) in step.as_str().bytes().enumerate() {
+/// The same for a run's step, and for each item or page of it, whenever its handlers run, so that `uuid()`
+/// is the same after a crash.
+fn seed(caller: Caller<'_>) -> [u8; 16] {
+    let mut seed = *caller.run.as_bytes();
+    for (at, byte) in caller.step.id.as_str().bytes().enumerate() {
         seed[at % 16] = seed[at % 16].rotate_left(3) ^ byte;
+    }
+    for (byte, more) in seed.iter_mut().zip(caller.at.to_le_bytes()) {
+        *byte ^= more;
     }
     seed
 }

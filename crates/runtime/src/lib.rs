@@ -40,6 +40,7 @@ mod reload;
 mod resume;
 mod retention;
 mod secrets;
+mod seen;
 mod shared;
 mod sign_ins;
 pub mod simulated;
@@ -49,6 +50,7 @@ mod timers;
 mod tokens;
 mod unit;
 mod vault;
+mod watermark;
 mod webhook;
 
 pub use callers::Hook;

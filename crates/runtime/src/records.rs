@@ -6,7 +6,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use velodrome_core::{Delivery, ItemWrites, Loop, Notice, Run};
+use velodrome_core::{Beside, Delivery, ItemWrites, Loop, Notice, Run};
 use velodrome_store::{LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
@@ -62,7 +62,8 @@ pub(crate) fn run_row(run: &Run) -> RunRow {
 
 /// The part of a run that holds what its webhook was given, for a replay.
 const DELIVERY: u64 = 0;
-/// The part that tells how far a step is with its items; behind it come the items' results.
+/// The part that tells how far a step is with its items, or a list with its pages; behind it come the items'
+/// results, or the pages' records.
 const PROGRESS: u64 = 1;
 
 /// What a run's webhook was given, kept as long as the run.
@@ -83,31 +84,47 @@ pub(crate) fn delivery_of(
         .transpose()
 }
 
-/// What is written of a step's items.
+/// What is written of a step's items, or of a list's pages.
 pub(crate) fn item_parts(run: RunId, items: ItemWrites) -> Vec<PartWrite> {
     let progress = items
         .progress
         .map(|progress| PartWrite::Put(run, PROGRESS, encode(&progress)));
+    let pages = items
+        .pages
+        .map(|pages| PartWrite::Put(run, PROGRESS, encode(&pages)));
     let results = items
         .results
         .into_iter()
         .map(|(index, result)| PartWrite::Put(run, PROGRESS + 1 + index, encode(&result)));
     let clear = items.clear.then_some(PartWrite::Clear(run, PROGRESS));
-    progress.into_iter().chain(results).chain(clear).collect()
+    // What is cleared is of a step before the one that is written of.
+    clear
+        .into_iter()
+        .chain(progress)
+        .chain(pages)
+        .chain(results)
+        .collect()
 }
 
 /// A run as it is stored, with what is kept beside its row.
 pub(crate) fn whole_run(store: &dyn Store, vault: &Vault, row: &RunRow) -> Result<Run, StoreError> {
     let mut run = run_of(vault, row)?;
     let mut items = ItemWrites::default();
+    let beside = run.beside();
+    if beside == Beside::Nothing {
+        return Ok(run);
+    }
     for (number, body) in store.parts(run.id)? {
         let name = part_name(run.id, number);
-        match number {
-            DELIVERY => {}
-            PROGRESS => {
+        match (number, beside) {
+            (DELIVERY, _) => {}
+            (PROGRESS, Beside::Pages) => {
+                items.pages = Some(decode(vault, "the pages of a run", &name, &body)?);
+            }
+            (PROGRESS, _) => {
                 items.progress = Some(decode(vault, "the items of a run", &name, &body)?);
             }
-            number => {
+            (number, _) => {
                 let result = decode(vault, "an item's result", &name, &body)?;
                 items.results.push((number - PROGRESS - 1, result));
             }

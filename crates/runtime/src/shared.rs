@@ -128,14 +128,10 @@ pub(crate) struct StoredWatermarks<'a> {
 }
 
 impl velodrome_core::Watermarks for StoredWatermarks<'_> {
-    fn get(&self, step: &StepId) -> Option<Timestamp> {
-        match self.store.watermark(self.cycle, step) {
-            Ok(date) => date,
-            Err(error) => {
-                tracing::error!(cycle = %self.cycle, %step, %error, "a watermark cannot be read");
-                None
-            }
-        }
+    fn get(&self, step: &StepId) -> Result<Option<Timestamp>, String> {
+        self.store
+            .watermark(self.cycle, step)
+            .map_err(|error| error.to_string())
     }
 }
 

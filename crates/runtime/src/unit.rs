@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use velodrome_core::{Acceptance, Loop, Run, State, TimerChange, Transition};
+use velodrome_core::{Acceptance, Loop, Rows, Run, State, TimerChange, Transition};
 use velodrome_spec::Plan;
 use velodrome_store::{
     Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, StorageWrite, TimerWrite, Unit,
@@ -81,7 +81,8 @@ impl Making {
             notice,
             exits,
             items,
-            items_only,
+            keys: _,
+            rows,
         } = transition;
         self.exits.extend(
             exits
@@ -108,11 +109,18 @@ impl Making {
         let notice = notice.as_deref().map(outbox_row);
         self.outbox.extend(notice.map(OutboxWrite::Put));
         self.parts.extend(item_parts(run.id, items));
-        if !items_only {
+        if rows == Rows::Both {
             self.runs.insert(run.id, run.clone());
+        }
+        if rows != Rows::Neither {
             self.loops.insert(looped.id, looped.clone());
         }
         (run, looped, action)
+    }
+
+    /// Adds what is kept beside rows.
+    pub(crate) fn write_parts(&mut self, parts: Vec<PartWrite>) {
+        self.parts.extend(parts);
     }
 
     /// The committed run must still have this fence.

@@ -74,6 +74,7 @@ pub(crate) fn receive(
             run: ids.run,
             loop_id: ids.loop_id,
             now,
+            at: 0,
         };
         let called = shared
             .handlers
@@ -162,6 +163,7 @@ pub(crate) fn enter(
         run: run.id,
         loop_id: looped.id,
         now,
+        at: 0,
     };
     let called = shared
         .handlers

@@ -303,9 +303,9 @@ pub enum SendAs {
     Query(String),
     /// A header.
     Header(String),
-    /// A field of the JSON body.
+    /// A field of the JSON body, inside others where there are dots.
     Body(String),
-    /// Nowhere by itself: `${input.x}` uses it.
+    /// Nowhere by itself: `${input.x}`, or of a filter date `${since}`, uses it.
     Nowhere,
 }
 
@@ -342,6 +342,145 @@ pub enum PagingDef {
         /// The hand-off from page numbers to a token, where the API needs one.
         handoff: Option<TokenHandoff>,
     },
+    /// All pages inside one step, one request after the other.
+    Engine(Box<Pager>),
+}
+
+impl PagingDef {
+    /// What pages, where the engine does.
+    pub fn pager(&self) -> Option<&Pager> {
+        match self {
+            Self::Engine(pager) => Some(pager),
+            Self::None | Self::ByHand { .. } => None,
+        }
+    }
+}
+
+/// How the engine walks a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pager {
+    /// How the next page is asked for.
+    pub style: PagingStyle,
+    /// How many records a page has.
+    pub size: Option<PageSize>,
+    /// What tells that a page was the last.
+    pub end: PagingEnd,
+    /// Where a walk stops though there is more.
+    pub max_records: u64,
+}
+
+/// How many records a page has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    /// Where it is said to the API, if anywhere.
+    pub send: Option<SendAs>,
+    /// How many.
+    pub value: u64,
+}
+
+/// How the next page of a list is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PagingStyle {
+    /// By its number.
+    Page(Counted),
+    /// By how many records come before it.
+    Offset {
+        /// The number that is sent.
+        count: Counted,
+        /// What it grows by.
+        step: OffsetStep,
+    },
+    /// By a token of the answer before.
+    Cursor {
+        /// Where the token stands.
+        next: TokenAt,
+        /// Where it is sent.
+        send: SendAs,
+    },
+    /// By a field of the last record.
+    LastRecord {
+        /// The field's path in the record.
+        next: String,
+        /// Where it is sent.
+        send: SendAs,
+    },
+    /// By the `Link` header (RFC 8288).
+    LinkHeader {
+        /// The relation, `next`.
+        rel: String,
+        /// The path of a URL in the body, asked where the header has no such link.
+        next: Option<String>,
+    },
+    /// By a URL in the body.
+    NextUrl {
+        /// Its path.
+        next: String,
+    },
+    /// By fields of the last record that the request's own values read as `${last.x}`.
+    Keyset {
+        /// The fields' names.
+        last: Vec<String>,
+    },
+    /// By its number as far as numbers reach, then by a token.
+    Handoff {
+        /// The number that is sent.
+        count: Counted,
+        /// The last record that numbers reach.
+        reach: u64,
+        /// Dotted path of the token.
+        token: String,
+        /// Where the token is sent in place of the number.
+        send: SendAs,
+        /// Only while this setting has one of these values; `None` is always.
+        when: Option<(String, Vec<Json>)>,
+    },
+}
+
+/// A number that asks for a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// What the first page is asked with.
+    pub start: u64,
+    /// Whether the first request sends it.
+    pub first: bool,
+    /// Where it is sent.
+    pub send: SendAs,
+}
+
+/// What an offset grows by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetStep {
+    /// By the records that came: nothing is passed over where a page is smaller than was asked.
+    #[default]
+    Records,
+    /// By the size that was asked.
+    Size,
+}
+
+/// Where a token stands in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenAt {
+    /// Dotted path in the body.
+    Body(String),
+    /// A header.
+    Header(String),
+}
+
+/// What tells that a page was the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PagingEnd {
+    /// Path of what says whether there are more.
+    pub more: Option<String>,
+    /// Path of how many records there are in all.
+    pub total: Option<String>,
+    /// Path of how many pages there are.
+    pub total_pages: Option<String>,
+    /// The greatest number, or offset, that is asked for.
+    pub maximum: Option<u64>,
+    /// Whether a page with fewer records than asked is the last.
+    pub short_page: bool,
+    /// Whether the walk goes on behind a page without records.
+    pub past_empty: bool,
 }
 
 /// From page numbers to a token: the answer's token is kept in the loop and asks for the page after.
@@ -366,12 +505,15 @@ pub struct TokenHandoff {
 pub struct IncrementalDef {
     /// The records' field that the filter goes by.
     pub field: String,
-    /// Where the filter date goes.
+    /// Where the filter date goes; nowhere by itself where `${since}` stands in the request.
     pub send_as: SendAs,
     /// How the date is written.
     pub format: DateFormat,
     /// Fields that tell one state of a record from another; repeats are dropped on them.
     pub key: Vec<String>,
+    /// Whether the API's filter takes what equals the date. Where it does not, the date is sent one unit
+    /// of its format earlier.
+    pub inclusive: bool,
     /// How far before the answer's `Date` the watermark is put.
     pub overlap: Duration,
     /// Who moves the watermark.
@@ -385,8 +527,16 @@ pub enum DateFormat {
     Iso8601OffsetSeconds,
     /// `2026-11-23T12:00:00Z`.
     Iso8601UtcSeconds,
+    /// `2026-11-23T12:00:00.000Z`.
+    Iso8601UtcMillis,
     /// Seconds since 1970.
     UnixSeconds,
+    /// Milliseconds since 1970.
+    UnixMillis,
+    /// `Mon, 23 Nov 2026 12:00:00 GMT`.
+    HttpDate,
+    /// `2026-11-23`, in UTC.
+    Date,
 }
 
 /// Who moves a watermark.

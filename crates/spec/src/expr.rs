@@ -115,6 +115,10 @@ pub enum Root {
     Auth,
     /// `input.x` in a connector definition.
     Input,
+    /// `last.x` in a connector definition: a field of the last record of the page before.
+    Last,
+    /// `since` in a connector definition: the filter date, as it is written.
+    Since,
 }
 
 /// A file as it was read when what names it was checked.

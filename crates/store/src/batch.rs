@@ -125,7 +125,7 @@ pub enum Expect {
     NoAnswer(String, String, Timestamp),
 }
 
-/// Writes what is kept of a run beside its row, in numbered parts: what changes often while the row,
+/// Writes what is kept of a run, or of a loop, beside its row, in numbered parts: what changes often while the row,
 /// which may be large, does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartWrite {
@@ -133,6 +133,10 @@ pub enum PartWrite {
     Put(RunId, u64, Vec<u8>),
     /// Forgets the run's parts from this number on.
     Clear(RunId, u64),
+    /// Puts the part of this number of what is kept of a loop. It goes with the loop.
+    PutOfLoop(LoopId, u64, Vec<u8>),
+    /// Forgets the loop's parts below this number.
+    ForgetOfLoop(LoopId, u64),
 }
 
 /// Sets or clears a run's timer.

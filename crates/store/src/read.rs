@@ -150,6 +150,8 @@ pub trait Loops: Send + Sync {
     fn loops_ending(&self, suffix: &str) -> Result<Vec<LoopId>, StoreError>;
     /// The queued loop of this cycle that was accepted first (commit order).
     fn first_queued(&self, cycle: &CycleId) -> Result<Option<LoopRow>, StoreError>;
+    /// What is kept of a loop beside its row, by number.
+    fn loop_parts(&self, id: LoopId) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
     /// How many loops of the cycle are in each state that is not final.
     fn open_loops(&self, cycle: &CycleId) -> Result<Vec<(LoopStatus, u64)>, StoreError>;
 }

@@ -41,8 +41,8 @@ impl Statics for Nothing {
 }
 
 impl Watermarks for Nothing {
-    fn get(&self, _: &StepId) -> Option<Timestamp> {
-        None
+    fn get(&self, _: &StepId) -> Result<Option<Timestamp>, String> {
+        Ok(None)
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use velodrome_spec::format::{CYCLE, KINDS, Key, SETTINGS, Table, Takes, schema};
+use velodrome_spec::format::{CONNECTOR, CYCLE, KINDS, Key, SETTINGS, Table, Takes, schema};
 
 const NOTE: &str = "<!-- Made by `cargo xtask docs`; change the code instead. -->\n";
 
@@ -77,6 +77,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     for (name, schema) in [
         ("cycle", schema::cycle()),
         ("velodrome", schema::settings()),
+        ("connector", schema::connector()),
     ] {
         let text = serde_json::to_string_pretty(&schema)? + "\n";
         pages.insert(
@@ -93,7 +94,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
 
 fn keys() -> String {
     let mut page = format!(
-        "# Keys\n\n{NOTE}\nEvery key of a cycle file and of `velodrome.yaml`, what it takes and what holds where it is not written. *Later* marks\nwhat is checked and does not run yet: a file that uses it is told `feature.not_yet`.\n"
+        "# Keys\n\n{NOTE}\nEvery key of a cycle file, of `velodrome.yaml` and of a connector, what it takes and what holds where it is not written. *Later* marks\nwhat is checked and does not run yet: a file that uses it is told `feature.not_yet`.\n"
     );
     page.push_str("\n## A cycle\n");
     table(&mut page, &CYCLE, 3);
@@ -111,6 +112,8 @@ fn keys() -> String {
     }
     page.push_str("\n## `velodrome.yaml`\n");
     table(&mut page, &SETTINGS, 3);
+    page.push_str("\n## A connector\n");
+    table(&mut page, &CONNECTOR, 3);
     page
 }
 
@@ -252,8 +255,14 @@ fn codes(pages: &mut BTreeMap<PathBuf, String>) -> Result<()> {
 /// By code: a bad file of the checker's tests and what is said of it. A file that is called after the code
 /// comes before one that only mentions it.
 fn examples() -> Result<BTreeMap<String, (String, String)>> {
-    let folder = Path::new("crates/spec/tests/bad");
-    let mut found: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for folder in ["bad", "bad_connectors"] {
+        examples_of(&Path::new("crates/spec/tests").join(folder), &mut found)?;
+    }
+    Ok(found)
+}
+
+fn examples_of(folder: &Path, found: &mut BTreeMap<String, (String, String)>) -> Result<()> {
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
@@ -282,5 +291,5 @@ fn examples() -> Result<BTreeMap<String, (String, String)>> {
             }
         }
     }
-    Ok(found)
+    Ok(())
 }

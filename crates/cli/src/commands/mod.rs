@@ -21,6 +21,7 @@ mod sim;
 mod storage;
 mod test;
 mod trigger;
+mod watermark;
 
 use std::future::Future;
 use std::io::IsTerminal;
@@ -48,6 +49,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Loop(args) => wait(looped::run(&global, args)),
         Command::Logs(args) => wait(logs::run(&global, args)),
         Command::Storage(args) => wait(storage::run(&global, args)),
+        Command::Watermark(args) => wait(watermark::run(&global, args)),
         Command::Secret(args) => wait(secret::run(&global, args)),
         Command::Key(args) => wait(key::run(&global, args)),
         Command::Connect(args) => wait(connect::run(&global, args)),

@@ -15,6 +15,7 @@ pub(super) fn text(file: SchemaOf) -> Result<String> {
     let schema = match file {
         SchemaOf::Cycle => schema::cycle(),
         SchemaOf::Velodrome => schema::settings(),
+        SchemaOf::Connector => schema::connector(),
     };
     Ok(serde_json::to_string_pretty(&schema)?)
 }

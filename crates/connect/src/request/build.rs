@@ -1,15 +1,18 @@
 //! From a method's definition and a step's values to a request. Pure.
 
 use velodrome_spec::connector::{
-    AuthDef, DateFormat, MethodDef, PagingDef, RequestDefaults, SendAs, TokenHandoff,
+    AuthDef, Counted, MethodDef, Pager, PagingDef, PagingStyle, RequestDefaults, SendAs,
+    TokenHandoff,
 };
-use velodrome_types::{Json, JsonMap, Timestamp};
+use velodrome_types::{Json, JsonMap};
 
+use super::date::filter_date;
 use super::{HttpRequest, MethodCall, checked_header, header, input, parse_target, url};
 use crate::connection::Connection;
 use crate::error::RequestError;
 use crate::eval::{self, Scope};
 use crate::oauth::TokenSet;
+use crate::paging::PageAt;
 
 /// Builds the request. `auth` gives only what sign-in kept, such as the API's domain.
 pub(crate) fn build(
@@ -25,9 +28,18 @@ pub(crate) fn build(
         ));
     }
     let inputs = input::inputs(method, &call.inputs)?;
+    let since = call
+        .filter
+        .zip(method.incremental.as_ref())
+        .map(|(date, incremental)| filter_date(date, incremental));
+    let behind = match &call.page {
+        Some(PageAt::Behind(fields)) => Some(fields),
+        _ => None,
+    };
     let scope = Scope::new(connection)
         .kept(auth.map(|tokens| &tokens.kept))
-        .inputs(&inputs);
+        .inputs(&inputs)
+        .page(behind, since.as_ref());
 
     let mut draft = Draft::new(method, target(method, call.url, scope)?);
     draft.defaults(&connection.def.request, scope)?;
@@ -39,16 +51,21 @@ pub(crate) fn build(
     for (name, value) in &inputs {
         match method.inputs.get(name).map(|def| &def.send_as) {
             _ if token.is_some_and(|(_, handoff)| handoff.page == *name) => {}
-            Some(place) => draft.put(place, value.clone()),
-            None => draft.put(&SendAs::Body(name.clone()), value.clone()),
+            Some(place) => draft.put(place, value.clone())?,
+            None => {
+                draft.fields.insert(name.clone(), value.clone());
+            }
         }
     }
     if let Some((token, handoff)) = token {
         let place = SendAs::Query(handoff.send.clone());
-        draft.put(&place, Json::String(token.to_owned()));
+        draft.put(&place, Json::String(token.to_owned()))?;
     }
-    if let Some((date, incremental)) = call.filter.zip(method.incremental.as_ref()) {
-        draft.put(&incremental.send_as, written(date, incremental.format));
+    if let Some((date, incremental)) = since.as_ref().zip(method.incremental.as_ref()) {
+        draft.put(&incremental.send_as, date.clone())?;
+    }
+    if let Some(pager) = method.paging.pager() {
+        draft.page(pager, call.page.as_ref())?;
     }
     for (name, value) in call.query {
         draft.request.query.insert(name, value);
@@ -114,17 +131,69 @@ impl Draft {
         }
     }
 
-    fn put(&mut self, place: &SendAs, value: Json) {
+    fn put(&mut self, place: &SendAs, value: Json) -> Result<(), RequestError> {
         match place {
             SendAs::Query(name) => {
                 self.request.query.insert(name.clone(), value);
             }
             SendAs::Header(name) => header::set_header(&mut self.request.headers, name, value),
-            SendAs::Body(name) => {
-                self.fields.insert(name.clone(), value);
-            }
+            SendAs::Body(path) => nest(&mut self.fields, path, value)?,
             SendAs::Nowhere => {}
         }
+        Ok(())
+    }
+
+    /// What asks for this page.
+    fn page(&mut self, pager: &Pager, at: Option<&PageAt>) -> Result<(), RequestError> {
+        let at = at.unwrap_or(&PageAt::First);
+        if let PageAt::Url(url) = at {
+            // It is whole: the first request's own query would stand in it twice.
+            parse_target(url)?;
+            self.request.url.clone_from(url);
+            self.request.query.clear();
+            return Ok(());
+        }
+        if let Some((place, size)) = pager
+            .size
+            .as_ref()
+            .and_then(|size| Some((size.send.as_ref()?, size.value)))
+        {
+            self.put(place, Json::from(size))?;
+        }
+        match (&pager.style, at) {
+            (
+                PagingStyle::Page(count)
+                | PagingStyle::Offset { count, .. }
+                | PagingStyle::Handoff { count, .. },
+                PageAt::First,
+            ) => self.first(count),
+            (
+                PagingStyle::Page(count)
+                | PagingStyle::Offset { count, .. }
+                | PagingStyle::Handoff { count, .. },
+                PageAt::Number(number),
+            ) => self.put(&count.send, Json::from(*number)),
+            (
+                PagingStyle::Cursor { send, .. }
+                | PagingStyle::LastRecord { send, .. }
+                | PagingStyle::Handoff { send, .. },
+                PageAt::Token(token),
+            ) => self.put(send, Json::String(token.clone())),
+            (PagingStyle::Keyset { .. }, PageAt::Behind(_)) | (_, PageAt::First) => Ok(()),
+            (_, PageAt::Number(_) | PageAt::Token(_) | PageAt::Behind(_) | PageAt::Url(_)) => {
+                Err(RequestError::permanent(
+                    "paging.no_next",
+                    "the method pages in another way than when this list was begun: begin it again",
+                ))
+            }
+        }
+    }
+
+    fn first(&mut self, count: &Counted) -> Result<(), RequestError> {
+        if count.first {
+            self.put(&count.send, Json::from(count.start))?;
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<HttpRequest, RequestError> {
@@ -175,14 +244,24 @@ fn target(
 fn handoff(method: &MethodDef) -> Option<&TokenHandoff> {
     match &method.paging {
         PagingDef::ByHand { handoff } => handoff.as_ref(),
-        PagingDef::None => None,
+        PagingDef::None | PagingDef::Engine(_) => None,
     }
 }
 
-fn written(date: Timestamp, format: DateFormat) -> Json {
-    match format {
-        DateFormat::Iso8601OffsetSeconds => Json::String(date.to_iso8601_offset_seconds()),
-        DateFormat::Iso8601UtcSeconds => Json::String(date.to_iso8601_utc_seconds()),
-        DateFormat::UnixSeconds => Json::from(date.as_millis().div_euclid(1_000)),
+/// Puts a value at a place of the body, `a.b` inside another; what stands beside it stays.
+fn nest(fields: &mut JsonMap, path: &str, value: Json) -> Result<(), RequestError> {
+    let Some((name, rest)) = path.split_once('.') else {
+        fields.insert(path.to_owned(), value);
+        return Ok(());
+    };
+    let inner = fields
+        .entry(name)
+        .or_insert_with(|| Json::Object(JsonMap::new()));
+    match inner {
+        Json::Object(inner) => nest(inner, rest, value),
+        _ => Err(RequestError::permanent(
+            "connector.body",
+            format!("`{name}` of the body is no object, so `{rest}` cannot be put into it"),
+        )),
     }
 }

@@ -1,6 +1,7 @@
 //! Requests as they are built and committed, before anything is sent.
 
 mod build;
+mod date;
 mod header;
 mod input;
 mod page;
@@ -11,9 +12,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use velodrome_types::{Json, JsonMap, Timestamp};
 
+use crate::paging::PageAt;
 pub(crate) use build::build;
 pub(crate) use header::checked_header;
-pub use page::page_asks_token;
+pub use page::{asked_page, page_asks_token};
 pub(crate) use url::{add_query, parse_target, shown};
 
 /// What a step says of one request.
@@ -31,6 +33,8 @@ pub struct MethodCall {
     pub filter: Option<Timestamp>,
     /// The token that takes the page number's place (`page_asks_token`).
     pub page_token: Option<String>,
+    /// Where a list that the engine pages stands; nothing is the first page.
+    pub page: Option<PageAt>,
 }
 
 /// A request as built. Committed as it is and sent as it was committed, so it holds no credentials.

@@ -17,14 +17,19 @@ pub fn page_asks_token(
             .get(setting)
             .is_some_and(|value| values.contains(value))
     });
-    let page = match inputs.get(&handoff.page) {
+    let page = asked_page(handoff, inputs);
+    meant && page.is_some_and(|page| page.saturating_mul(handoff.per_page) > handoff.reach)
+}
+
+/// The number of the page that these inputs ask for.
+pub fn asked_page(handoff: &TokenHandoff, inputs: &JsonMap) -> Option<u64> {
+    match inputs.get(&handoff.page) {
         Some(Json::Number(number)) => number
             .as_u64()
             .or_else(|| number.as_f64().map(|float| float as u64)),
         Some(Json::String(text)) => text.trim().parse().ok(),
         _ => None,
-    };
-    meant && page.is_some_and(|page| page.saturating_mul(handoff.per_page) > handoff.reach)
+    }
 }
 
 #[cfg(test)]

@@ -12,11 +12,13 @@ mod walk;
 
 use std::collections::BTreeSet;
 
-use velodrome_spec::connector::MethodDef;
+use velodrome_spec::connector::{MethodDef, Pager, PagingStyle, TokenAt};
 use velodrome_types::{Json, JsonMap};
 
 use crate::error::RequestError;
+pub(crate) use path::value_at;
 use path::{Node, Slot};
+pub(crate) use value::token;
 use walk::Walk;
 
 /// What is wanted of an answer.
@@ -32,6 +34,40 @@ pub struct Want {
     pub token_path: Option<String>,
     /// Whether the whole body is wanted as a tree.
     pub raw: bool,
+    /// Dotted paths of what tells whether there are more pages.
+    pub probes: Vec<String>,
+    /// Whether the last record is wanted, to go on behind it.
+    pub last: bool,
+}
+
+impl Want {
+    /// The same, with what leads to the next page.
+    #[must_use]
+    pub fn of_page(self, pager: &Pager) -> Self {
+        let end = &pager.end;
+        let probes = [&end.more, &end.total, &end.total_pages];
+        let token_path = match &pager.style {
+            PagingStyle::Cursor {
+                next: TokenAt::Body(path),
+                ..
+            }
+            | PagingStyle::NextUrl { next: path }
+            | PagingStyle::LinkHeader {
+                next: Some(path), ..
+            }
+            | PagingStyle::Handoff { token: path, .. } => Some(path.clone()),
+            _ => None,
+        };
+        Self {
+            probes: probes.into_iter().flatten().cloned().collect(),
+            last: matches!(
+                pager.style,
+                PagingStyle::LastRecord { .. } | PagingStyle::Keyset { .. }
+            ),
+            token_path,
+            ..self
+        }
+    }
 }
 
 /// What an answer says.
@@ -53,6 +89,10 @@ pub struct Scanned {
     pub token: Option<String>,
     /// The whole body, if wanted: a tree, or a text where it is no JSON. Null where it is empty.
     pub body: Option<Json>,
+    /// What stands at each of `probes`.
+    pub probes: Vec<Option<Json>>,
+    /// The last record, if wanted and there is one.
+    pub last: Option<Json>,
 }
 
 /// Reads a body.
@@ -88,6 +128,21 @@ pub fn scan(method: &MethodDef, body: &[u8], want: &Want) -> Result<Scanned, Req
     finish(method, want, walk, whole)
 }
 
+/// Removes records from a body that has been parsed: those that `keep` says no to, by their place.
+pub fn retain_records(method: &MethodDef, body: &mut Json, keep: &dyn Fn(usize) -> bool) {
+    let Some(path) = &method.response.records else {
+        return;
+    };
+    let Ok(Some(Json::Array(records))) = path::value_at_mut(body, path) else {
+        return;
+    };
+    let mut at = 0;
+    records.retain(|_| {
+        at += 1;
+        keep(at - 1)
+    });
+}
+
 fn text_of(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     Some(text.strip_prefix('\u{feff}').unwrap_or(text))
@@ -108,7 +163,10 @@ fn finish(
         };
         fields.insert(name.clone(), value);
     }
-    let token = walk.take(Slot::Token).and_then(value::token);
+    let token = walk.take(Slot::Token).and_then(token);
+    let probes = (0..want.probes.len())
+        .map(|at| walk.take(Slot::Probe(at)))
+        .collect();
     let records = walk.records;
     Ok(Scanned {
         fields,
@@ -118,6 +176,8 @@ fn finish(
         keys: records.keys,
         token,
         body,
+        probes,
+        last: records.last,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The tree of paths that are wanted of a body.
 
 use velodrome_spec::connector::MethodDef;
+use velodrome_types::Json;
 
 use super::Want;
 use crate::error::RequestError;
@@ -12,6 +13,8 @@ pub(super) enum Slot {
     Field(usize),
     /// The paging token.
     Token,
+    /// What stands at this place of `Want::probes`.
+    Probe(usize),
     /// The whole body.
     Body,
 }
@@ -47,6 +50,9 @@ impl Node {
         }
         if let Some(path) = &want.token_path {
             root.reach(parse(path)?).slots.push(Slot::Token);
+        }
+        for (at, path) in want.probes.iter().enumerate() {
+            root.reach(parse(path)?).slots.push(Slot::Probe(at));
         }
         if want.raw {
             root.slots.push(Slot::Body);
@@ -86,6 +92,41 @@ impl Node {
         }
         node
     }
+}
+
+/// What stands at a path of a value; null where it leads nowhere.
+pub(crate) fn value_at(value: &Json, path: &str) -> Result<Json, RequestError> {
+    let mut value = value;
+    for part in parse(path)? {
+        let inner = match part {
+            Part::Key(name) => value.get(name),
+            Part::Index(at) => value.get(at),
+        };
+        match inner {
+            Some(inner) => value = inner,
+            None => return Ok(Json::Null),
+        }
+    }
+    Ok(value.clone())
+}
+
+/// The place at a path of a value, if it leads somewhere.
+pub(super) fn value_at_mut<'v>(
+    value: &'v mut Json,
+    path: &str,
+) -> Result<Option<&'v mut Json>, RequestError> {
+    let mut value = value;
+    for part in parse(path)? {
+        let inner = match part {
+            Part::Key(name) => value.get_mut(name),
+            Part::Index(at) => value.get_mut(at),
+        };
+        match inner {
+            Some(inner) => value = inner,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(value))
 }
 
 /// Reads `a.b`, `a[0].b`, `["odd.key"]`. `[]` at the end, or alone, is the list itself.

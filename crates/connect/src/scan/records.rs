@@ -17,6 +17,9 @@ pub(super) struct Records<'a> {
     /// The names that make a record's key; `None` where no keys are wanted.
     pub(super) key_of: Option<&'a [String]>,
     pub(super) build: bool,
+    /// The last record, where it is wanted.
+    pub(super) last: Option<Json>,
+    pub(super) want_last: bool,
 }
 
 impl Records<'_> {
@@ -26,6 +29,7 @@ impl Records<'_> {
         self.hash = 0;
         self.built.clear();
         self.keys.clear();
+        self.last = None;
     }
 
     /// Takes one record.

@@ -41,6 +41,7 @@ fn method(fields: &[(&str, &str, Json)], records: Option<&str>) -> MethodDef {
             send_as: SendAs::Nowhere,
             format: DateFormat::UnixSeconds,
             key: vec!["id".to_owned(), "Modified_Time".to_owned()],
+            inclusive: true,
             overlap: std::time::Duration::ZERO,
             advance: Advance::ByStep,
         }),

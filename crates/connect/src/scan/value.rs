@@ -40,7 +40,7 @@ pub(super) fn as_described(
 }
 
 /// A paging token: text, or a number as text. Blank, null and everything else is the end.
-pub(super) fn token(value: Json) -> Option<String> {
+pub(crate) fn token(value: Json) -> Option<String> {
     match value {
         Json::String(text) if !text.trim().is_empty() => Some(text),
         Json::Number(number) => Some(number.to_string()),

@@ -67,6 +67,7 @@ impl<'a> Walk<'a> {
             records: Records {
                 key_of: want.keys.then(key_of),
                 build: want.records,
+                want_last: want.last,
                 ..Records::default()
             },
             built: Vec::new(),
@@ -195,6 +196,7 @@ impl<'de> Visitor<'de> for Place<'_, '_, '_, 'de> {
         }
         let mut at = 0;
         let mut span: Option<(usize, usize)> = None;
+        let mut last: Option<&'de RawValue> = None;
         while let Some(raw) = seq.next_element::<&'de RawValue>()? {
             let text = raw.get();
             self.walk.checked(text, self.depth + 1)?;
@@ -204,6 +206,7 @@ impl<'de> Visitor<'de> for Place<'_, '_, '_, 'de> {
                 let first = span.map_or(start, |(first, _)| first);
                 span = Some((first, start + text.len()));
                 self.walk.records.take(raw).map_err(A::Error::custom)?;
+                last = Some(raw);
             }
             if let Some(child) = node.index(at) {
                 let mut parser = serde_json::Deserializer::from_str(text);
@@ -212,6 +215,10 @@ impl<'de> Visitor<'de> for Place<'_, '_, '_, 'de> {
                     .map_err(A::Error::custom)?;
             }
             at += 1;
+        }
+        if let Some(record) = last.filter(|_| self.walk.records.want_last) {
+            let record = serde_json::from_str(record.get()).map_err(A::Error::custom)?;
+            self.walk.records.last = Some(record);
         }
         if let Some((first, last)) = span {
             let bytes = self.body.as_bytes().get(first..last).unwrap_or_default();

@@ -72,6 +72,7 @@ async fn a_page_of_contacts_is_asked_as_the_api_wants_it() {
         send_as: SendAs::Header("If-Modified-Since".to_owned()),
         format: DateFormat::Iso8601OffsetSeconds,
         key: Vec::new(),
+        inclusive: true,
         overlap: std::time::Duration::ZERO,
         advance: Advance::ByStep,
     });

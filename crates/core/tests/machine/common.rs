@@ -11,8 +11,8 @@ use velodrome_core::{
 use velodrome_spec::Plan;
 use velodrome_spec::callers::WebhookAuth;
 use velodrome_spec::connector::{
-    Advance, AuthDef, ConnectorDef, DateFormat, IncrementalDef, MethodDef, MethodKind, PagingDef,
-    RequestDefaults, ResponseDef, SendAs,
+    Advance, AuthDef, ConnectorDef, DateFormat, IncrementalDef, MethodDef, MethodKind, Pager,
+    PagingDef, PagingEnd, PagingStyle, RequestDefaults, ResponseDef, SendAs,
 };
 use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
 use velodrome_spec::plan::{
@@ -55,6 +55,7 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
             send_as: SendAs::Header("If-Modified-Since".into()),
             format: DateFormat::Iso8601OffsetSeconds,
             key: vec!["id".into()],
+            inclusive: true,
             overlap: Duration::from_secs(2),
             advance: Advance::ByStep,
         }),
@@ -256,8 +257,8 @@ impl velodrome_core::Statics for Nothing {
 pub(crate) struct Stored(pub(crate) Option<Timestamp>);
 
 impl velodrome_core::Watermarks for Stored {
-    fn get(&self, _: &StepId) -> Option<Timestamp> {
-        self.0
+    fn get(&self, _: &StepId) -> Result<Option<Timestamp>, String> {
+        Ok(self.0)
     }
 }
 
@@ -350,6 +351,30 @@ pub(crate) fn messages(transition: &Transition) -> Vec<String> {
             format!("{} {step} {}", line.event, line.message)
         })
         .collect()
+}
+
+/// Makes the list page itself, its records and their count read.
+pub(crate) fn page_by_engine(plan: &mut Plan) {
+    for name in ["records", "count"] {
+        plan.steps[CONTACTS.0 as usize]
+            .live
+            .names
+            .insert(name.to_owned());
+    }
+    let StepKind::List(list) = &mut plan.steps[CONTACTS.0 as usize].kind else {
+        return;
+    };
+    let mut connector = (*list.method.connector).clone();
+    let method = connector.methods.get_mut("list").expect("a fixture");
+    method.paging = PagingDef::Engine(Box::new(Pager {
+        style: PagingStyle::NextUrl {
+            next: "next".into(),
+        },
+        size: None,
+        end: PagingEnd::default(),
+        max_records: 10_000,
+    }));
+    list.method.connector = Arc::new(connector);
 }
 
 /// Makes the list's watermark move without a step.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use velodrome_core::{
-    Acceptance, Action, FailureKind, Input, ItemReport, SendAnswer, State, StepFailure,
+    Acceptance, Action, FailureKind, Input, ItemReport, Rows, SendAnswer, State, StepFailure,
     TimerChange, Transition,
 };
 use velodrome_spec::Plan;
@@ -65,11 +65,11 @@ fn called(now: &Transition) -> Vec<u64> {
 fn items_run_in_order_and_their_results_are_kept() {
     let plan = items(&json!(["a", "b", "c"]), 1, false);
     let mut now = begun(&plan);
-    assert!(!now.items_only, "the run's row tells where it is");
+    assert_eq!(now.rows, Rows::Both, "the run's row tells where it is");
     for index in 0..3 {
         assert_eq!(called(&now), [index]);
         now = report(&plan, now, index, 1, sent(json!({"id": index})));
-        assert_eq!(now.items_only, index < 2, "item {index}");
+        assert_eq!(now.rows == Rows::Neither, index < 2, "item {index}");
         if index < 2 {
             assert_eq!(now.items.results, [(index, json!({"id": index}))]);
         }
@@ -121,7 +121,7 @@ fn a_passing_failure_is_tried_again_and_the_others_go_on() {
     let now = begun(&plan);
     let now = report(&plan, now, 0, 1, refused(FailureKind::Transient));
     assert_eq!(now.timer, TimerChange::Set(later(1)));
-    assert!(now.items_only);
+    assert_eq!(now.rows, Rows::Neither);
     assert_eq!(called(&now), Vec::<u64>::new(), "its place stays taken");
     let now = report(&plan, now, 1, 1, sent(json!(null)));
     assert_eq!(called(&now), [2]);
@@ -131,7 +131,7 @@ fn a_passing_failure_is_tried_again_and_the_others_go_on() {
         RunStatus::Waiting,
         "only the retry is left"
     );
-    assert!(!now.items_only, "the status is told in the run's row");
+    assert_eq!(now.rows, Rows::Both, "the status is told in the run's row");
     let due = Input::Due {
         fence: now.run.fence,
     };

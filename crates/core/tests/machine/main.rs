@@ -4,5 +4,6 @@ mod common;
 mod items;
 mod notice;
 mod page_loop;
+mod paging;
 mod resume;
 mod table;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::common::{accepted, asking, items, moved, page, page_loop};
+use crate::common::{accepted, asking, items, moved, page, page_by_engine, page_loop};
 use serde_json::json;
 use velodrome_core::{Acceptance, Input, ItemReport, Loop, Run, SendAnswer, StepFailure};
 use velodrome_spec::Plan;
@@ -87,6 +87,23 @@ fn states() -> Vec<(&'static str, Plan, Run, Loop)> {
     };
     let waits = moved(&plan, each.run, each.looped, again).expect("a fixture");
     states.push(("item waits", plan, waits.run, waits.looped));
+    let mut plan = page_loop(Duration::from_secs(2));
+    page_by_engine(&mut plan);
+    let paging = asking(&plan);
+    states.push((
+        "paging",
+        plan.clone(),
+        paging.run.clone(),
+        paging.looped.clone(),
+    ));
+    let failure = StepFailure {
+        kind: velodrome_core::FailureKind::Transient,
+        ..StepFailure::permanent(Code::new("request.status"), "503")
+    };
+    let fence = paging.run.fence;
+    let failed = Input::Failed { fence, failure };
+    let waits = moved(&plan, paging.run, paging.looped, failed).expect("a fixture");
+    states.push(("page waits", plan, waits.run, waits.looped));
     states
 }
 
@@ -173,6 +190,8 @@ fn every_pair_is_decided_as_the_table_says() {
         ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped"]),
         ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped"]),
         ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped"]),
+        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped"]),
+        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped"]),
         ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-"]),
         ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped"]),
         ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),

@@ -68,6 +68,7 @@ impl Actor {
         failure: StepFailure,
     ) -> Result<(), Left> {
         let Some(apart) = apart else {
+            self.remembering = None;
             return self.fail(plan, before, failure).await;
         };
         let (run, looped, making) = *apart;
@@ -81,7 +82,10 @@ impl Actor {
             Begins::default(),
         );
         match moved.await? {
-            Some(failure) => self.fail(plan, before, failure).await,
+            Some(failure) => {
+                self.remembering = None;
+                self.fail(plan, before, failure).await
+            }
             None => self.fail(plan, (same_run, same_loop), failure).await,
         }
     }
@@ -183,6 +187,11 @@ impl Actor {
 
     fn committed(&mut self, plan: Arc<Plan>, run: Run, looped: Loop, action: Option<Action>) {
         let was_open = !self.looped.status.is_final();
+        if let Some((step, keys, limit)) = self.remembering.take() {
+            self.seen
+                .get_or_insert_default()
+                .remember(step, keys, limit);
+        }
         self.looped = looped;
         self.keep(run, plan, action);
         if was_open {

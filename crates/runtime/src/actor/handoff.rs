@@ -333,6 +333,7 @@ impl Actor {
                 run: run.id,
                 loop_id: run.loop_id,
                 now,
+                at: self.item.map_or(0, |(index, _)| index),
             };
             let called =
                 self.shared

@@ -49,7 +49,12 @@ impl Actor {
         let interrupted: Vec<_> = self
             .runs
             .values()
-            .filter(|active| matches!(active.run.state, State::Running { .. } | State::Each { .. }))
+            .filter(|active| {
+                matches!(
+                    active.run.state,
+                    State::Running { .. } | State::Each { .. } | State::Paging { .. }
+                )
+            })
             .map(|active| active.run.id)
             .collect();
         for id in interrupted {

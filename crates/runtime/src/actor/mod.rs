@@ -25,13 +25,14 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use velodrome_core::{Action, Facts, Input, Loop, Run, State, advance};
+use velodrome_core::{Action, Facts, Input, Loop, RecordKey, Run, State, advance};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
-use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, Timestamp};
+use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
-use crate::perform::{Item, Job, Report};
+use crate::perform::{Item, Job, Report, drops_repeats};
 use crate::registry::ToLoop;
+use crate::seen::{Seen, SeenKeys};
 use crate::shared::Shared;
 use crate::unit::Making;
 
@@ -62,6 +63,10 @@ pub(crate) struct Actor {
     now: Timestamp,
     /// The item of a `for_each` that the move under way is about, and its attempt.
     item: Option<(u64, u32)>,
+    /// The records its lists have seen, once one of them drops repeats.
+    seen: Option<Seen>,
+    /// What the move under way remembers, with the loop's bound: taken in once it is committed.
+    remembering: Option<(StepId, Vec<RecordKey>, u64)>,
     /// Set while the loop is to end once what is under way has been committed.
     stopping: Vec<oneshot::Sender<()>>,
 }
@@ -134,6 +139,8 @@ impl Actor {
             performing: FuturesUnordered::new(),
             inside: VecDeque::new(),
             item: None,
+            seen: None,
+            remembering: None,
             stopping: Vec::new(),
         }
     }
@@ -190,12 +197,24 @@ impl Actor {
         let Some(ix) = active.plan.find(step.as_str()) else {
             return;
         };
+        let seen = match &active.plan.step(ix).kind {
+            StepKind::List(list) if drops_repeats(&active.plan, active.plan.step(ix), list) => {
+                let seen = match self.seen.take() {
+                    Some(seen) => Ok(seen),
+                    None => Seen::load(&*self.shared.store, self.id),
+                };
+                seen.map(|seen| self.seen.insert(seen).of(&step))
+                    .map_err(|error| error.to_string())
+            }
+            _ => Ok(SeenKeys::default()),
+        };
         for (built, item) in calls {
             let job = Job {
                 shared: Arc::clone(&self.shared),
                 plan: Arc::clone(&active.plan),
                 run: active.run.clone(),
                 list: self.looped.lists.get(&step).cloned().unwrap_or_default(),
+                seen: seen.clone(),
                 step: ix,
                 fence,
                 built,
@@ -329,10 +348,17 @@ impl Actor {
             Input::Item { index, attempt, .. } => Some((*index, *attempt)),
             _ => None,
         };
-        let Some(transition) = self.advance(&plan, active.run.clone(), self.looped.clone(), input)
+        let Some(mut transition) =
+            self.advance(&plan, active.run.clone(), self.looped.clone(), input)
         else {
             return Ok(());
         };
+        let limit = plan.limits.remember;
+        self.remembering = transition.keys.take().map(|(step, keys)| {
+            let seen = self.seen.get_or_insert_default();
+            making.write_parts(seen.writes(self.id, &step, &keys, limit));
+            (step, keys, limit)
+        });
         // An attempt that is made again has not happened: nothing of it may be seen by the next (I6).
         let again = |line: &velodrome_types::LogLine| line.event == Event::RetryScheduled;
         if transition.lines.iter().any(again) {

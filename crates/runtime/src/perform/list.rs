@@ -1,17 +1,20 @@
-//! Asking a list: one page, reduced at once to what somebody reads (I9).
-
-use std::collections::BTreeSet;
+//! Asking a list: one page an action, reduced at once to what somebody reads (I9).
+//!
+//! Whether the page before was asked by the engine itself or by another lap, an action asks for one page and
+//! reports it. Only where a page number's token is void are there two requests: the refused one, and that
+//! for the first page of the new walk.
 
 use velodrome_connect::{
-    HttpRequest, MethodCall, Response, Scanned, Verdict, Want, page_asks_token, scan,
+    Connection, HttpRequest, MethodCall, PageCursor, Verdict, asked_page, page_asks_token,
 };
-use velodrome_core::{Input, ListAnswer, StepFailure, evaluate_map};
-use velodrome_spec::connector::{MethodDef, PagingDef};
+use velodrome_core::{Input, ListAnswer, MAX_RESTARTS, StepFailure, evaluate_map};
+use velodrome_spec::connector::{MethodDef, Pager, PagingDef, TokenHandoff};
 use velodrome_spec::plan::{ListStep, Step};
-use velodrome_types::{Code, Json};
+use velodrome_types::{Code, Json, JsonMap};
 
+use super::page::{Came, Reading};
 use super::request::Exchange;
-use super::{Gathered, Job, eval_failure, headers_of, request_failure};
+use super::{Gathered, Job, eval_failure, request_failure};
 
 pub(super) async fn ask(
     job: &Job,
@@ -22,158 +25,220 @@ pub(super) async fn ask(
     let method = list.method.def();
     let connection = job.connection(&list.method)?;
     let inputs = evaluate_map(&list.map, job.scope()).map_err(|error| eval_failure(&error))?;
-    let asked = Json::Object(inputs.clone());
-    let page_token = match &method.paging {
+    let asking = Asking {
+        job,
+        step,
+        method,
+        connection: &connection,
+    };
+    let answer = match &method.paging {
+        PagingDef::Engine(pager) => asking.next_page(pager, inputs, gathered).await?,
         PagingDef::ByHand {
             handoff: Some(handoff),
-        } if page_asks_token(handoff, &connection.settings, &inputs) => job.list.token.clone(),
-        _ => None,
-    };
-    let call = MethodCall {
-        inputs,
-        filter: job.list.filter,
-        page_token,
-        ..MethodCall::default()
-    };
-    let tokens = job
-        .shared
-        .connect
-        .current_tokens(&connection)
-        .await
-        .map_err(request_failure)?;
-    let mut request = job
-        .shared
-        .connect
-        .build(&connection, tokens.as_ref(), method, call)
-        .map_err(request_failure)?;
-    job.before_action(&mut request, job.list.filter, gathered)?;
-
-    let answer = match job
-        .exchange(&connection, method, &request, gathered)
-        .await?
-    {
-        Exchange::Answered(response) => {
-            let reading = Reading {
-                job,
-                step,
-                method,
-                request: &request,
-            };
-            reading.read(response, asked, gathered)?
-        }
-        Exchange::Forgiven { status, body } => {
-            let bytes = body.to_string();
-            let scanned =
-                scan(method, bytes.as_bytes(), &want(step, method)).map_err(request_failure)?;
-            ListAnswer {
-                status,
-                url: request.url.clone(),
-                ..answer(scanned, asked)
-            }
+        } => asking.by_hand(handoff, inputs, gathered).await?,
+        PagingDef::None | PagingDef::ByHand { handoff: None } => {
+            asking.one_page(inputs, gathered).await?
         }
     };
-    let mut answer = answer;
-    answer.logs = std::mem::take(&mut gathered.logs);
     Ok(Input::Listed {
         fence: job.fence,
-        answer,
+        answer: ListAnswer {
+            logs: std::mem::take(&mut gathered.logs),
+            ..answer
+        },
     })
 }
 
-struct Reading<'a> {
+/// What came of one request for a page.
+enum Got {
+    Page(Box<ListAnswer>),
+    /// The token that asked for it is void.
+    Void {
+        status: u16,
+        ms: u64,
+        url: String,
+    },
+}
+
+struct Asking<'a> {
     job: &'a Job,
     step: &'a Step,
     method: &'a MethodDef,
-    request: &'a HttpRequest,
+    connection: &'a Connection,
 }
 
-impl Reading<'_> {
-    fn read(
+impl Asking<'_> {
+    async fn one_page(
         &self,
-        response: Response,
-        asked: Json,
+        inputs: JsonMap,
         gathered: &mut Gathered,
     ) -> Result<ListAnswer, Box<StepFailure>> {
-        let want = want(self.step, self.method);
-        let scanned = match response.verdict {
-            Verdict::Empty => scan(self.method, b"", &want).map_err(request_failure)?,
-            Verdict::RestartPaging => {
-                return Err(Box::new(StepFailure {
-                    status: Some(response.status),
-                    ..StepFailure::permanent(
-                        Code::new("paging.token_expired"),
-                        "the API no longer takes this loop's paging token: begin again with `{\"page\": 1}`",
-                    )
-                }));
-            }
-            // Nothing at all is no record, as without a script: there is nothing to give to one.
-            Verdict::Ok if self.step.handles("after_action") && !response.body.is_empty() => {
-                let tree: Json = serde_json::from_slice(&response.body).map_err(|error| {
-                    Box::new(StepFailure::permanent(
-                        Code::new("response.not_json"),
-                        format!("the answer is not JSON: {error}"),
-                    ))
-                })?;
-                let filter = self.job.list.filter;
-                let left =
-                    self.job
-                        .after_action(self.request, &response, tree, filter, gathered)?;
-                scan(self.method, left.to_string().as_bytes(), &want).map_err(request_failure)?
-            }
-            Verdict::Ok => scan(self.method, &response.body, &want).map_err(request_failure)?,
+        let asked = Json::Object(inputs.clone());
+        let call = MethodCall {
+            inputs,
+            ..MethodCall::default()
         };
-        let overlap = self
-            .method
-            .incremental
-            .as_ref()
-            .map_or(std::time::Duration::ZERO, |found| found.overlap);
-        Ok(ListAnswer {
-            status: response.status,
-            bytes: response.body.len() as u64,
-            ms: response.millis,
-            date: response.date.map(|date| date.minus(overlap).whole_second()),
-            headers: if self.step.live.has("http") {
-                headers_of(&response.headers)
-            } else {
-                Default::default()
+        match self.page(call, None, gathered).await? {
+            Got::Page(answer) => Ok(ListAnswer { asked, ..*answer }),
+            Got::Void { status, .. } => Err(token_expired(status)),
+        }
+    }
+
+    /// The page whose number is mapped. Where the API no longer takes the token that leads to it, the list
+    /// begins again: this number and those after it are counted from here.
+    async fn by_hand(
+        &self,
+        handoff: &TokenHandoff,
+        inputs: JsonMap,
+        gathered: &mut Gathered,
+    ) -> Result<ListAnswer, Box<StepFailure>> {
+        let list = &self.job.list;
+        let asked = Json::Object(inputs.clone());
+        let number = asked_page(handoff, &inputs);
+        let (mut before, mut restarted) = (list.before, None);
+        loop {
+            let mut inputs = inputs.clone();
+            if let Some(number) = number.filter(|number| before > 0 && *number > before) {
+                inputs.insert(handoff.page.clone(), Json::from(number - before));
+            }
+            let behind = page_asks_token(handoff, &self.connection.settings, &inputs);
+            let call = MethodCall {
+                inputs,
+                page_token: list.token.clone().filter(|_| behind),
+                ..MethodCall::default()
+            };
+            match self.page(call, None, gathered).await? {
+                Got::Page(answer) => {
+                    return Ok(ListAnswer {
+                        asked,
+                        restarted,
+                        ..*answer
+                    });
+                }
+                Got::Void { status, .. } => {
+                    let Some(number) = number
+                        .filter(|_| behind && restarted.is_none() && list.restarts < MAX_RESTARTS)
+                    else {
+                        return Err(token_expired(status));
+                    };
+                    before = number.saturating_sub(1);
+                    restarted = Some(before);
+                }
+            }
+        }
+    }
+
+    /// The next page of a list that pages itself.
+    async fn next_page(
+        &self,
+        pager: &Pager,
+        inputs: JsonMap,
+        gathered: &mut Gathered,
+    ) -> Result<ListAnswer, Box<StepFailure>> {
+        let cursor = match self.job.pages().map(|pages| &pages.cursor) {
+            None | Some(Json::Null) => PageCursor::default(),
+            Some(stored) => serde_json::from_value(stored.clone()).map_err(|error| {
+                let message = format!(
+                    "the stored place of `{}` in its list cannot be read: {error}",
+                    self.step.id
+                );
+                Box::new(StepFailure::permanent(Code::new("engine.fault"), message))
+            })?,
+        };
+        let call = MethodCall {
+            inputs,
+            page: Some(cursor.at.clone()),
+            ..MethodCall::default()
+        };
+        let walk = Walk {
+            pager,
+            cursor: &cursor,
+        };
+        Ok(match self.page(call, Some(walk), gathered).await? {
+            Got::Page(answer) => ListAnswer {
+                page: cursor.page,
+                ..*answer
             },
-            url: response.url_shown,
-            ..answer(scanned, asked)
+            // Refused on its first page it would be refused for ever.
+            Got::Void { status, .. } if cursor.page == 1 => return Err(token_expired(status)),
+            Got::Void { status, ms, url } => ListAnswer {
+                status,
+                ms,
+                url,
+                page: cursor.page,
+                restarted: Some(0),
+                ..ListAnswer::default()
+            },
         })
     }
-}
 
-fn answer(scanned: Scanned, asked: Json) -> ListAnswer {
-    ListAnswer {
-        count: scanned.count,
-        asked,
-        page_hash: scanned.page_hash,
-        fields: scanned.fields,
-        records: scanned.records,
-        token: scanned.token,
-        ..ListAnswer::default()
+    async fn page(
+        &self,
+        call: MethodCall,
+        walk: Option<Walk<'_>>,
+        gathered: &mut Gathered,
+    ) -> Result<Got, Box<StepFailure>> {
+        let filter = self.job.list.filter;
+        let call = MethodCall { filter, ..call };
+        let request = self.build(call, gathered).await?;
+        let exchange = self
+            .job
+            .exchange(self.connection, self.method, &request, gathered)
+            .await?;
+        let came = match exchange {
+            Exchange::Answered(response) if response.verdict == Verdict::RestartPaging => {
+                return Ok(Got::Void {
+                    status: response.status,
+                    ms: response.millis,
+                    url: response.url_shown,
+                });
+            }
+            Exchange::Answered(response) => Came::Answer(response),
+            Exchange::Forgiven { status, body } => Came::Forgiven { status, body },
+        };
+        let reading = Reading {
+            job: self.job,
+            step: self.step,
+            method: self.method,
+            connection: self.connection,
+            request: &request,
+            walk,
+        };
+        Ok(Got::Page(Box::new(reading.read(came, gathered)?)))
+    }
+
+    async fn build(
+        &self,
+        call: MethodCall,
+        gathered: &mut Gathered,
+    ) -> Result<HttpRequest, Box<StepFailure>> {
+        let connect = &self.job.shared.connect;
+        let tokens = connect
+            .current_tokens(self.connection)
+            .await
+            .map_err(request_failure)?;
+        let mut request = connect
+            .build(self.connection, tokens.as_ref(), self.method, call)
+            .map_err(request_failure)?;
+        let filter = self.job.list.filter;
+        self.job.before_action(&mut request, filter, gathered)?;
+        Ok(request)
     }
 }
 
-/// What somebody reads of this step's answer; nothing else is built.
-fn want(step: &Step, method: &MethodDef) -> Want {
-    let fields: BTreeSet<String> = step
-        .live
-        .names
-        .iter()
-        .filter(|name| method.response.fields.contains_key(*name))
-        .cloned()
-        .collect();
-    let token_path = match &method.paging {
-        PagingDef::ByHand {
-            handoff: Some(handoff),
-        } => Some(handoff.token.clone()),
-        _ => None,
-    };
-    Want {
-        fields,
-        records: step.live.has("records"),
-        token_path,
-        ..Want::default()
-    }
+/// A walk that the engine does, and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'a> {
+    pub(super) pager: &'a Pager,
+    pub(super) cursor: &'a PageCursor,
+}
+
+fn token_expired(status: u16) -> Box<StepFailure> {
+    Box::new(StepFailure {
+        status: Some(status),
+        ..StepFailure::permanent(
+            Code::new("paging.token_expired"),
+            "the API does not take this list's paging token, and beginning again did not help: begin a new loop with `{\"page\": 1}`",
+        )
+    })
 }

@@ -3,6 +3,7 @@
 //! A job knows the run as it was committed and reports one [`Input`] back; it changes nothing itself.
 
 mod list;
+mod page;
 mod request;
 mod send;
 
@@ -10,14 +11,17 @@ use std::sync::Arc;
 
 use velodrome_connect::{Connection, ErrorKind, RequestError};
 use velodrome_core::{
-    FailureKind, Input, ItemCall, ItemReport, ListState, Run, Scope, StepFailure, item_of,
+    FailureKind, Input, ItemCall, ItemReport, ListState, Pages, Run, Scope, State, StepFailure,
+    item_of,
 };
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{MethodUse, Step, StepIx};
 use velodrome_types::{Code, Json, JsonMap, LoopId, RunId, StepId};
 
 use crate::overlay::Overlay;
+use crate::seen::SeenKeys;
 use crate::shared::Shared;
+pub(crate) use page::drops_repeats;
 
 /// An action to be performed.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) run: Run,
     /// What the loop keeps for the step, where it is a list.
     pub(crate) list: ListState,
+    /// The records it has seen, where it drops repeats; or why they cannot be read.
+    pub(crate) seen: Result<SeenKeys, String>,
     pub(crate) step: StepIx,
     pub(crate) fence: u64,
     /// The request as it was built before.
@@ -147,6 +153,14 @@ impl Job {
 
     fn step(&self) -> &Step {
         self.plan.step(self.step)
+    }
+
+    /// How far it is with its pages, where it is a list that pages itself.
+    fn pages(&self) -> Option<&Pages> {
+        match &self.run.state {
+            State::Paging { pages, .. } => Some(pages),
+            _ => None,
+        }
     }
 
     fn scope(&self) -> Scope<'_> {

@@ -19,6 +19,11 @@ impl Job {
             run: self.run.id,
             loop_id: self.run.loop_id,
             now: self.shared.clock.now(),
+            at: match (&self.item, self.pages()) {
+                (Some(item), _) => item.index,
+                (None, Some(pages)) => pages.answered,
+                (None, None) => 0,
+            },
         }
     }
 

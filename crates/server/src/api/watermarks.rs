@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::routing::get;
-use serde::Serialize;
-use velodrome_runtime::api::Listing;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::StatusCode;
+use axum::routing::{get, put};
+use serde::{Deserialize, Serialize};
+use velodrome_runtime::api::{Listing, Problem};
 use velodrome_types::{CycleId, StepId, Timestamp};
 
+use super::json_body::json_body;
 use super::listing::part;
 use super::parameters::Parameters;
+use super::segments::Segments;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
@@ -18,9 +21,11 @@ use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "limit", "cursor"];
 
-/// `/watermarks`.
+/// `/watermarks`, `/watermarks/{cycle}/{step}`.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/watermarks", get(list))
+    Router::new()
+        .route("/watermarks", get(list))
+        .route("/watermarks/{cycle}/{step}", put(set).delete(unset))
 }
 
 /// A watermark as the API shows it.
@@ -29,6 +34,37 @@ struct Item {
     cycle: CycleId,
     step: StepId,
     last_successful_run_date: Timestamp,
+}
+
+/// What a watermark is set to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    last_successful_run_date: String,
+}
+
+async fn set(
+    State(app): State<Arc<App>>,
+    Segments((cycle, step)): Segments<(String, String)>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let bad = |what: String| Problem::new(400, "api.bad_body", what);
+    let form = r#"`{"last_successful_run_date": "2026-11-23T12:00:00Z"}`"#;
+    let wanted: Wanted = json_body(&app, request, form).await?;
+    let date = Timestamp::parse(&wanted.last_successful_run_date)
+        .map_err(|error| bad(error.to_string()))?;
+    let (cycle, step) = (CycleId::from(cycle.as_str()), StepId::from(step.as_str()));
+    app.engine.watermark_say(cycle, step, Some(date)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn unset(
+    State(app): State<Arc<App>>,
+    Segments((cycle, step)): Segments<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let (cycle, step) = (CycleId::from(cycle.as_str()), StepId::from(step.as_str()));
+    app.engine.watermark_say(cycle, step, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn list(

@@ -6,11 +6,12 @@ use velodrome_types::parse_duration;
 
 use super::one_or_more;
 use crate::connector::{Limits, Rate};
+use crate::format::RATE_LIMITS;
 use crate::keys::{Faults, Keys, text, whole};
 use crate::yaml::Node;
 
 pub(super) fn read(node: &Node, faults: &mut Faults) -> Limits {
-    let Some(mut keys) = Keys::of(node, "`limits`", faults) else {
+    let Some(mut keys) = Keys::in_table(node, &RATE_LIMITS, "`limits`", faults) else {
         return Limits::default();
     };
     let concurrent = keys

@@ -1,16 +1,16 @@
 //! One method of a connector.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use velodrome_types::Json;
 
-use super::{ConnectorNames, errors, one_or_more, pairs};
+use super::{ConnectorNames, errors, incremental, paging, pairs};
 use crate::connector::{
-    Advance, DateFormat, IncrementalDef, InputDef, Limits, MethodDef, MethodKind, PagingDef,
-    RequestDefaults, ResponseDef, ResponseField, SendAs, TokenHandoff,
+    InputDef, Limits, MethodDef, MethodKind, PagingDef, RequestDefaults, ResponseDef,
+    ResponseField, SendAs,
 };
-use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
+use crate::format::{INPUT, METHOD, RESPONSE, RESPONSE_FIELD};
+use crate::keys::{Faults, Keys, choice, text, truth};
 use crate::plan::FieldKind;
 use crate::values::value;
 use crate::yaml::{Node, Value};
@@ -25,7 +25,7 @@ pub(super) fn read(
     faults: &mut Faults,
 ) -> Option<MethodDef> {
     let what = format!("method `{name}`");
-    let mut keys = Keys::of(node, &what, faults)?;
+    let mut keys = Keys::in_table(node, &METHOD, &what, faults)?;
     let kinds = [
         ("webhook", MethodKind::Webhook),
         ("list", MethodKind::List),
@@ -39,6 +39,9 @@ pub(super) fn read(
         .get("inputs")
         .map_or_else(BTreeMap::new, |node| inputs(node, faults));
     names.inputs = inputs.keys().cloned().collect();
+    let (paging, incremental) = (keys.get("paging"), keys.get("incremental"));
+    names.last = paging::last_names(paging);
+    names.since = incremental.map(|_| false);
     let asks = matches!(kind, MethodKind::List | MethodKind::Request);
     let verb = keys
         .get("verb")
@@ -64,6 +67,9 @@ pub(super) fn read(
             .get("query")
             .map_or_else(Vec::new, |node| pairs(node, names, faults)),
     };
+    let path = keys.get("path").and_then(|node| value(node, names, faults));
+    let body = keys.get("body").and_then(|node| value(node, names, faults));
+    let in_values = names.since == Some(true);
     let method = MethodDef {
         name: name.to_owned(),
         title: keys
@@ -72,9 +78,9 @@ pub(super) fn read(
             .unwrap_or_else(|| name.to_owned()),
         kind,
         verb,
-        path: keys.get("path").and_then(|node| value(node, names, faults)),
+        path,
         request,
-        body: keys.get("body").and_then(|node| value(node, names, faults)),
+        body,
         inputs,
         open_body: keys
             .get("open_body")
@@ -87,12 +93,8 @@ pub(super) fn read(
             },
             |node| response(node, faults),
         ),
-        paging: keys
-            .get("paging")
-            .map_or(PagingDef::None, |node| paging(node, faults)),
-        incremental: keys
-            .get("incremental")
-            .and_then(|node| incremental(node, faults)),
+        paging: paging.map_or(PagingDef::None, |node| paging::read(node, faults)),
+        incremental: incremental.and_then(|node| incremental::read(node, in_values, faults)),
         errors: keys
             .get("errors")
             .map_or_else(Vec::new, |node| errors(node, faults)),
@@ -106,6 +108,16 @@ pub(super) fn read(
     };
     keys.finish(&what, faults);
     names.inputs.clear();
+    names.last.clear();
+    names.since = None;
+    if method.paging.pager().is_some()
+        && (kind != MethodKind::List || method.response.records.is_none())
+    {
+        let message = format!(
+            "{what} pages, so it is a `list` whose `response` says where its `records` are"
+        );
+        faults.error("paging.no_records", node.span, message);
+    }
     Some(method)
 }
 
@@ -121,7 +133,7 @@ fn inputs(node: &Node, faults: &mut Faults) -> BTreeMap<String, InputDef> {
     let mut inputs = BTreeMap::new();
     for entry in entries {
         let what = format!("input `{}`", entry.key);
-        let Some(mut keys) = Keys::of(&entry.value, &what, faults) else {
+        let Some(mut keys) = Keys::in_table(&entry.value, &INPUT, &what, faults) else {
             continue;
         };
         let send_as = sent(&mut keys, faults).unwrap_or(SendAs::Nowhere);
@@ -147,25 +159,27 @@ fn inputs(node: &Node, faults: &mut Faults) -> BTreeMap<String, InputDef> {
     inputs
 }
 
-/// `query: name`, `header: name` or `field: name`.
-fn sent(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<SendAs> {
-    let query = keys
-        .get("query")
-        .and_then(|node| text(node, "`query`", faults))
-        .map(SendAs::Query);
-    let header = keys
-        .get("header")
-        .and_then(|node| text(node, "`header`", faults))
-        .map(SendAs::Header);
-    let field = keys
-        .get("field")
-        .and_then(|node| text(node, "`field`", faults))
-        .map(SendAs::Body);
-    query.or(header).or(field)
+/// `query: name`, `header: name` or `field: name`; one of them.
+pub(super) fn sent(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<SendAs> {
+    let places: [(&'static str, fn(String) -> SendAs); 3] = [
+        ("query", SendAs::Query),
+        ("header", SendAs::Header),
+        ("field", SendAs::Body),
+    ];
+    let mut found = None;
+    for (key, place) in places {
+        let Some(node) = keys.get(key) else { continue };
+        if found.is_some() {
+            let message = format!("`{key}` beside another place: it is sent to one");
+            faults.error("field.alone", node.span, message);
+        }
+        found = text(node, &format!("`{key}`"), faults).map(place);
+    }
+    found
 }
 
 fn response(node: &Node, faults: &mut Faults) -> ResponseDef {
-    let Some(mut keys) = Keys::of(node, "`response`", faults) else {
+    let Some(mut keys) = Keys::in_table(node, &RESPONSE, "`response`", faults) else {
         return ResponseDef::default();
     };
     let records = keys
@@ -175,7 +189,8 @@ fn response(node: &Node, faults: &mut Faults) -> ResponseDef {
     if let Some(Value::Map(entries)) = keys.get("fields").map(|node| &node.value) {
         for entry in entries {
             let what = format!("field `{}`", entry.key);
-            let Some(mut keys) = Keys::of(&entry.value, &what, faults) else {
+            let Some(mut keys) = Keys::in_table(&entry.value, &RESPONSE_FIELD, &what, faults)
+            else {
                 continue;
             };
             let path = keys
@@ -204,115 +219,4 @@ fn response(node: &Node, faults: &mut Faults) -> ResponseDef {
         fields,
         open,
     }
-}
-
-fn paging(node: &Node, faults: &mut Faults) -> PagingDef {
-    match node.scalar().map(|scalar| scalar.text.as_str()) {
-        Some("none") => return PagingDef::None,
-        Some("by_hand") => return PagingDef::ByHand { handoff: None },
-        _ => {}
-    }
-    let Some(mut keys) = Keys::of(node, "`paging`", faults) else {
-        return PagingDef::None;
-    };
-    let words = [
-        ("by_hand", true),
-        ("page", false),
-        ("offset", false),
-        ("cursor", false),
-        ("last_record", false),
-        ("link_header", false),
-        ("next_url", false),
-        ("keyset", false),
-    ];
-    if let Some(node) = keys.need("style", "`paging`", faults)
-        && choice(node, "`style`", &words, faults) == Some(false)
-    {
-        faults.not_yet(node.span, "paging by the engine");
-    }
-    let handoff = keys.get("handoff").and_then(|node| handoff(node, faults));
-    keys.finish("`paging`", faults);
-    PagingDef::ByHand { handoff }
-}
-
-fn handoff(node: &Node, faults: &mut Faults) -> Option<TokenHandoff> {
-    let mut keys = Keys::of(node, "`handoff`", faults)?;
-    let need = |key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults| {
-        keys.need(key, "`handoff`", faults)
-            .and_then(|node| text(node, key, faults))
-    };
-    let page = need("page", &mut keys, faults);
-    let token = need("token", &mut keys, faults);
-    let send = need("send", &mut keys, faults);
-    let reach = keys
-        .need("reach", "`handoff`", faults)
-        .and_then(|node| whole(node, "`reach`", 1, faults));
-    let per_page = keys
-        .need("per_page", "`handoff`", faults)
-        .and_then(|node| whole(node, "`per_page`", 1, faults));
-    let when = keys.get("when").and_then(|node| {
-        let mut keys = Keys::of(node, "`when`", faults)?;
-        let setting = keys
-            .need("setting", "`when`", faults)
-            .and_then(|node| text(node, "`setting`", faults));
-        let values: Vec<Json> = keys
-            .get("in")
-            .into_iter()
-            .flat_map(one_or_more)
-            .map(Node::to_json)
-            .collect();
-        keys.finish("`when`", faults);
-        Some((setting?, values))
-    });
-    keys.finish("`handoff`", faults);
-    Some(TokenHandoff {
-        page: page?,
-        reach: reach?,
-        per_page: per_page?,
-        token: token?,
-        send: send?,
-        when,
-    })
-}
-
-fn incremental(node: &Node, faults: &mut Faults) -> Option<IncrementalDef> {
-    let mut keys = Keys::of(node, "`incremental`", faults)?;
-    let field = keys
-        .need("by", "`incremental`", faults)
-        .and_then(|node| text(node, "`by`", faults));
-    let send_as = sent(&mut keys, faults);
-    let formats = [
-        ("iso8601_offset_seconds", DateFormat::Iso8601OffsetSeconds),
-        ("iso8601_utc_seconds", DateFormat::Iso8601UtcSeconds),
-        ("unix_seconds", DateFormat::UnixSeconds),
-    ];
-    let format = keys
-        .need("format", "`incremental`", faults)
-        .and_then(|node| choice(node, "`format`", &formats, faults));
-    let key: Vec<String> = keys
-        .get("key")
-        .into_iter()
-        .flat_map(one_or_more)
-        .filter_map(|node| text(node, "`key`", faults))
-        .collect();
-    let overlap = keys
-        .get("overlap")
-        .and_then(|node| duration(node, "`overlap`", faults))
-        .unwrap_or(Duration::ZERO);
-    let words = [
-        ("by_step", Advance::ByStep),
-        ("on_success", Advance::OnSuccess),
-    ];
-    let advance = keys
-        .get("advance")
-        .and_then(|node| choice(node, "`advance`", &words, faults));
-    keys.finish("`incremental`", faults);
-    Some(IncrementalDef {
-        field: field?,
-        send_as: send_as?,
-        format: format?,
-        key,
-        overlap,
-        advance: advance.unwrap_or(Advance::OnSuccess),
-    })
 }

@@ -14,11 +14,14 @@
 //!     response: {records: data, fields: {more: {path: info.more, when_empty: false}}}
 //! ```
 //!
-//! References are `${settings.x}`, `${auth.x}`, `${input.x}`.
+//! References are `${settings.x}`, `${auth.x}`, `${input.x}`; of a keyset `${last.x}`, of an incremental
+//! list `${since}`.
 
 mod auth;
+mod incremental;
 mod limits;
 mod method;
+mod paging;
 
 use std::collections::BTreeMap;
 
@@ -65,6 +68,8 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     let mut names = ConnectorNames {
         settings: settings.keys().cloned().collect(),
         inputs: Vec::new(),
+        last: Vec::new(),
+        since: None,
     };
     let auth = keys
         .get("auth")
@@ -305,6 +310,10 @@ fn one_or_more(node: &Node) -> Vec<&Node> {
 struct ConnectorNames {
     settings: Vec<String>,
     inputs: Vec<String>,
+    /// What a keyset keeps of the last record.
+    last: Vec<String>,
+    /// Whether `${since}` was read, in a method that is incremental.
+    since: Option<bool>,
 }
 
 impl Names for ConnectorNames {
@@ -343,11 +352,31 @@ impl Names for ConnectorNames {
                 );
                 None
             }
+            "last" if self.last.iter().any(|known| known == first) => Some(Root::Last),
+            "last" => {
+                unknown(
+                    first,
+                    span,
+                    self.last.iter().map(String::as_str),
+                    "field that `last` of a keyset lists",
+                    faults,
+                );
+                None
+            }
+            "since" if self.since.is_some() && path.is_empty() => {
+                self.since = Some(true);
+                Some(Root::Since)
+            }
+            "since" => {
+                let message = "`since` is the filter date of a method with `incremental`, alone";
+                faults.error("reference.unknown", span, message);
+                None
+            }
             other => {
                 unknown(
                     other,
                     span,
-                    ["settings", "auth", "input"].into_iter(),
+                    ["settings", "auth", "input", "last", "since"].into_iter(),
                     "name a connector knows",
                     faults,
                 );

@@ -4,6 +4,7 @@
 //! and the reference in `docs/` are made from them. So a key is said once.
 
 mod callers;
+mod connector;
 mod cycle;
 pub mod schema;
 mod settings;
@@ -13,6 +14,11 @@ mod test_file;
 mod tool;
 
 pub(crate) use callers::{AUTH, SIGNED_TIME};
+pub use connector::CONNECTOR;
+pub(crate) use connector::{
+    INCREMENTAL, INPUT, METHOD, PAGE_HANDOFF, PAGE_SEND, PAGE_SIZE, PAGE_TOKEN, PAGE_WHEN, PAGING,
+    RATE_LIMITS, RESPONSE, RESPONSE_FIELD,
+};
 pub use cycle::CYCLE;
 pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
 pub use settings::SETTINGS;

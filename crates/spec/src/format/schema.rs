@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::table::{Key, Table, Takes};
-use super::{COMMON, CONDITION, CYCLE, FIELD, KINDS, SETTINGS};
+use super::{COMMON, CONDITION, CONNECTOR, CYCLE, FIELD, KINDS, SETTINGS};
 
 /// The schema of a cycle file.
 pub fn cycle() -> Value {
@@ -35,6 +35,11 @@ pub fn cycle() -> Value {
 /// The schema of `velodrome.yaml`.
 pub fn settings() -> Value {
     top(&SETTINGS, "Velodrome settings")
+}
+
+/// The schema of a connector definition.
+pub fn connector() -> Value {
+    top(&CONNECTOR, "Velodrome connector")
 }
 
 fn top(table: &Table, title: &str) -> Value {

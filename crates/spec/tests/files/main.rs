@@ -4,6 +4,7 @@
 //! and read the difference.
 
 mod bad;
+mod connectors;
 mod good;
 mod graph;
 mod mutations;

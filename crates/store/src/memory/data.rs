@@ -27,6 +27,7 @@ pub(super) struct Data {
     loop_places: HashMap<LoopId, u64>,
     pub(super) loops: BTreeMap<u64, LoopRow>,
     pub(super) parts: BTreeMap<(RunId, u64), Vec<u8>>,
+    pub(super) loop_parts: BTreeMap<(LoopId, u64), Vec<u8>>,
     timers: HashMap<RunId, Timestamp>,
     pub(super) due: BTreeSet<TimerRow>,
     pub(super) storage: BTreeMap<Namespace, Items>,
@@ -175,6 +176,7 @@ impl Data {
         if let Some(place) = self.loop_places.remove(&id) {
             self.loops.remove(&place);
         }
+        self.loop_parts.retain(|(of, _), _| *of != id);
     }
 
     fn write_part(&mut self, write: PartWrite) {
@@ -185,6 +187,13 @@ impl Data {
             PartWrite::Clear(run, from) => {
                 self.parts
                     .retain(|(of, number), _| *of != run || *number < from);
+            }
+            PartWrite::PutOfLoop(id, number, body) => {
+                self.loop_parts.insert((id, number), body);
+            }
+            PartWrite::ForgetOfLoop(id, below) => {
+                self.loop_parts
+                    .retain(|(of, number), _| *of != id || *number >= below);
             }
         }
     }

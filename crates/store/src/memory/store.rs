@@ -164,6 +164,15 @@ impl Loops for MemoryStore {
         Ok(self.read(|data| page(&data.loops, request, |row| filter.matches(row))))
     }
 
+    fn loop_parts(&self, id: LoopId) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        Ok(self.read(|data| {
+            let parts = data.loop_parts.range((id, 0)..=(id, u64::MAX));
+            parts
+                .map(|((_, number), body)| (*number, body.clone()))
+                .collect()
+        }))
+    }
+
     fn loops_ending(&self, suffix: &str) -> Result<Vec<LoopId>, StoreError> {
         let Some(suffix) = IdSuffix::parse(LoopId::PREFIX, suffix) else {
             return Ok(Vec::new());

@@ -43,6 +43,7 @@ fn rows(store: &dyn Store, note: Note<'_>) {
     }
     for n in 0..LOOPS {
         note("loop", &store.loop_row(loop_id(n)));
+        note("parts", &store.loop_parts(loop_id(n)));
         note("ending", &store.loops_ending(&loop_id(n).to_string()[29..]));
     }
     let mut after = 0;

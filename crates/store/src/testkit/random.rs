@@ -77,7 +77,13 @@ impl Random {
             loops: self.some(2, Self::loop_row),
             parts: self.some(2, |r| {
                 let run = run_id(r.small(RUNS));
-                if r.chance(4) {
+                if r.chance(3) {
+                    let id = loop_id(r.small(LOOPS));
+                    match r.chance(4) {
+                        true => PartWrite::ForgetOfLoop(id, r.below(5)),
+                        false => PartWrite::PutOfLoop(id, r.below(4), vec![r.small(255)]),
+                    }
+                } else if r.chance(4) {
                     PartWrite::Clear(run, r.below(3))
                 } else {
                     PartWrite::Put(run, r.below(4), vec![r.small(255)])

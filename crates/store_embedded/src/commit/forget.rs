@@ -10,7 +10,7 @@ use velodrome_types::LoopId;
 
 use super::storage::give_back;
 use super::unit::{Refusal, UnitWriter};
-use crate::journal::{StretchHead, unpack};
+use crate::journal::{StretchHead, loop_parts_key, unpack};
 
 /// Free pages that are left in the file for what is written next: 4 MiB.
 const SLACK_PAGES: u64 = 1024;
@@ -58,6 +58,9 @@ impl UnitWriter<'_> {
             )?
             .execute((id.as_bytes(), AT_ONCE))?;
         if lines < FORGOTTEN_AT_ONCE {
+            self.conn
+                .prepare_cached("DELETE FROM parts WHERE run = ?1")?
+                .execute([loop_parts_key(id)])?;
             self.conn
                 .prepare_cached("DELETE FROM loops WHERE id = ?1")?
                 .execute([id.as_bytes()])?;

@@ -8,7 +8,7 @@ use velodrome_store::{
 use velodrome_types::Timestamp;
 
 use super::unit::UnitWriter;
-use crate::journal::{cycle_state_number, loop_status_number, run_status_number};
+use crate::journal::{cycle_state_number, loop_parts_key, loop_status_number, run_status_number};
 
 /// Answers that expired so long before the present question are deleted, some at a time: a day, so
 /// that no clock that was wrong for a while makes the store forget.
@@ -131,6 +131,19 @@ impl UnitWriter<'_> {
                 .conn
                 .prepare_cached("DELETE FROM parts WHERE run = ?1 AND part >= ?2")?
                 .execute((run.as_bytes(), from.cast_signed())),
+            PartWrite::PutOfLoop(id, number, body) => self
+                .conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO parts (run, part, body) VALUES (?1, ?2, ?3)",
+                )?
+                .execute((loop_parts_key(*id), number.cast_signed(), body)),
+            PartWrite::ForgetOfLoop(id, below) => self
+                .conn
+                .prepare_cached("DELETE FROM parts WHERE run = ?1 AND part < ?2")?
+                .execute((
+                    loop_parts_key(*id),
+                    i64::try_from(*below).unwrap_or(i64::MAX),
+                )),
         }?;
         Ok(())
     }

@@ -17,4 +17,6 @@ pub(crate) use namespace_key::{decode_namespace, encode_namespace};
 pub(crate) use numbers::{
     cycle_state, cycle_state_number, loop_status, loop_status_number, run_status, run_status_number,
 };
-pub(crate) use schema::{JOURNAL_FILE, copy_into, empty_log, open_reader, open_writer};
+pub(crate) use schema::{
+    JOURNAL_FILE, copy_into, empty_log, loop_parts_key, open_reader, open_writer,
+};

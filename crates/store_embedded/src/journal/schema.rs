@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use velodrome_store::StoreError;
+use velodrome_types::LoopId;
 
 use super::error::of_sqlite;
 use super::meta::Meta;
@@ -41,7 +42,8 @@ CREATE INDEX runs_cycle ON runs (cycle);
 CREATE INDEX runs_unfinished ON runs (place) WHERE status < 3;
 CREATE INDEX runs_not_well ON runs (place) WHERE status > 3;
 
--- What is kept of a run beside its row: rows of a long list's items, for example.
+-- What is kept of a run beside its row: rows of a long list's items, for example. What is kept of a loop
+-- stands here too, under a key that no run has (`loop_parts_key`).
 CREATE TABLE parts (
     run BLOB NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (run, part)
@@ -105,6 +107,13 @@ CREATE INDEX log_loop ON log (loop) WHERE loop IS NOT NULL;
 CREATE INDEX log_cycle ON log (cycle) WHERE cycle IS NOT NULL;
 CREATE INDEX log_of_none ON log (time) WHERE loop IS NULL;
 ";
+
+/// The key of a loop's parts in `parts`: a byte longer than a run's.
+pub(crate) fn loop_parts_key(id: LoopId) -> [u8; 17] {
+    let mut key = [b'l'; 17];
+    key[..16].copy_from_slice(id.as_bytes());
+    key
+}
 
 /// What each format has that the one before it had not, from format 2 on.
 const MIGRATIONS: [&str; FORMAT as usize - 1] = [

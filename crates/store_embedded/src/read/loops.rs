@@ -6,7 +6,9 @@ use velodrome_store::{LoopFilter, LoopRow, Loops, Page, PageRequest, StoreError}
 use velodrome_types::{CycleId, LoopId, LoopStatus, Timestamp};
 
 use super::listing::{ListQuery, StatusTerm, cut_page, no_page};
-use crate::journal::{NameId, NameTable, loop_status, loop_status_number, of_sqlite};
+use crate::journal::{
+    NameId, NameTable, loop_parts_key, loop_status, loop_status_number, of_sqlite,
+};
 use crate::open::EmbeddedStore;
 
 const COLUMNS: &str = "place, id, cycle, status, laps, records, started, updated, record";
@@ -114,6 +116,20 @@ impl Loops for EmbeddedStore {
     }
 
     /// As for runs: the ids alone are read.
+    fn loop_parts(&self, id: LoopId) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.shared().readers.read(|conn| {
+            let mut statement = conn
+                .prepare_cached("SELECT part, body FROM parts WHERE run = ?1 ORDER BY part")
+                .map_err(of_sqlite)?;
+            let rows = statement
+                .query_map([loop_parts_key(id)], |row| {
+                    Ok((i64::cast_unsigned(row.get(0)?), row.get(1)?))
+                })
+                .map_err(of_sqlite)?;
+            rows.collect::<Result<_, _>>().map_err(of_sqlite)
+        })
+    }
+
     fn loops_ending(&self, suffix: &str) -> Result<Vec<LoopId>, StoreError> {
         let found = self.ids_ending("loops", LoopId::PREFIX, suffix)?;
         Ok(found.into_iter().map(LoopId::from_bytes).collect())

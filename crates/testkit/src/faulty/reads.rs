@@ -45,6 +45,9 @@ impl Loops for Faulty {
     fn first_queued(&self, cycle: &CycleId) -> Read<Option<LoopRow>> {
         self.inner.first_queued(cycle)
     }
+    fn loop_parts(&self, id: LoopId) -> Read<Vec<(u64, Vec<u8>)>> {
+        self.inner.loop_parts(id)
+    }
     fn open_loops(&self, cycle: &CycleId) -> Read<Vec<(LoopStatus, u64)>> {
         self.inner.open_loops(cycle)
     }

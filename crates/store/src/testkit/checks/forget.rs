@@ -115,13 +115,18 @@ pub fn an_ended_loop_is_forgotten_whole(bench: &mut Bench) {
             loops: vec![loop_row(of, status)],
             ..Unit::default()
         });
-        bench.ok(lap(of, 1, RunStatus::Succeeded));
+        let mut unit = lap(of, 1, RunStatus::Succeeded);
+        unit.parts
+            .push(PartWrite::PutOfLoop(loop_id(of), 3, vec![of]));
+        bench.ok(unit);
     }
     for of in [1, 2] {
         forget(bench, Forget::Loop(loop_id(of)));
     }
     bench.holds(|store| {
         assert!(!has_loop(store, 1));
+        assert_eq!(store.loop_parts(loop_id(1)).expect(READ), []);
+        assert_eq!(store.loop_parts(loop_id(2)).expect(READ), [(3, vec![2])]);
         assert_eq!((laps(store, 1), told(store, 1)), (vec![], vec![]));
         assert!(has_loop(store, 2));
         assert_eq!((laps(store, 2), told(store, 2)), (vec![1], vec![Some(1)]));

@@ -47,6 +47,7 @@ macro_rules! conformance_suite {
             runs_are_found_by_the_end_of_their_id
             unfinished_runs_come_in_order_of_acceptance
             parts_of_a_run_come_by_number
+            parts_of_a_loop_are_forgotten_from_the_front
             timers_are_due_earliest_first
             a_timer_replaces_the_one_before
             a_loop_is_written_whole_each_time

@@ -273,6 +273,32 @@ pub fn parts_of_a_run_come_by_number(bench: &mut Bench) {
     });
 }
 
+/// Parts of a loop are forgotten from the front, and are not those of a run whose id has the same bytes.
+pub fn parts_of_a_loop_are_forgotten_from_the_front(bench: &mut Bench) {
+    let id = loop_id(1);
+    let same_bytes = RunId::from_bytes(*id.as_bytes());
+    let put = |number, body: &[u8]| PartWrite::PutOfLoop(id, number, body.to_vec());
+    let write = |bench: &Bench, parts: Vec<PartWrite>| {
+        bench.ok(Unit {
+            parts,
+            ..Unit::default()
+        });
+    };
+    let of_run = PartWrite::Put(same_bytes, 2, b"run".to_vec());
+    write(
+        bench,
+        vec![put(2, b"b"), put(0, b"a"), of_run, put(7, b"c")],
+    );
+    write(bench, vec![PartWrite::ForgetOfLoop(id, 2)]);
+    bench.holds(|store| {
+        let parts = store.loop_parts(id).expect("the store reads");
+        assert_eq!(parts, [(2, b"b".to_vec()), (7, b"c".to_vec())]);
+        let of_run = store.parts(same_bytes).expect("the store reads");
+        assert_eq!(of_run, [(2, b"run".to_vec())]);
+        assert_eq!(store.loop_parts(loop_id(2)).expect("the store reads"), []);
+    });
+}
+
 fn timers(bench: &Bench, writes: &[TimerWrite]) {
     bench.ok(Unit {
         timers: writes.to_vec(),

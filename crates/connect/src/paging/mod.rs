@@ -1,0 +1,17 @@
+//! Walking a list that the engine pages: where the next page is asked, and whether there is one.
+//!
+//! ```text
+//!  cursor ──build──▶ request ──send, scan──▶ answer
+//!     ▲                                        │
+//!     └──────────── next_page ◀────────────────┘   None: it was the last
+//! ```
+//!
+//! Pure. A [`PageCursor`] is small and is stored after each page, so that a crash repeats one page. A
+//! page's fullness goes by what the API sent, whatever is dropped of it afterwards.
+
+mod cursor;
+mod link;
+mod next;
+
+pub use cursor::{PageAt, PageCursor};
+pub use next::{PageSeen, next_page};
