@@ -59,7 +59,7 @@ fn header<'h>(head: &'h str, name: &str) -> &'h str {
 
 fn calling(url: &str) -> String {
     format!(
-        "cycle: calls\nsteps:\n  webhook: {{use: generic_webhook.webhook, then: call}}\n  call:\n    \
+        "cycle: calls\nsteps:\n  webhook: {{use: generic_webhook.webhook, then: ask}}\n  ask:\n    \
          use: generic_webhook.post\n    url: {url}/ok\n    headers: {{X-Key: \"Bearer ${{secret:shop_key}}\"}}\n"
     )
 }
@@ -175,7 +175,7 @@ auth:
   token: ${settings.key}
 base_url: ${settings.url}
 methods:
-  call:
+  ask:
     kind: request
     verb: POST
     path: /ok
@@ -197,7 +197,7 @@ fn with_connector(settings: &str, cycles: &[(&str, &str)]) -> Result<Folder> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_reads_secrets_and_files_as_they_are_now() -> Result<()> {
     let sink = echo().await?;
-    let cycle = "cycle: shops\nsteps:\n  webhook: {use: generic_webhook.webhook, then: call}\n  call:\n    \
+    let cycle = "cycle: shops\nsteps:\n  webhook: {use: generic_webhook.webhook, then: ask}\n  ask:\n    \
         use: shop.call\n    map: {greeting: \"${file:texts/greeting.txt}\"}\n";
     let settings = format!(
         "connections:\n  shop:\n    connector: shop\n    settings:\n      url: \"http://${{file:host.txt}}\"\n      \
@@ -369,8 +369,8 @@ steps:
         r#"cycle: keeps
 log: {{payloads: full}}
 steps:
-  webhook: {{use: generic_webhook.webhook, then: call}}
-  call:
+  webhook: {{use: generic_webhook.webhook, then: ask}}
+  ask:
     use: shop.call
     map: {{token: "${{secret:in_body}}"}}
     then: pause
@@ -379,7 +379,7 @@ steps:
     use: decision
     if:
       all:
-        - {{left: "${{call.sent.token}}", is: equals, right: "${{secret:in_body}}"}}
+        - {{left: "${{ask.sent.token}}", is: equals, right: "${{secret:in_body}}"}}
         - {{left: "${{webhook.token}}", is: equals, right: "${{secret:compared}}"}}
     then: refuse
     else: wrong
@@ -513,7 +513,7 @@ async fn nothing_secret_is_left_in_clear() -> Result<()> {
         assert_eq!(server.hook("built", &body).await?.status, 202);
     }
     server.log_of("event=request.sent&cycle=built", 1).await?;
-    let until = std::time::Duration::from_secs(30);
+    let until = Duration::from_secs(30);
     tokio::time::timeout(until, async {
         while sent(&sink).is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
