@@ -52,19 +52,22 @@ impl Redactor {
 
     /// Adds the present values of a source, such as `secret/a`. Earlier ones stay known.
     pub fn learn<'v>(&self, source: &str, values: impl IntoIterator<Item = &'v str>) {
+        let known = self.known();
+        let known = known.sources.get(source);
+        let is_new = |value: &&str| {
+            let told = known.is_some_and(|all| all.iter().any(|one| one == value));
+            value.len() >= SHORTEST && !told
+        };
+        let new: Vec<&str> = values.into_iter().filter(is_new).collect();
+        if new.is_empty() {
+            return;
+        }
         let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut sources = place.sources.clone();
         let all = sources.entry(source.to_owned()).or_default();
-        let before = all.clone();
-        for value in values.into_iter().filter(|value| value.len() >= SHORTEST) {
-            all.retain(|known| known != value);
-            all.push(value.to_owned());
-        }
+        all.extend(new.into_iter().map(str::to_owned));
         let over = all.len().saturating_sub(REMEMBERED);
         all.drain(..over);
-        if *all == before {
-            return;
-        }
         let search = search(sources.values().flatten());
         *place = Arc::new(Known { sources, search });
     }
