@@ -28,6 +28,9 @@ const DOWN: Duration = Duration::from_secs(3);
 /// Lives beyond these are a bug: each but the last commits something.
 const LIVES: u64 = 5_000;
 
+/// What a request was sent with: its key and its other headers.
+type Form = (Option<String>, Vec<(String, String)>);
+
 /// Where a request is asked: cycle, step, lap.
 type Place = (String, String, u64);
 
@@ -321,11 +324,12 @@ impl<'c> Pass<'c> {
     /// Requests that were made in another form when they were sent again: other headers, or another key.
     /// Each request of a run has one key for all its attempts.
     pub fn changed(&self, clean: &Clean) -> Option<String> {
-        let mut seen: BTreeMap<_, Vec<(Option<String>, Vec<(String, String)>)>> = BTreeMap::new();
+        let mut seen: BTreeMap<_, Vec<Form>> = BTreeMap::new();
         for asked in self.outside.asked() {
             let forms = seen.entry(asked.what).or_default();
-            if !forms.contains(&(asked.key.clone(), asked.headers.clone())) {
-                forms.push((asked.key, asked.headers));
+            let form = (asked.key, asked.headers);
+            if !forms.contains(&form) {
+                forms.push(form);
             }
         }
         seen.into_iter().find_map(|(what, forms)| {
