@@ -105,7 +105,10 @@ steps:
     };
     assert_eq!(end(&server).await?, "2600 contacts");
     let stats = sim.stats();
-    assert_eq!((stats.page_tokens_asked, stats.distinct_records), (3, 2_600));
+    assert_eq!(
+        (stats.page_tokens_asked, stats.distinct_records),
+        (3, 2_600)
+    );
     // The generated contacts are older than the walk: 304.
     assert_eq!(end(&server).await?, "nothing new");
     Ok(())

@@ -97,7 +97,8 @@ pub fn advance(
         Input::Due { .. } => true,
         _ => false,
     } && matches!(moving.run.state, State::Each { .. });
-    let paged = matches!(moving.run.state, State::Paging { .. }) && matches!(input, Input::Listed { .. });
+    let paged =
+        matches!(moving.run.state, State::Paging { .. }) && matches!(input, Input::Listed { .. });
     moving.decide(input);
     let same = moving.run.status() == was && !moving.items.clear;
     let rows = match &moving.run.state {

@@ -202,13 +202,18 @@ fn unreadable(list: &StepId, why: &str) -> StepFailure {
 
 /// Commits the greater of pending and stored, else changes nothing and says why; `at` is the step that
 /// does so.
-fn commit_watermark(moving: &mut Moving<'_>, at: &StepId, list: &StepId) -> Result<(), StepFailure> {
+fn commit_watermark(
+    moving: &mut Moving<'_>,
+    at: &StepId,
+    list: &StepId,
+) -> Result<(), StepFailure> {
     let list = list.clone();
     let stored = moving
         .facts
         .watermarks
         .get(&list)
         .map_err(|why| unreadable(&list, &why))?;
+    let asked = moving.looped.lists.contains_key(&list);
     let state = moving.looped.lists.get(&list).cloned().unwrap_or_default();
     let kept = |why: String| (Event::WatermarkKept, why, None);
     let (event, message, date) = match (state.pending, stored) {
@@ -217,6 +222,9 @@ fn commit_watermark(moving: &mut Moving<'_>, at: &StepId, list: &StepId) -> Resu
         )),
         _ if state.cut => kept(format!(
             "kept: `{list}` stopped at its `max_records`, and what came after was not read"
+        )),
+        (None, _) if asked => kept(format!(
+            "kept: the API's answers to `{list}` had no `Date`, and no other clock is trusted"
         )),
         (None, _) => kept(format!("kept: `{list}` has answered nothing in this loop")),
         (Some(pending), Some(stored)) if stored >= pending => {
@@ -255,22 +263,16 @@ pub(crate) fn move_own_watermarks(moving: &mut Moving<'_>, by_loop: bool) {
             .as_ref()
             .is_some_and(|found| found.advance == Advance::OnSuccess);
         let by_hand = matches!(def.paging, PagingDef::ByHand { .. });
-        let asked = moving
-            .looped
-            .lists
-            .get(&step.id)
-            .is_some_and(|state| state.pending.is_some() || state.void || state.cut);
+        let asked = moving.looped.lists.contains_key(&step.id);
         if !by_itself || by_hand != by_loop || !asked {
             continue;
         }
         if let Err(failure) = commit_watermark(moving, &step.id, &step.id) {
             // The run is over and well: the next one reads again what this one has.
-            let line = moving.lines.at(
-                &step.id,
-                Level::Warn,
-                Event::WatermarkKept,
-                failure.message,
-            );
+            let line =
+                moving
+                    .lines
+                    .at(&step.id, Level::Warn, Event::WatermarkKept, failure.message);
             line.code = Some(failure.code);
         }
     }

@@ -10,7 +10,9 @@ use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
     StorageWrite, Store, StoreError, Unit,
 };
-use velodrome_types::{ConnectionId, CycleId, CycleState, Json, LoopId, LoopStatus, RunId, StepId, Timestamp};
+use velodrome_types::{
+    ConnectionId, CycleId, CycleState, Json, LoopId, LoopStatus, RunId, StepId, Timestamp,
+};
 
 use crate::api::{
     ConnectionView, CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem,

@@ -37,7 +37,12 @@ pub(crate) async fn say(
             format!("`{step}` unset by hand: the next loop's first request has no date"),
         ),
     };
-    let mut line = LogLine::new(shared.clock.now(), Level::Info, Event::WatermarkMoved, message);
+    let mut line = LogLine::new(
+        shared.clock.now(),
+        Level::Info,
+        Event::WatermarkMoved,
+        message,
+    );
     line.to = Some(step.to_string());
     line.data = Some(serde_json::json!({ "from": before, "to": date }));
     (line.cycle, line.step) = (Some(cycle), Some(step));

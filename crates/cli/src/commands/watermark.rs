@@ -36,7 +36,11 @@ pub(super) async fn run(global: &Global, args: Watermark) -> Result<()> {
 }
 
 fn path(cycle: &str, step: &str) -> Result<String> {
-    Ok(format!("/watermarks/{}/{}", segment(cycle)?, segment(step)?))
+    Ok(format!(
+        "/watermarks/{}/{}",
+        segment(cycle)?,
+        segment(step)?
+    ))
 }
 
 async fn list(global: &Global, client: &Client, cycle: Option<String>) -> Result<()> {

@@ -62,7 +62,11 @@ fn links(header: &str) -> Vec<Link> {
         };
         while rest.take(';') {
             let name = rest.token().to_ascii_lowercase();
-            let value = if rest.take('=') { rest.value() } else { String::new() };
+            let value = if rest.take('=') {
+                rest.value()
+            } else {
+                String::new()
+            };
             match name.as_str() {
                 "rel" => link.rel = link.rel.or(Some(value)),
                 "anchor" => link.anchor = link.anchor.or(Some(value)),
@@ -141,18 +145,33 @@ mod tests {
 
     #[test]
     fn links_are_read_as_rfc_8288_says() {
-        check(&["<https://a.test/?p=2>; rel=\"next\""], Some("https://a.test/?p=2"));
-        check(&["<https://a.test/?p=2>; rel=next"], Some("https://a.test/?p=2"));
+        check(
+            &["<https://a.test/?p=2>; rel=\"next\""],
+            Some("https://a.test/?p=2"),
+        );
+        check(
+            &["<https://a.test/?p=2>; rel=next"],
+            Some("https://a.test/?p=2"),
+        );
         check(&["</?p=2>;rel=NEXT"], Some("/?p=2"));
         check(&["<?p=2>; REL = \"Next\""], Some("?p=2"));
         check(&["< /?p=2 > ; rel=next"], Some("/?p=2"));
         check(&["</1>; rel=back, </3>; rel=next"], Some("/3"));
         check(&["</1>; rel=back", "</3>; rel=next"], Some("/3"));
-        check(&["</1>; rel=\"first prev\", </9>; rel=\"last next\""], Some("/9"));
+        check(
+            &["</1>; rel=\"first prev\", </9>; rel=\"last next\""],
+            Some("/9"),
+        );
         check(&["</3>; title=\"a, b; rel=back\"; rel=next"], Some("/3"));
-        check(&["</3>; title=\"say \\\"x\\\", y\"; rel=\"next\""], Some("/3"));
+        check(
+            &["</3>; title=\"say \\\"x\\\", y\"; rel=\"next\""],
+            Some("/3"),
+        );
         check(&["</a,b;c?x=<y>; rel=next"], Some("/a,b;c?x=<y"));
-        check(&["</3>; hreflang=de; type=\"text/html\"; rel=next"], Some("/3"));
+        check(
+            &["</3>; hreflang=de; type=\"text/html\"; rel=next"],
+            Some("/3"),
+        );
         check(&["</3>; title*=UTF-8''n%20x; rel=next"], Some("/3"));
         check(&[" , ,</3>; rel=next,"], Some("/3"));
         check(&["</3>;; rel=next"], Some("/3"));
@@ -172,7 +191,10 @@ mod tests {
         check(&["</1>; rel=prev; rel=next"], None);
         check(&["</1>; rel=next; anchor=\"#foo\""], Some("/1"));
         check(&["</1>; rel=next; anchor=\"/other\""], None);
-        check(&["</1>; rel=next; anchor=\"https://a.test/items?page=1\""], Some("/1"));
+        check(
+            &["</1>; rel=next; anchor=\"https://a.test/items?page=1\""],
+            Some("/1"),
+        );
         for broken in ["/1; rel=next", "<", "</1", "</1>; rel=\"next", "garbage"] {
             let asked = Url::parse("https://a.test/").unwrap();
             let _ = target([broken].into_iter(), "next", &asked);

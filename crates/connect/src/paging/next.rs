@@ -73,7 +73,9 @@ pub fn next_page(
             return Ok(None);
         }
         if cursor.empty + 1 >= EMPTY_PAGES {
-            let message = format!("{EMPTY_PAGES} pages in a row held no records, and the API says there are more");
+            let message = format!(
+                "{EMPTY_PAGES} pages in a row held no records, and the API says there are more"
+            );
             return Err(RequestError::permanent("paging.empty_pages", message));
         }
     }
@@ -115,7 +117,10 @@ fn place(
     let count = seen.scanned.count;
     Ok(match &pager.style {
         PagingStyle::Page(counted) => Some(PageAt::Number(number_of(counted, cursor) + 1)),
-        PagingStyle::Offset { count: counted, step } => {
+        PagingStyle::Offset {
+            count: counted,
+            step,
+        } => {
             let by = match (step, &pager.size) {
                 (OffsetStep::Size, Some(size)) => size.value,
                 _ => count,

@@ -57,15 +57,39 @@ mod tests {
             assert_eq!(filter_date(date, &incremental), expect);
         };
         let unix = 1_795_435_200_i64;
-        check(DateFormat::Iso8601OffsetSeconds, true, json!("2026-11-23T12:00:00+00:00"));
-        check(DateFormat::Iso8601UtcSeconds, true, json!("2026-11-23T12:00:00Z"));
-        check(DateFormat::Iso8601UtcMillis, true, json!("2026-11-23T12:00:00.999Z"));
+        check(
+            DateFormat::Iso8601OffsetSeconds,
+            true,
+            json!("2026-11-23T12:00:00+00:00"),
+        );
+        check(
+            DateFormat::Iso8601UtcSeconds,
+            true,
+            json!("2026-11-23T12:00:00Z"),
+        );
+        check(
+            DateFormat::Iso8601UtcMillis,
+            true,
+            json!("2026-11-23T12:00:00.999Z"),
+        );
         check(DateFormat::UnixSeconds, true, json!(unix));
         check(DateFormat::UnixMillis, true, json!(unix * 1_000 + 999));
-        check(DateFormat::HttpDate, true, json!("Mon, 23 Nov 2026 12:00:00 GMT"));
+        check(
+            DateFormat::HttpDate,
+            true,
+            json!("Mon, 23 Nov 2026 12:00:00 GMT"),
+        );
         check(DateFormat::Date, true, json!("2026-11-23"));
-        check(DateFormat::Iso8601UtcSeconds, false, json!("2026-11-23T11:59:59Z"));
-        check(DateFormat::Iso8601UtcMillis, false, json!("2026-11-23T12:00:00.998Z"));
+        check(
+            DateFormat::Iso8601UtcSeconds,
+            false,
+            json!("2026-11-23T11:59:59Z"),
+        );
+        check(
+            DateFormat::Iso8601UtcMillis,
+            false,
+            json!("2026-11-23T12:00:00.998Z"),
+        );
         check(DateFormat::UnixSeconds, false, json!(unix - 1));
         check(DateFormat::UnixMillis, false, json!(unix * 1_000 + 998));
         check(DateFormat::Date, false, json!("2026-11-22"));

@@ -105,7 +105,9 @@ impl Api {
         let listing = self.listing(number("since").unwrap_or(0), &query["sort"], after);
         let begin = number("page").map_or(0, |page| (page as usize - 1) * SIZE);
         let rows = listing.iter().skip(begin).take(SIZE);
-        let data: Vec<Value> = rows.map(|(id, at)| json!({"id": id, "modified": at})).collect();
+        let data: Vec<Value> = rows
+            .map(|(id, at)| json!({"id": id, "modified": at}))
+            .collect();
         let more = begin + SIZE < listing.len();
         let date = Timestamp::from_millis(self.clock * 1_000);
         self.clock += 1;
@@ -199,8 +201,13 @@ impl Bench {
                 page: Some(cursor.at.clone()),
                 ..MethodCall::default()
             };
-            let request = self.connect.build(&self.connection, None, method, call).unwrap();
-            let sent = self.connect.send(&self.connection, method, &request, crate::support::how());
+            let request = self
+                .connect
+                .build(&self.connection, None, method, call)
+                .unwrap();
+            let sent = self
+                .connect
+                .send(&self.connection, method, &request, crate::support::how());
             let response = sent.await.unwrap();
             walk.began = walk.began.or(response.date);
             let want = Want {
@@ -376,9 +383,16 @@ async fn the_table_of_lost_records_is_what_the_page_says() {
         }
     }
     let delete = EVENTS[4].0;
-    assert_eq!(ours(WALKS[2].0, delete), 100, "the hole that page numbers have");
+    assert_eq!(
+        ours(WALKS[2].0, delete),
+        100,
+        "the hole that page numbers have"
+    );
     assert_eq!(ours(WALKS[4].0, delete), 0, "a keyset has none");
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/incremental.md");
     let page = std::fs::read_to_string(page).expect("the page is there");
-    assert!(page.contains(table.trim()), "docs/incremental.md has another table than this:\n{table}");
+    assert!(
+        page.contains(table.trim()),
+        "docs/incremental.md has another table than this:\n{table}"
+    );
 }

@@ -8,10 +8,11 @@ use velodrome_core::{
     TimerChange, Transition,
 };
 use velodrome_spec::Plan;
+use velodrome_spec::plan::{FirstRun, StepKind};
 use velodrome_types::{Code, Event, Json, LoopStatus, RunStatus};
 
 use crate::common::{
-    NOW, Stored, asking, later, messages, moved, moved_at, page, page_loop, page_by_engine,
+    NOW, Stored, asking, later, messages, moved, moved_at, page, page_by_engine, page_loop,
 };
 
 fn plan() -> Plan {
@@ -26,7 +27,10 @@ fn paged(number: u64, next: Option<u64>) -> ListAnswer {
         page: number,
         count: 2,
         page_hash: number,
-        records: Some(vec![json!({"id": number * 2}), json!({"id": number * 2 + 1})]),
+        records: Some(vec![
+            json!({"id": number * 2}),
+            json!({"id": number * 2 + 1}),
+        ]),
         next: next.map(|next| json!({ "at": next })),
         ..page(true)
     }
@@ -119,7 +123,10 @@ fn a_page_that_fails_is_asked_again_and_no_other() {
     // Woken too early it stays.
     let early = Input::Due { fence };
     let early = moved(&plan, now.run.clone(), now.looped.clone(), early).expect("it stays");
-    assert_eq!((early.action, early.run.status()), (None, RunStatus::Waiting));
+    assert_eq!(
+        (early.action, early.run.status()),
+        (None, RunStatus::Waiting)
+    );
     let input = Input::Due { fence };
     let now =
         moved_at(&plan, now.run, now.looped, input, due, &Stored::default()).expect("it goes on");
@@ -151,7 +158,10 @@ fn a_failed_list_is_resumed_at_its_page_and_anew_on_another_version() {
     assert_eq!(failed.run.status(), RunStatus::Failed);
     assert!(failed.looped.lists["contacts"].void);
     assert!(failed.items.pages.is_some() && !failed.items.clear);
-    for (hash, at) in [(plan.hash.as_str(), json!({"at": 2})), ("another", json!(null))] {
+    for (hash, at) in [
+        (plan.hash.as_str(), json!({"at": 2})),
+        ("another", json!(null)),
+    ] {
         let plan = Plan {
             hash: hash.to_owned(),
             ..plan.clone()
@@ -282,7 +292,10 @@ fn a_list_paged_by_hand_moves_its_own_watermark_when_the_loop_succeeds() {
     let mut looped = asked.looped.clone();
     looped.open.insert(crate::common::run_id(7), false);
     let now = listed(&plan, Transition { looped, ..asked }, page(true));
-    assert_eq!((now.run.status(), now.watermarks), (RunStatus::Succeeded, vec![]));
+    assert_eq!(
+        (now.run.status(), now.watermarks),
+        (RunStatus::Succeeded, vec![])
+    );
 }
 
 #[test]
@@ -290,7 +303,10 @@ fn a_watermark_that_cannot_be_read_is_an_error_of_the_step() {
     #[derive(Debug)]
     struct Broken;
     impl velodrome_core::Watermarks for Broken {
-        fn get(&self, _: &velodrome_types::StepId) -> Result<Option<velodrome_types::Timestamp>, String> {
+        fn get(
+            &self,
+            _: &velodrome_types::StepId,
+        ) -> Result<Option<velodrome_types::Timestamp>, String> {
             Err("a page of it is damaged".to_owned())
         }
     }
@@ -320,6 +336,64 @@ fn a_watermark_that_cannot_be_read_is_an_error_of_the_step() {
         assert_eq!(asks(&now), Some(2));
         assert_eq!(now.looped.lists["contacts"].filter, Some(later(1)));
     }
+}
+
+#[test]
+fn the_first_request_fixes_the_date_by_what_is_stored_else_by_first_run() {
+    // The stored date wins, be it earlier or later; `now` is moved back by the overlap, a date is not.
+    let early = later(0).minus(Duration::from_secs(90));
+    for (first_run, stored, expect) in [
+        (FirstRun::All, None, None),
+        (FirstRun::All, Some(early), Some(early)),
+        (FirstRun::Now, None, Some(NOW.minus(Duration::from_secs(2)))),
+        (FirstRun::Now, Some(early), Some(early)),
+        (FirstRun::From(later(5)), None, Some(later(5))),
+        (FirstRun::From(later(5)), Some(early), Some(early)),
+        (FirstRun::From(early), Some(later(5)), Some(later(5))),
+    ] {
+        let mut plan = plan();
+        let StepKind::List(list) = &mut plan.steps[1].kind else {
+            panic!("a fixture");
+        };
+        list.first_run = first_run;
+        let accepted = crate::common::accepted(&plan);
+        let begin = Input::Begin {
+            body: json!({"page": 1}),
+            logs: vec![],
+        };
+        let (run, looped, stored) = (accepted.run, accepted.looped, Stored(stored));
+        let now = moved_at(&plan, run, looped, begin, NOW, &stored).expect("it begins");
+        let filter = now.looped.lists["contacts"].filter;
+        assert_eq!(filter, expect, "{first_run:?} {stored:?}");
+        // Whatever is stored meanwhile, every page of the loop asks with the same date.
+        let stored = Stored(Some(later(500)));
+        let fence = now.run.fence;
+        let answer = paged(1, Some(2));
+        let input = Input::Listed { fence, answer };
+        let now = moved_at(&plan, now.run, now.looped, input, NOW, &stored).expect("a page");
+        assert_eq!(now.looped.lists["contacts"].filter, expect);
+    }
+}
+
+#[test]
+fn a_list_without_records_moves_its_date_and_one_without_a_date_does_not() {
+    let mut plan = plan();
+    crate::common::advance_on_success(&mut plan);
+    plan.steps[1].otherwise = None;
+    let nothing = ListAnswer {
+        status: 304,
+        date: Some(later(9)),
+        ..ListAnswer::default()
+    };
+    let now = listed(&plan, asking(&plan), nothing.clone());
+    assert_eq!(now.watermarks, [("contacts".into(), later(9))]);
+    let dateless = ListAnswer {
+        date: None,
+        ..nothing
+    };
+    let now = listed(&plan, asking(&plan), dateless);
+    assert_eq!(now.watermarks, []);
+    assert_eq!(moved_to(&now), [("watermark.kept".to_owned(), None)]);
 }
 
 #[test]

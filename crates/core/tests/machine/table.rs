@@ -90,7 +90,12 @@ fn states() -> Vec<(&'static str, Plan, Run, Loop)> {
     let mut plan = page_loop(Duration::from_secs(2));
     page_by_engine(&mut plan);
     let paging = asking(&plan);
-    states.push(("paging", plan.clone(), paging.run.clone(), paging.looped.clone()));
+    states.push((
+        "paging",
+        plan.clone(),
+        paging.run.clone(),
+        paging.looped.clone(),
+    ));
     let failure = StepFailure {
         kind: velodrome_core::FailureKind::Transient,
         ..StepFailure::permanent(Code::new("request.status"), "503")

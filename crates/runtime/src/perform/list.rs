@@ -116,9 +116,9 @@ impl Asking<'_> {
                     });
                 }
                 Got::Void { status, .. } => {
-                    let Some(number) = number.filter(|_| {
-                        behind && restarted.is_none() && list.restarts < MAX_RESTARTS
-                    }) else {
+                    let Some(number) = number
+                        .filter(|_| behind && restarted.is_none() && list.restarts < MAX_RESTARTS)
+                    else {
                         return Err(token_expired(status));
                     };
                     before = number.saturating_sub(1);

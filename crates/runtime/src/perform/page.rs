@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use velodrome_connect::{
-    Connection, HttpRequest, PageSeen, Response, Scanned, Verdict, Want, next_page,
-    retain_records, scan,
+    Connection, HttpRequest, PageSeen, Response, Scanned, Verdict, Want, next_page, retain_records,
+    scan,
 };
 use velodrome_core::{ListAnswer, RecordKey, StepFailure};
 use velodrome_script::Vars;

@@ -105,8 +105,12 @@ pub(super) fn read(
     names.inputs.clear();
     names.last.clear();
     names.since = None;
-    if method.paging.pager().is_some() && (kind != MethodKind::List || method.response.records.is_none()) {
-        let message = format!("{what} pages, so it is a `list` whose `response` says where its `records` are");
+    if method.paging.pager().is_some()
+        && (kind != MethodKind::List || method.response.records.is_none())
+    {
+        let message = format!(
+            "{what} pages, so it is a `list` whose `response` says where its `records` are"
+        );
         faults.error("paging.no_records", node.span, message);
     }
     Some(method)

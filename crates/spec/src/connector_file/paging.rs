@@ -131,8 +131,8 @@ fn pager(style: Style, node: &Node, keys: &mut Keys<'_>, faults: &mut Faults) ->
         }
     }
     // Where the API itself says that there is more, a page without records is no end.
-    let told = more.is_some()
-        || matches!(style, Style::Cursor | Style::LinkHeader | Style::NextUrl);
+    let told =
+        more.is_some() || matches!(style, Style::Cursor | Style::LinkHeader | Style::NextUrl);
     let end = PagingEnd {
         more,
         total,

@@ -13,7 +13,11 @@ fn every_bad_connector_says_what_its_snapshot_says() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let (def, diagnostics) = check_connector(&name, &text);
         assert_eq!(def, None, "{name}");
-        assert!(diagnostics.iter().any(|found| found.severity == Severity::Error));
+        assert!(
+            diagnostics
+                .iter()
+                .any(|found| found.severity == Severity::Error)
+        );
         insta::with_settings!({
             snapshot_path => "../bad_connectors/said",
             prepend_module_to_snapshot => false,

@@ -8,9 +8,7 @@ use velodrome_store::{
 use velodrome_types::Timestamp;
 
 use super::unit::UnitWriter;
-use crate::journal::{
-    cycle_state_number, loop_parts_key, loop_status_number, run_status_number,
-};
+use crate::journal::{cycle_state_number, loop_parts_key, loop_status_number, run_status_number};
 
 /// Answers that expired so long before the present question are deleted, some at a time: a day, so
 /// that no clock that was wrong for a while makes the store forget.

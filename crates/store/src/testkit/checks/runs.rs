@@ -285,7 +285,10 @@ pub fn parts_of_a_loop_are_forgotten_from_the_front(bench: &mut Bench) {
         });
     };
     let of_run = PartWrite::Put(same_bytes, 2, b"run".to_vec());
-    write(bench, vec![put(2, b"b"), put(0, b"a"), of_run, put(7, b"c")]);
+    write(
+        bench,
+        vec![put(2, b"b"), put(0, b"a"), of_run, put(7, b"c")],
+    );
     write(bench, vec![PartWrite::ForgetOfLoop(id, 2)]);
     bench.holds(|store| {
         let parts = store.loop_parts(id).expect("the store reads");
