@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+/// What its clock says, always.
+const DATE: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
+
 /// A request that came.
 #[derive(Clone, Debug)]
 pub struct Came {
@@ -112,7 +115,7 @@ async fn serve(
         busy.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
         let body = body.to_string();
         let text = format!(
-            "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} Said\r\ndate: {DATE}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         if stream.write_all(text.as_bytes()).await.is_err() {

@@ -213,6 +213,7 @@ fn commit_watermark(
         .watermarks
         .get(&list)
         .map_err(|why| unreadable(&list, &why))?;
+    let asked = moving.looped.lists.contains_key(&list);
     let state = moving.looped.lists.get(&list).cloned().unwrap_or_default();
     let kept = |why: String| (Event::WatermarkKept, why, None);
     let (event, message, date) = match (state.pending, stored) {
@@ -221,6 +222,9 @@ fn commit_watermark(
         )),
         _ if state.cut => kept(format!(
             "kept: `{list}` stopped at its `max_records`, and what came after was not read"
+        )),
+        (None, _) if asked => kept(format!(
+            "kept: the API's answers to `{list}` had no `Date`, and no other clock is trusted"
         )),
         (None, _) => kept(format!("kept: `{list}` has answered nothing in this loop")),
         (Some(pending), Some(stored)) if stored >= pending => {
@@ -259,11 +263,7 @@ pub(crate) fn move_own_watermarks(moving: &mut Moving<'_>, by_loop: bool) {
             .as_ref()
             .is_some_and(|found| found.advance == Advance::OnSuccess);
         let by_hand = matches!(def.paging, PagingDef::ByHand { .. });
-        let asked = moving
-            .looped
-            .lists
-            .get(&step.id)
-            .is_some_and(|state| state.pending.is_some() || state.void || state.cut);
+        let asked = moving.looped.lists.contains_key(&step.id);
         if !by_itself || by_hand != by_loop || !asked {
             continue;
         }

@@ -8,6 +8,7 @@ use velodrome_core::{
     TimerChange, Transition,
 };
 use velodrome_spec::Plan;
+use velodrome_spec::plan::{FirstRun, StepKind};
 use velodrome_types::{Code, Event, Json, LoopStatus, RunStatus};
 
 use crate::common::{
@@ -335,6 +336,64 @@ fn a_watermark_that_cannot_be_read_is_an_error_of_the_step() {
         assert_eq!(asks(&now), Some(2));
         assert_eq!(now.looped.lists["contacts"].filter, Some(later(1)));
     }
+}
+
+#[test]
+fn the_first_request_fixes_the_date_by_what_is_stored_else_by_first_run() {
+    // The stored date wins, be it earlier or later; `now` is moved back by the overlap, a date is not.
+    let early = later(0).minus(Duration::from_secs(90));
+    for (first_run, stored, expect) in [
+        (FirstRun::All, None, None),
+        (FirstRun::All, Some(early), Some(early)),
+        (FirstRun::Now, None, Some(NOW.minus(Duration::from_secs(2)))),
+        (FirstRun::Now, Some(early), Some(early)),
+        (FirstRun::From(later(5)), None, Some(later(5))),
+        (FirstRun::From(later(5)), Some(early), Some(early)),
+        (FirstRun::From(early), Some(later(5)), Some(later(5))),
+    ] {
+        let mut plan = plan();
+        let StepKind::List(list) = &mut plan.steps[1].kind else {
+            panic!("a fixture");
+        };
+        list.first_run = first_run;
+        let accepted = crate::common::accepted(&plan);
+        let begin = Input::Begin {
+            body: json!({"page": 1}),
+            logs: vec![],
+        };
+        let (run, looped, stored) = (accepted.run, accepted.looped, Stored(stored));
+        let now = moved_at(&plan, run, looped, begin, NOW, &stored).expect("it begins");
+        let filter = now.looped.lists["contacts"].filter;
+        assert_eq!(filter, expect, "{first_run:?} {stored:?}");
+        // Whatever is stored meanwhile, every page of the loop asks with the same date.
+        let stored = Stored(Some(later(500)));
+        let fence = now.run.fence;
+        let answer = paged(1, Some(2));
+        let input = Input::Listed { fence, answer };
+        let now = moved_at(&plan, now.run, now.looped, input, NOW, &stored).expect("a page");
+        assert_eq!(now.looped.lists["contacts"].filter, expect);
+    }
+}
+
+#[test]
+fn a_list_without_records_moves_its_date_and_one_without_a_date_does_not() {
+    let mut plan = plan();
+    crate::common::advance_on_success(&mut plan);
+    plan.steps[1].otherwise = None;
+    let nothing = ListAnswer {
+        status: 304,
+        date: Some(later(9)),
+        ..ListAnswer::default()
+    };
+    let now = listed(&plan, asking(&plan), nothing.clone());
+    assert_eq!(now.watermarks, [("contacts".into(), later(9))]);
+    let dateless = ListAnswer {
+        date: None,
+        ..nothing
+    };
+    let now = listed(&plan, asking(&plan), dateless);
+    assert_eq!(now.watermarks, []);
+    assert_eq!(moved_to(&now), [("watermark.kept".to_owned(), None)]);
 }
 
 #[test]
