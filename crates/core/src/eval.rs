@@ -149,7 +149,7 @@ pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError
     }))
 }
 
-/// The text of an expression that reads nothing of a run: of the environment, of secrets.
+/// The text of an expression that reads nothing of a run: of the environment, of secrets, of files.
 pub fn evaluate_static(expr: &Expr, statics: &dyn Statics) -> Result<String, EvalError> {
     let of = |reference: &Reference| match &reference.root {
         Root::Env(name) => statics
@@ -158,6 +158,7 @@ pub fn evaluate_static(expr: &Expr, statics: &dyn Statics) -> Result<String, Eva
         Root::Secret(name) => statics
             .secret(name)
             .ok_or_else(|| EvalError::SecretUnset { name: name.clone() }),
+        Root::File(file) => Ok(file.text.to_string()),
         Root::Hook(target) => Ok(statics.hook_url(target)),
         _ => Err(unresolved(reference)),
     };

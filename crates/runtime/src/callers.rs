@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use velodrome_core::evaluate_static;
 use velodrome_spec::Plan;
 use velodrome_spec::callers::{AuthKind, Authentication, WebhookAuth, WebhookDefaults};
@@ -87,7 +87,8 @@ impl Hook {
     }
 }
 
-/// The secrets as they are now. One that is not set, or empty, lets nobody pass.
+/// The secrets as they are now. One that is not set, or empty, lets nobody pass. The line break at the
+/// end of a file is none of a secret's.
 fn required(shared: &Shared, auth: &Authentication) -> HookAuth {
     let text = |expr: &Expr| {
         evaluate_static(expr, shared)
@@ -113,13 +114,13 @@ fn required(shared: &Shared, auth: &Authentication) -> HookAuth {
         AuthKind::Slack => Scheme::Slack,
         AuthKind::Shopify => Scheme::Shopify,
     };
-    let usable = |secret: SecretString| match secret.expose_secret() {
+    let usable = |secret: String| match secret.trim_end_matches(['\r', '\n']) {
         "" => Err("nobody can call with an empty secret".to_owned()),
-        _ => Ok(secret),
+        secret => Ok(SecretString::from(secret)),
     };
     let secrets = auth.secrets.iter();
     let secrets: Vec<HookSecret> = secrets
-        .map(|secret| text(secret).map(SecretString::from).and_then(usable))
+        .map(|secret| text(secret).and_then(usable))
         .collect();
     HookAuth::Required { scheme, secrets }
 }

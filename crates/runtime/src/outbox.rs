@@ -41,6 +41,8 @@ const GAPS: RetryPolicy = RetryPolicy {
     factor: 2.0,
     max: Duration::from_secs(3600),
 };
+/// The longest gap for a cycle of this server: asking it costs nothing, and it may be started any moment.
+const HOOK_GAP: Duration = Duration::from_secs(60);
 /// After so many looks, an hour apart, a notice that cannot be read is given up.
 const UNREADABLE_LOOKS: u32 = 72;
 /// How long is waited before a write is offered again that the disk refused.
@@ -254,6 +256,10 @@ async fn attempt(shared: &Arc<Shared>, row: OutboxRow, known: Result<Known, Stor
         }
     };
     let notice = &stored.notice;
+    let longest = match &to {
+        Some(NoticeTo::Hook(_)) => HOOK_GAP,
+        _ => GAPS.max,
+    };
     let outcome = match to {
         None => {
             tracing::warn!(run = %notice.run, cycle = %notice.cycle, "nobody is to be told of a failed run any more");
@@ -286,7 +292,7 @@ async fn attempt(shared: &Arc<Shared>, row: OutboxRow, known: Result<Known, Stor
     let gap = GAPS
         .gap(row.attempts + 1, shared.random.fraction())
         .unwrap_or(GAPS.max);
-    let gap = gap.max(untold.after.unwrap_or_default());
+    let gap = gap.min(longest).max(untold.after.unwrap_or_default());
     tracing::warn!(
         %run, %cycle, again_in = velodrome_types::format_duration(gap),
         "`error_webhook` was not told of a failed run: {why}"

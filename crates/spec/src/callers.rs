@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use velodrome_types::Json;
 
 use crate::expr::Expr;
 use crate::format::{self, Table};
@@ -267,6 +268,13 @@ fn kind(
         "basic" => {
             let node = keys.need("user", "`basic`", faults)?;
             let user = value(node, names, faults)?;
+            let literal = matches!(&user, Expr::Literal(Json::String(_)));
+            if !literal && !is_reference(node) {
+                let message = "`user` must be text, or a reference known before any run";
+                faults
+                    .error("value.type", node.span, message)
+                    .hint("`user: caller`, or `user: ${env:X}`");
+            }
             AuthKind::Basic { user }
         }
         "hmac" => AuthKind::Hmac(hmac(keys, faults)?),

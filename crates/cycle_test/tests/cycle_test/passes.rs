@@ -247,3 +247,53 @@ tests:
         passes(&[&cycle(script)], tests);
     }
 }
+
+#[test]
+fn a_test_sees_what_is_told_of_a_failed_run() {
+    let orders = |told: &str| {
+        format!(
+            r#"
+cycle: orders
+error_webhook: {told}
+steps:
+  webhook: {{use: generic_webhook.webhook, then: send}}
+  send: {{use: generic_webhook.post, url: "https://api.test/order", map: {{id: "${{webhook.id}}"}}}}
+"#
+        )
+    };
+    passes(
+        &[&orders("https://alerts.test/failed?of=${cycle.id}")],
+        r#"
+tests:
+  is told:
+    body: {id: 7}
+    answers: {send: {status: 400}}
+    expect:
+      status: failed
+      requests:
+        - {step: send, body: {id: 7}}
+        - method: POST
+          path: /failed
+          query: {of: orders}
+          body: {CycleId: orders, StepId: send, Code: request.status, Lap: 1, IncidentLevel: Error}
+"#,
+    );
+    let alerts = r#"
+cycle: alerts
+steps:
+  webhook: {use: generic_webhook.webhook, then: tell}
+  tell: {use: generic_webhook.post, url: "https://chat.test/say", map: {text: "${webhook.Detail}"}}
+"#;
+    passes(
+        &[&orders("${hook:alerts}"), alerts],
+        r#"
+tests:
+  is told to a cycle:
+    body: {id: 7}
+    answers: {send: {status: 400}, alerts.tell: {status: 200}}
+    expect:
+      loops: [{cycle: orders, status: failed}, {cycle: alerts, status: succeeded}]
+      requests: [{step: send}, {cycle: alerts, step: tell}]
+"#,
+    );
+}
