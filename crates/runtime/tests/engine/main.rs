@@ -5,3 +5,4 @@ mod fixture;
 mod laps;
 mod limits;
 mod simulated;
+mod turns;
