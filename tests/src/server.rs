@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -55,8 +56,9 @@ impl Folder {
         Ok(self)
     }
 
-    /// The same, with a variable in the server's environment.
-    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+    /// The same, served with this in its environment.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -84,12 +86,27 @@ impl Folder {
 
     /// Runs a command of the binary in this folder to its end.
     pub async fn command(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
-        let output = Command::new(crate::velodrome())
+        self.command_told(arguments, "").await
+    }
+
+    /// The same, with something on its standard input.
+    pub async fn command_told(
+        &self,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<(i32, String, String)> {
+        let mut child = Command::new(crate::velodrome())
             .args(arguments)
             .current_dir(self.path())
-            .stdin(Stdio::null())
-            .output()
-            .await?;
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("its standard input")?;
+        // One that reads nothing may be gone already.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        let output = child.wait_with_output().await?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok((
             output.status.code().unwrap_or(-1),
@@ -142,13 +159,13 @@ impl Server {
             .create(true)
             .append(true)
             .open(self.log_path())?;
-        let environment = match &mut self.folder.faults {
+        let faulty = match &mut self.folder.faults {
             Some(faults) => faults.begin()?,
             None => Vec::new(),
         };
         let child = Command::new(crate::velodrome())
             .arg("serve")
-            .envs(environment)
+            .envs(faulty)
             .envs(self.folder.environment.iter().cloned())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

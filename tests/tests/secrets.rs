@@ -363,28 +363,26 @@ steps:
     retry: 0
 "#
     );
-    let keeps = format!(
-        r#"cycle: keeps
-log: {{payloads: full}}
+    let keeps = r#"cycle: keeps
+log: {payloads: full}
 steps:
-  webhook: {{use: generic_webhook.webhook, then: ask}}
+  webhook: {use: generic_webhook.webhook, then: ask}
   ask:
     use: shop.ask
-    map: {{token: "${{secret:in_body}}"}}
+    map: {token: "${secret:in_body}"}
     then: pause
-  pause: {{use: delay, for: 50 ms, then: same}}
+  pause: {use: delay, for: 50 ms, then: same}
   same:
     use: decision
     if:
       all:
-        - {{left: "${{ask.sent.token}}", is: equals, right: "${{secret:in_body}}"}}
-        - {{left: "${{webhook.token}}", is: equals, right: "${{secret:compared}}"}}
+        - {left: "${ask.sent.token}", is: equals, right: "${secret:in_body}"}
+        - {left: "${webhook.token}", is: equals, right: "${secret:compared}"}
     then: refuse
     else: wrong
-  refuse: {{use: shop.refuse, map: {{given: "${{webhook.token}}"}}, retry: 0}}
-  wrong: {{use: stop, as: failed, message: not the same}}
-"#
-    );
+  refuse: {use: shop.refuse, map: {given: "${webhook.token}"}, retry: 0}
+  wrong: {use: stop, as: failed, message: not the same}
+"#;
     let built = format!(
         r#"cycle: built
 concurrency: 1
@@ -406,7 +404,7 @@ steps:
     );
     vec![
         ("fails.yaml", fails),
-        ("keeps.yaml", keeps),
+        ("keeps.yaml", keeps.to_owned()),
         ("built.yaml", built),
     ]
 }

@@ -83,7 +83,7 @@ async fn what_the_senders_own_libraries_sign_is_let_in_and_nothing_else() -> Res
             .collect();
         let mut folder = Folder::new(&files, &settings)?.with_faults()?;
         for (name, secret) in &environment {
-            folder = folder.with_env(name, secret);
+            folder = folder.with_environment(name, secret);
         }
         let mut server = folder.serve().await?;
         server.kill().await?;
@@ -160,8 +160,8 @@ steps:
 async fn the_first_check_that_fails_is_the_one_that_answers() -> Result<()> {
     let settings = "env_for_cycles: [HOOK_NEW, HOOK_OLD]\nbody_limit: 200\nwebhooks: {trusted_proxies: [127.0.0.1]}\n";
     let server = Folder::new(&[("guarded.yaml", GUARDED)], settings)?
-        .with_env("HOOK_NEW", "new-secret")
-        .with_env("HOOK_OLD", "old-secret")
+        .with_environment("HOOK_NEW", "new-secret")
+        .with_environment("HOOK_OLD", "old-secret")
         .serve()
         .await?;
     let large = format!("{{\"page\": \"{}\"", "x".repeat(300));
@@ -281,7 +281,7 @@ async fn a_secret_that_is_not_set_or_empty_lets_nobody_pass_and_the_operator_is_
     ];
     let cycles = cycles.map(|(name, text)| (name, text.as_str()));
     let server = Folder::new(&cycles, "env_for_cycles: [HOOK_UNSET, HOOK_EMPTY]\n")?
-        .with_env("HOOK_EMPTY", "")
+        .with_environment("HOOK_EMPTY", "")
         .serve()
         .await?;
     for (at, id) in ["unset", "empty"].into_iter().enumerate() {
@@ -359,7 +359,7 @@ async fn settings_say_who_may_call_where_a_webhook_says_nothing() -> Result<()> 
     let cycles = cycles.map(|(name, text)| (name, text.as_str()));
     let settings = "webhooks:\n  auth: {basic: {user: caller, secret: \"${env:HOOK_PASSWORD}\"}}\n";
     let server = Folder::new(&cycles, settings)?
-        .with_env("HOOK_PASSWORD", "s3cret")
+        .with_environment("HOOK_PASSWORD", "s3cret")
         .serve()
         .await?;
     let refusal = server.hook("silent", "{}").await?;
@@ -589,7 +589,7 @@ async fn the_operator_and_hand_offs_of_this_server_are_asked_nothing() -> Result
         let laps = LOOP.replace("DIRECT", handoff);
         let cycles = [("laps.yaml", laps.as_str()), ("told.yaml", &told_cycle)];
         let server = Folder::new(&cycles, "env_for_cycles: [HOOK_SECRET]\n")?
-            .with_env("HOOK_SECRET", "s3cret")
+            .with_environment("HOOK_SECRET", "s3cret")
             .serve()
             .await?;
         let outside = server.hook("laps", r#"{"page": 1}"#).await?;

@@ -102,7 +102,7 @@ impl<'h> Rest<'h> {
     fn token(&mut self) -> &'h str {
         let text = self.0.trim_start_matches([' ', '\t']);
         let end = text
-            .find(|c: char| matches!(c, '=' | ';' | ',' | ' ' | '\t' | '"' | '<' | '>'))
+            .find(['=', ';', ',', ' ', '\t', '"', '<', '>'])
             .unwrap_or(text.len());
         self.0 = &text[end..];
         &text[..end]

@@ -226,13 +226,21 @@ impl Turns {
         }
     }
 
-    /// Calls all whose turn it is.
+    /// Calls all whose turn it is, and sends back those whose gate stays shut for long.
     fn call(&self, state: &mut State) {
         let now = self.0.process.now();
         while let Some(ticket) = state.queue.next(now) {
             if let Some(tell) = state.waiting.remove(&ticket) {
                 // Whoever has just gone gives the turn back as it goes.
                 let _ = tell.send(Called::Go(now));
+            }
+        }
+        if state.waiting.is_empty() {
+            return;
+        }
+        for (ticket, opens) in state.queue.give_up(now, now.plus(PATIENCE)) {
+            if let Some(tell) = state.waiting.remove(&ticket) {
+                let _ = tell.send(Called::Held(opens));
             }
         }
     }
@@ -256,14 +264,7 @@ impl Turns {
         let now = self.0.process.now();
         let mut state = self.lock();
         state.queue.of(connection).hold(turn.since, now, said, gaps);
-        let long = now.plus(PATIENCE).plus(Duration::from_millis(1));
-        for (ticket, opens) in state.queue.give_up(now, long) {
-            if let Some(tell) = state.waiting.remove(&ticket) {
-                let _ = tell.send(Called::Held(opens));
-            }
-        }
-        drop(state);
-        self.0.changed.notify_one();
+        self.call_and_look(&mut state);
     }
 
     /// The API took a request of this connection.

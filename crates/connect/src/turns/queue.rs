@@ -281,7 +281,7 @@ impl Queue {
             .min()
     }
 
-    /// Takes out all that wait at gates that stay shut at least until then, each with when its gate opens.
+    /// Takes out all that wait at gates that stay shut beyond then, each with when its gate opens.
     pub(super) fn give_up(&mut self, now: Timestamp, then: Timestamp) -> Vec<(Ticket, Timestamp)> {
         let gates: Vec<GateId> = self.gates.keys().cloned().collect();
         let mut out = Vec::new();
@@ -289,7 +289,7 @@ impl Queue {
             let Opening::At(opens) = self.opening(&gate, now) else {
                 continue;
             };
-            if opens < then {
+            if opens <= then {
                 continue;
             }
             let Some(waiting) = self.gates.remove(&gate) else {

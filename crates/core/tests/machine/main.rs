@@ -1,6 +1,7 @@
 //! The run machine through its boundary.
 
 mod common;
+mod held;
 mod items;
 mod notice;
 mod page_loop;

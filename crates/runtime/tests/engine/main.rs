@@ -6,3 +6,4 @@ mod laps;
 mod limits;
 mod outbox;
 mod simulated;
+mod turns;

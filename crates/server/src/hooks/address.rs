@@ -41,7 +41,7 @@ fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr
     if !is_in(trusted, peer) {
         return Some(peer);
     }
-    let plain = lists(headers, "x-forwarded-for", |item| Some(item))?;
+    let plain = lists(headers, "x-forwarded-for", Some)?;
     let standard = lists(headers, "forwarded", forwarded_for)?;
     let of = |hops: &[IpAddr]| {
         let first = hops.iter().rev().find(|hop| !is_in(trusted, **hop));

@@ -161,13 +161,13 @@ fn inputs(node: &Node, faults: &mut Faults) -> BTreeMap<String, InputDef> {
 
 /// `query: name`, `header: name` or `field: name`; one of them.
 pub(super) fn sent(keys: &mut Keys<'_>, faults: &mut Faults) -> Option<SendAs> {
-    let places: [(&'static str, fn(String) -> SendAs); 3] = [
-        ("query", SendAs::Query),
-        ("header", SendAs::Header),
-        ("field", SendAs::Body),
-    ];
     let mut found = None;
-    for (key, place) in places {
+    for key in ["query", "header", "field"] {
+        let place = match key {
+            "query" => SendAs::Query,
+            "header" => SendAs::Header,
+            _ => SendAs::Body,
+        };
         let Some(node) = keys.get(key) else { continue };
         if found.is_some() {
             let message = format!("`{key}` beside another place: it is sent to one");

@@ -80,7 +80,7 @@ impl Check<'_> {
         let newest = good(ran.accepted);
         // What is saved in the same millisecond may come before or after.
         let oldest = good(Timestamp::from_millis(ran.accepted.as_millis() - 1));
-        let last = edits().filter(|edit| edit.at <= ran.accepted).last();
+        let last = edits().rfind(|edit| edit.at <= ran.accepted);
         let is_bad = last.is_some_and(|edit| edit.number.is_none());
         let fits = edition <= newest && (edition >= oldest || is_bad);
         that(fits, || {

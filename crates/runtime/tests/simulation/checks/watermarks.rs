@@ -39,7 +39,7 @@ impl Check<'_> {
             .max();
         let began = began.ok_or_else(|| format!("{id} never began"))?;
         let before = self.ended.log.iter().filter(|line| line.seq < began);
-        let stored = before.filter_map(moved_to).last();
+        let stored = before.filter_map(moved_to).next_back();
         that(asked().next().is_none() || since == stored, || {
             format!("{id} asked since {since:?}, the watermark was {stored:?}")
         })?;
