@@ -311,46 +311,6 @@ async fn a_secret_that_is_not_set_or_empty_lets_nobody_pass_and_the_operator_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_set_counts_from_the_next_request_on() -> Result<()> {
-    let stored = cycle(
-        "stored",
-        "    auth: {bearer: {secret: [\"${secret:hook}\", \"${secret:older}\"]}}\n",
-    );
-    let on_file = cycle(
-        "on_file",
-        "    auth: {bearer: {secret: \"${file:hook.key}\"}}\n",
-    );
-    let cycles = [("stored.yaml", stored.as_str()), ("on_file.yaml", &on_file)];
-    let folder = Folder::new(&cycles, "")?;
-    std::fs::write(folder.path().join("cycles/hook.key"), "from-a-file\n")?;
-    let server = folder.serve().await?;
-    let call = async |id: &str, token: &str| -> Result<u16> {
-        let bearer = format!("Bearer {token}");
-        let answer = post(&server, id, &[("authorization", &bearer)], "{}").await?;
-        Ok(answer.status)
-    };
-    let set = async |arguments: &[&str]| -> Result<()> {
-        let (status, out, err) = server.folder().command(arguments).await?;
-        assert_eq!(status, 0, "{out} {err}");
-        Ok(())
-    };
-    assert_eq!(call("stored", "first-secret").await?, 401);
-    set(&["secret", "set", "hook", "first-secret"]).await?;
-    assert_eq!(call("stored", "first-secret").await?, 202);
-    // One takes another's place while both are known.
-    set(&["secret", "set", "older", "first-secret"]).await?;
-    set(&["secret", "set", "hook", "second-secret"]).await?;
-    assert_eq!(call("stored", "first-secret").await?, 202);
-    assert_eq!(call("stored", "second-secret").await?, 202);
-    set(&["secret", "delete", "older", "--yes"]).await?;
-    assert_eq!(call("stored", "first-secret").await?, 401);
-    assert_eq!(call("stored", "second-secret").await?, 202);
-    assert_eq!(call("on_file", "from-a-file").await?, 202);
-    assert_eq!(call("on_file", "from-another").await?, 401);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn settings_say_who_may_call_where_a_webhook_says_nothing() -> Result<()> {
     let cycles = [
         ("silent.yaml", &cycle("silent", "")),
