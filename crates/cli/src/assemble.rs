@@ -64,6 +64,7 @@ pub(crate) struct Running {
 /// Opens the store, starts the engine, listens.
 pub(crate) async fn start(plan: Plan) -> Result<Running> {
     let config = &plan.settings.config;
+    let seen = settings_watch::Seen::at_start(&plan.settings);
     if !plan.cycles.is_dir() {
         let message = format!(
             "there is no cycles folder `{}`: make it, or say `--cycles`",
@@ -131,7 +132,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
     serving.spawn(velodrome_server::serve(listener, router, stop.clone()));
     if !plan.settings.file.as_os_str().is_empty() {
         let path = plan.settings.file.clone();
-        let watch = settings_watch::run(engine.clone(), plan.settings, path, stop.clone());
+        let watch = settings_watch::run(engine.clone(), plan.settings, seen, path, stop.clone());
         serving.spawn(async move {
             watch.await;
             Ok(())

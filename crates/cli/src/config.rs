@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) file: PathBuf,
     /// Whether there is a settings file at all.
     pub(crate) found: bool,
+    /// The file's text as it was read; empty where there is none.
+    pub(crate) text: String,
 }
 
 impl Settings {
@@ -39,6 +41,7 @@ impl Settings {
                     folder: folder.to_owned(),
                     file: path,
                     found: false,
+                    text: String::new(),
                 });
             }
             Err(error) => {
@@ -61,6 +64,7 @@ impl Settings {
                     folder: folder.to_owned(),
                     file: path,
                     found: true,
+                    text,
                 })
             }
             None => Err(Ended::Invalid(shown.trim_end().to_owned()).into()),

@@ -3,7 +3,7 @@
 //! A bad edit is told and the last good settings stay. Connections, connectors and what cycles may read
 //! of the environment change at once; of the rest it is said that the next start takes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,18 +23,53 @@ struct Watch {
     engine: Engine,
     settings: Settings,
     path: PathBuf,
-    seen: Vec<String>,
+    seen: Seen,
+}
+
+/// The settings file and every file of the connectors folder as they were read, names and texts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen(Vec<String>);
+
+impl Seen {
+    /// What a start is about to read. Taken before it does: an edit while the server starts then differs
+    /// from this, and is taken at the first look.
+    pub(crate) fn at_start(settings: &Settings) -> Self {
+        Self::with(settings, settings.text.clone())
+    }
+
+    fn now(settings: &Settings, path: &Path) -> Self {
+        Self::with(settings, std::fs::read_to_string(path).unwrap_or_default())
+    }
+
+    fn with(settings: &Settings, text: String) -> Self {
+        let mut texts = vec![text];
+        let folder = settings.config.connectors.as_ref();
+        let files = folder.and_then(|folder| std::fs::read_dir(settings.path(folder)).ok());
+        let mut files: Vec<PathBuf> = files
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        for file in files {
+            texts.push(file.display().to_string());
+            texts.push(std::fs::read_to_string(file).unwrap_or_default());
+        }
+        Self(texts)
+    }
 }
 
 /// Looks until the server stops.
 pub(crate) async fn run(
     engine: Engine,
     settings: Settings,
+    seen: Seen,
     path: PathBuf,
     stop: CancellationToken,
 ) {
     let mut watch = Watch {
-        seen: texts(&settings, &path),
+        seen,
         engine,
         settings,
         path,
@@ -44,31 +79,12 @@ pub(crate) async fn run(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let now = texts(&watch.settings, &watch.path);
+        let now = Seen::now(&watch.settings, &watch.path);
         if now != watch.seen {
             watch.seen = now;
             watch.changed().await;
         }
     }
-}
-
-/// The settings file and every file of the connectors folder, names and texts.
-fn texts(settings: &Settings, path: &std::path::Path) -> Vec<String> {
-    let mut texts = vec![std::fs::read_to_string(path).unwrap_or_default()];
-    let folder = settings.config.connectors.as_ref();
-    let files = folder.and_then(|folder| std::fs::read_dir(settings.path(folder)).ok());
-    let mut files: Vec<PathBuf> = files
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
-    for file in files {
-        texts.push(file.display().to_string());
-        texts.push(std::fs::read_to_string(file).unwrap_or_default());
-    }
-    texts
 }
 
 impl Watch {
@@ -78,7 +94,7 @@ impl Watch {
             tracing::error!("{shown} is gone: the last good settings stay");
             return;
         }
-        let text = &self.seen[0];
+        let text = &self.seen.0[0];
         let (config, diagnostics) =
             check_config(text, &|file| read_below(&self.settings.folder, file));
         let said = render(&diagnostics, &shown, text);
@@ -92,6 +108,7 @@ impl Watch {
         let next = Settings {
             config,
             found: true,
+            text: text.clone(),
             ..self.settings.clone()
         };
         match self.take(&next).await {
@@ -147,6 +164,36 @@ fn for_the_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_edit_behind_a_starts_back_differs_from_what_the_start_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("connectors")).unwrap();
+        let settings = Settings {
+            config: Config {
+                connectors: Some("connectors".into()),
+                ..Config::default()
+            },
+            folder: folder.path().to_owned(),
+            file: at("velodrome.yaml"),
+            found: true,
+            text: "connectors: connectors\n".to_owned(),
+        };
+        std::fs::write(&settings.file, &settings.text).unwrap();
+        std::fs::write(at("connectors/shop.yaml"), "one").unwrap();
+        let start = Seen::at_start(&settings);
+        assert_eq!(start, Seen::now(&settings, &settings.file));
+        std::fs::write(at("connectors/shop.yaml"), "another").unwrap();
+        assert_ne!(start, Seen::now(&settings, &settings.file));
+        std::fs::write(at("connectors/shop.yaml"), "one").unwrap();
+        std::fs::write(&settings.file, "connectors: connectors\nworkers: 3\n").unwrap();
+        // Read at the very start, the file differs already from what was read.
+        assert_ne!(
+            Seen::at_start(&settings),
+            Seen::now(&settings, &settings.file)
+        );
+    }
 
     #[test]
     fn what_waits_for_the_next_start_is_named() {

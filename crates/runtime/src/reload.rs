@@ -115,6 +115,8 @@ pub(crate) async fn watch(shared: Arc<Shared>, folder: &Path) {
             None
         }
     };
+    // What was edited between the start's own reading and the watching is seen by nobody else.
+    now(&shared).await;
     loop {
         let wait = async {
             match &_watcher {

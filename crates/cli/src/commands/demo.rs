@@ -97,6 +97,7 @@ fn plan(folder: &TempDir, sim: &Sim, options: &SimOptions, delay: Duration) -> R
         config,
         folder: folder.path().to_owned(),
         found: true,
+        text,
     };
     Ok(Plan {
         listen: settings.config.listen.clone(),
