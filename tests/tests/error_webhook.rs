@@ -280,6 +280,39 @@ async fn a_private_address_is_not_told_unless_it_is_allowed_and_a_mended_file_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn its_url_may_hold_a_secret_and_waits_until_that_is_set() -> Result<()> {
+    let up = Arc::new(AtomicBool::new(true));
+    let (sink, taken) = sink(&up).await?;
+    let more = format!(
+        "error_webhook: \"{}/failed?token=${{secret:alerts}}\"\n",
+        sink.url()
+    );
+    let orders = orders(&sink, "");
+    let server = Folder::new(&[("orders.yaml", &orders)], &settings(&sink, &more))?
+        .serve()
+        .await?;
+    fail(&server, 7).await?;
+    let set = ["secret", "set", "alerts", "a token & more"];
+    let (code, _, error) = server.folder().command(&set).await?;
+    assert_eq!(code, 0, "{error}");
+    let told = wait_for("the notice", || {
+        taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first()
+            .cloned()
+    })
+    .await?;
+    let line = told.head.lines().next().unwrap_or_default();
+    assert!(
+        line.contains("/failed?token=a%20token%20%26%20more"),
+        "{line}"
+    );
+    assert!(server.log_text().contains("velodrome secret set alerts"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_says_what_is_wrong_with_it() -> Result<()> {
     let cycle =
         "cycle: c\nerror_webhook: ${hook:nobody}\nsteps:\n  w: {use: generic_webhook.webhook}\n";

@@ -11,13 +11,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
-use velodrome_runtime::{Engine, ErrorWebhook, Redactor, StartError, StartOptions};
+use velodrome_runtime::{Engine, Redactor, StartError, StartOptions};
 use velodrome_script::ScriptLimits;
 use velodrome_server::{Now, ServerOptions, TokenHash};
 use velodrome_spec::callers::{WebhookDefaults, is_exposed};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::expr::Expr;
-use velodrome_spec::{Config, Unset, check_connector, error_hook, render, with_environment};
+use velodrome_spec::{Config, Unset, check_connector, render, with_environment};
 use velodrome_store::KeyRing;
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
 use velodrome_types::{ConnectionId, Json};
@@ -366,20 +366,17 @@ pub(crate) fn webhooks(config: &Config) -> WebhookDefaults {
 }
 
 /// Where failures are told of cycles that say nothing.
-pub(crate) fn error_webhook(config: &Config) -> Result<Option<ErrorWebhook>> {
+pub(crate) fn error_webhook(config: &Config) -> Result<Option<Expr>> {
     let Some((said, _)) = &config.error_webhook else {
         return Ok(None);
     };
-    if let Some(target) = error_hook(said) {
-        return Ok(Some(ErrorWebhook::Hook(target.clone())));
-    }
-    let invalid = |why: String| Ended::Invalid(format!("`error_webhook` in velodrome.yaml: {why}"));
-    match with_environment(said, &|name| std::env::var(name).ok()) {
-        Ok(Expr::Literal(Json::String(url))) => Ok(Some(ErrorWebhook::Url(url))),
-        Ok(Expr::Literal(other)) => Err(invalid(format!("`{other}` is no URL")).into()),
-        Ok(_) => Err(invalid("it can be no `${secret:…}`: name a variable".to_owned()).into()),
-        Err(Unset(name)) => Err(invalid(format!("the environment has no `{name}`")).into()),
-    }
+    let env = |name: &str| std::env::var(name).ok();
+    let settled = with_environment(said, &env).map_err(|Unset(name)| {
+        Ended::Invalid(format!(
+            "`error_webhook` in velodrome.yaml: the environment has no `{name}`"
+        ))
+    })?;
+    Ok(Some(settled))
 }
 
 /// What cycles may read of the environment.

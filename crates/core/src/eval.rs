@@ -1,5 +1,7 @@
 //! The value of an expression, from what the run has so far.
 
+use std::sync::Arc;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 use velodrome_spec::Plan;
@@ -19,7 +21,7 @@ pub trait Statics: std::fmt::Debug {
     /// The webhook of this server that a URL leads to, if it leads to one.
     fn hook_at(&self, url: &str) -> Option<HookTarget>;
     /// Where failed runs are told whose cycle says nothing of it.
-    fn error_webhook(&self) -> Option<String>;
+    fn error_webhook(&self) -> Option<Arc<Expr>>;
 }
 
 /// What an expression may read.

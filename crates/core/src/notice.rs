@@ -113,16 +113,21 @@ pub enum NoticeTo {
 
 /// Where a failed run of this plan's cycle is told; `None` where nobody is to be told.
 pub fn notice_to(plan: &Plan, of_notice: bool, statics: &dyn Statics) -> Option<NoticeTo> {
-    let url = match &plan.error_webhook {
-        None => statics.error_webhook()?,
-        Some(said) => match evaluate_url(said, Scope::before_runs(plan, statics)) {
-            Ok(Some(url)) => url,
-            Ok(None) => {
-                let why = "`error_webhook` gives nothing: is its environment variable set?";
-                return Some(NoticeTo::Nowhere(why.to_owned()));
-            }
-            Err(error) => return Some(NoticeTo::Nowhere(format!("`error_webhook`: {error}"))),
-        },
+    let for_all;
+    let said = match &plan.error_webhook {
+        Some(said) => said,
+        None => {
+            for_all = statics.error_webhook()?;
+            &*for_all
+        }
+    };
+    let url = match evaluate_url(said, Scope::before_runs(plan, statics)) {
+        Ok(Some(url)) => url,
+        Ok(None) => {
+            let why = "`error_webhook` gives nothing: is its environment variable set?";
+            return Some(NoticeTo::Nowhere(why.to_owned()));
+        }
+        Err(error) => return Some(NoticeTo::Nowhere(format!("`error_webhook`: {error}"))),
     };
     match statics.hook_at(&url) {
         Some(target) if of_notice || target.cycle == plan.cycle => None,

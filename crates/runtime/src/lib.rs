@@ -57,6 +57,5 @@ pub use callers::Hook;
 pub use cycle_files::{CycleFiles, EditedFiles, HeldFiles, read_below};
 pub use engine::Engine;
 pub use handoff::HANDOFF_HEADER;
-pub use outbox::ErrorWebhook;
 pub use redact::{MARK, RedactedWriter, Redactor, SHORTEST};
 pub use start::{Reconfigure, StartError, StartOptions, start};

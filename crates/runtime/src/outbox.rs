@@ -48,15 +48,6 @@ const UNREADABLE_LOOKS: u32 = 72;
 /// How long is waited before a write is offered again that the disk refused.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where failures are told of cycles that say nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ErrorWebhook {
-    /// A webhook of this server.
-    Hook(HookTarget),
-    /// A URL.
-    Url(String),
-}
-
 /// Wakes the task when notices were committed.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox(Notify);

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_connect::Connect;
 use velodrome_core::{Admission, Places, State, may_hop};
 use velodrome_spec::Plan;
-use velodrome_spec::expr::HookTarget;
+use velodrome_spec::expr::{Expr, HookTarget};
 use velodrome_store::{CommitError, Store, StoreError, Unit};
 use velodrome_types::{CycleId, CycleState, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
@@ -20,7 +20,7 @@ use crate::connections::Connections;
 use crate::cycles::Cycles;
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
-use crate::outbox::{ErrorWebhook, Outbox};
+use crate::outbox::Outbox;
 use crate::plans::Plans;
 use crate::random::Random;
 use crate::records::run_of;
@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     pub(crate) outbox: Outbox,
     /// Where failures are told of cycles that say nothing.
-    pub(crate) error_webhook: RwLock<Option<ErrorWebhook>>,
+    pub(crate) error_webhook: RwLock<Option<Arc<Expr>>>,
     /// How long what has ended is kept.
     pub(crate) retention: RetentionRules,
     /// Nothing new is taken and no action is begun.
@@ -110,13 +110,9 @@ impl velodrome_core::Statics for Shared {
         parts.next().is_none().then_some(target)
     }
 
-    fn error_webhook(&self) -> Option<String> {
+    fn error_webhook(&self) -> Option<Arc<Expr>> {
         let said = self.error_webhook.read();
-        match &*said.unwrap_or_else(PoisonError::into_inner) {
-            None => None,
-            Some(ErrorWebhook::Hook(target)) => Some(self.hook_url_for(target)),
-            Some(ErrorWebhook::Url(url)) => Some(url.clone()),
-        }
+        said.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -148,12 +144,12 @@ impl Shared {
     }
 
     /// Tells elsewhere, from now on, of cycles that say nothing.
-    pub(crate) fn set_error_webhook(&self, error_webhook: Option<ErrorWebhook>) {
+    pub(crate) fn set_error_webhook(&self, error_webhook: Option<Expr>) {
         let mut said = self
             .error_webhook
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *said = error_webhook;
+        *said = error_webhook.map(Arc::new);
     }
 
     /// Where people look at a run.

@@ -15,6 +15,7 @@ use velodrome_connect::{
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::expr::Expr;
 use velodrome_spec::plan::Retention;
 use velodrome_store::{KeyRing, Store, StoreError};
 use velodrome_types::RunStatus;
@@ -27,7 +28,7 @@ use crate::cycles::Cycles;
 use crate::engine::Engine;
 use crate::handlers::Handlers;
 use crate::house::House;
-use crate::outbox::{self, ErrorWebhook, Outbox};
+use crate::outbox::{self, Outbox};
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
 use crate::redact::Redactor;
@@ -82,8 +83,9 @@ pub struct StartOptions {
     pub webhooks: WebhookDefaults,
     /// Whether others can reach this server: then each webhook must say who may call it.
     pub exposed: bool,
-    /// Where failures are told of cycles that say nothing.
-    pub error_webhook: Option<ErrorWebhook>,
+    /// Where failures are told of cycles that say nothing: what it reads of the environment and of files in
+    /// place, secrets and webhooks as they are when it is told.
+    pub error_webhook: Option<Expr>,
 }
 
 /// What of the settings may change while an engine runs.
@@ -97,8 +99,9 @@ pub struct Reconfigure {
     pub env: HashMap<String, Option<String>>,
     /// What holds for webhooks that say nothing else.
     pub webhooks: WebhookDefaults,
-    /// Where failures are told of cycles that say nothing.
-    pub error_webhook: Option<ErrorWebhook>,
+    /// Where failures are told of cycles that say nothing: what it reads of the environment and of files in
+    /// place, secrets and webhooks as they are when it is told.
+    pub error_webhook: Option<Expr>,
 }
 
 /// Why an engine did not start.
@@ -183,7 +186,7 @@ pub(crate) struct Parts {
     /// What holds for webhooks that say nothing else.
     pub(crate) webhooks: WebhookDefaults,
     pub(crate) exposed: bool,
-    pub(crate) error_webhook: Option<ErrorWebhook>,
+    pub(crate) error_webhook: Option<Expr>,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -250,7 +253,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         timers: Timers::new(horizon),
         tasks,
         outbox: Outbox::default(),
-        error_webhook: RwLock::new(parts.error_webhook),
+        error_webhook: RwLock::new(parts.error_webhook.map(Arc::new)),
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),

@@ -249,7 +249,7 @@ fn read(
         config.retention = crate::cycle::retention(node, faults);
     }
     if let Some(node) = keys.get("error_webhook") {
-        let url = read_error_webhook(node, &mut ServerWide, faults);
+        let url = read_error_webhook(node, &mut ServerWide(&mut names), faults);
         config.error_webhook = url.map(|url| (url, node.span));
     }
     config.secrets = names.secrets;

@@ -1,5 +1,7 @@
 //! One move of a run of the page loop: the list has answered, the decision is taken, the delay begins.
 
+use std::sync::Arc;
+
 use divan::Bencher;
 use serde_json::json;
 use velodrome_core::{
@@ -7,7 +9,7 @@ use velodrome_core::{
     accept_first_lap, advance,
 };
 use velodrome_spec::Plan;
-use velodrome_spec::expr::HookTarget;
+use velodrome_spec::expr::{Expr, HookTarget};
 use velodrome_types::{CycleState, LoopId, RunId, StepId, Timestamp};
 
 use crate::shipped;
@@ -35,7 +37,7 @@ impl Statics for Nothing {
         None
     }
 
-    fn error_webhook(&self) -> Option<String> {
+    fn error_webhook(&self) -> Option<Arc<Expr>> {
         None
     }
 }

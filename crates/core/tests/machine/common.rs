@@ -248,7 +248,7 @@ impl velodrome_core::Statics for Nothing {
         Some(HookTarget { cycle, step: None })
     }
 
-    fn error_webhook(&self) -> Option<String> {
+    fn error_webhook(&self) -> Option<Arc<Expr>> {
         None
     }
 }

@@ -27,6 +27,7 @@ use velodrome_connect::{Connection, EgressRules, Transport};
 use velodrome_script::ScriptHost;
 use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::expr::Expr;
 use velodrome_spec::plan::Retention;
 use velodrome_store::Store;
 use velodrome_types::Timestamp;
@@ -39,7 +40,6 @@ use crate::clock::Clock;
 use crate::connections::{Declared, Said};
 use crate::cycle_files::CycleFiles;
 use crate::engine::Engine;
-use crate::outbox::ErrorWebhook;
 use crate::random::{Random, Seeded};
 use crate::start::{Parts, StartError, Surroundings, assemble};
 use crate::vault::Vault;
@@ -62,7 +62,7 @@ pub struct SimulatedOptions {
     /// The most bytes of an answer.
     pub response_limit: u64,
     /// Where failures are told of cycles that say nothing.
-    pub error_webhook: Option<ErrorWebhook>,
+    pub error_webhook: Option<Expr>,
     /// What cycles may read of the environment.
     pub env: HashMap<String, Option<String>>,
     /// Runs handlers.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use velodrome_connect::{BUILT_IN, Carrying, Errand, Incoming, Outgoing, Transport};
 use velodrome_runtime::api::{BodyFormat, HookRequest};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
-use velodrome_runtime::{CycleFiles, ErrorWebhook, HeldFiles};
+use velodrome_runtime::{CycleFiles, HeldFiles};
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::check_connector;
+use velodrome_spec::expr::Expr;
 use velodrome_store::{MemoryStore, Outbox as _};
 use velodrome_types::{Json, Timestamp};
 
@@ -106,7 +107,7 @@ impl Telling {
             connections: Vec::new(),
             egress: Default::default(),
             response_limit: 1 << 20,
-            error_webhook: Some(ErrorWebhook::Url("https://alerts.test/secret/path".into())),
+            error_webhook: Some(Expr::Literal("https://alerts.test/secret/path".into())),
             env: Default::default(),
             host: Arc::new(ScriptHost::new(ScriptLimits::default())),
             world: Arc::new(world),

@@ -9,10 +9,11 @@ use crate::cycle::names::CycleNames;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::{Expr, HookTarget, Piece, Root, Segment};
 use crate::keys::Faults;
-use crate::values::{Names, hook, unknown, value};
+use crate::values::{Names, hook, value};
 use crate::yaml::Node;
 
-const TAKES: &str = "it takes a URL, `${hook:CYCLE}`, `${env:X}` and `${var:x}`";
+const TAKES: &str =
+    "it takes a URL, `${hook:CYCLE}`, `${env:X}`, `${secret:x}`, `${file:path}` and `${var:x}`";
 
 impl Checker<'_> {
     pub(super) fn error_webhook(&mut self, node: &Node, header: &Header) -> Option<Expr> {
@@ -115,15 +116,15 @@ impl Names for CycleWide<'_> {
     }
 }
 
-/// What the `error_webhook` of `velodrome.yaml` may name.
-pub(crate) struct ServerWide;
+/// What the `error_webhook` of `velodrome.yaml` may name: what its other keys may, and a webhook.
+pub(crate) struct ServerWide<'a>(pub(crate) &'a mut dyn Names);
 
-impl Names for ServerWide {
+impl Names for ServerWide<'_> {
     fn name(&mut self, name: &str, _: &[Segment], span: Span, faults: &mut Faults) -> Option<Root> {
         let message = format!("`{name}` is of a cycle, and this holds for all of them");
         faults
             .error("reference.not_passed", span, message)
-            .hint("it takes a URL, `${hook:CYCLE}` and `${env:X}`");
+            .hint("it takes a URL, `${hook:CYCLE}`, `${env:X}`, `${secret:x}` and `${file:path}`");
         None
     }
 
@@ -135,23 +136,8 @@ impl Names for ServerWide {
         faults: &mut Faults,
     ) -> Option<Root> {
         match kind {
-            "env" => Some(Root::Env(argument.to_owned())),
             "hook" => Some(Root::Hook(hook(argument))),
-            "secret" | "file" => {
-                faults.not_yet(span, &format!("`${{{kind}:…}}` in velodrome.yaml"));
-                None
-            }
-            other => {
-                let known = ["env", "hook", "secret", "file"];
-                unknown(
-                    other,
-                    span,
-                    known.into_iter(),
-                    "kind of reference here",
-                    faults,
-                );
-                None
-            }
+            _ => self.0.kind(kind, argument, span, faults),
         }
     }
 }
