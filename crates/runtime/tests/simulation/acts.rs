@@ -10,7 +10,7 @@ use velodrome_store::{LoopFilter, PageRequest};
 use velodrome_testkit::{Chance, Faulty};
 use velodrome_types::{CycleId, LoopStatus, Timestamp};
 
-use crate::cycles::{CYCLES, EDITED, bad_edit, delay, edition};
+use crate::cycles::{CYCLES, EDITED, FAILING, bad_edit, delay, edition};
 
 /// Nothing begins later than this; then all that goes on by itself goes on.
 const ACT: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub(crate) enum Act {
     StopLoop,
     /// Saves a cycle's file; no number is a file with a fault.
     Edit(&'static str, Option<u64>, &'static str),
-    /// Takes every failed loop up again.
+    /// Takes every failed loop up again, but those that fail whatever is done.
     RetryFailed,
 }
 
@@ -250,7 +250,8 @@ impl Acting {
         };
         loop {
             let found = self.engine.loops(&failed, page);
-            let found = found.map_or_else(|_| Vec::new(), |found| found.items);
+            let mut found = found.map_or_else(|_| Vec::new(), |found| found.items);
+            found.retain(|looped| !FAILING.contains(&looped.cycle.as_str()));
             if found.is_empty() {
                 return;
             }

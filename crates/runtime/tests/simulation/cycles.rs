@@ -9,7 +9,13 @@ use velodrome_spec::connector::ConnectorDef;
 use velodrome_testkit::Chance;
 
 /// The cycles that are posted to from outside.
-pub(crate) const CYCLES: [&str; 6] = ["in_turn", "own", "http", "items", "parent", "marked"];
+pub(crate) const CYCLES: [&str; 8] = [
+    "in_turn", "own", "http", "items", "parent", "marked", "fails", "alarms",
+];
+/// Those whose runs all fail.
+pub(crate) const FAILING: [&str; 3] = ["fails", "alarms", "alerts"];
+/// Where failures are told of cycles that say nothing.
+pub(crate) const TOLD_AT: &str = "https://alerts.test/failed";
 /// Those whose files are edited while their loops run.
 pub(crate) const EDITED: [&str; 3] = ["in_turn", "own", "http"];
 /// Items of one run of `items`.
@@ -213,5 +219,25 @@ pub(crate) fn files(chance: &mut Chance) -> HeldFiles {
          fn after_webhook() { return method_response.n != 2; }\n    then: pause\n  pause: {use: delay, for: 200 ms}\n"
             .to_owned(),
     );
+    put("fails", failing("fails", ""));
+    put(
+        "alarms",
+        failing("alarms", "error_webhook: \"${hook:alerts}\""),
+    );
+    put(
+        "alerts",
+        "cycle: alerts\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n    script: |\n      \
+         fn after_webhook() { cycle_storage_increment(\"told\", 1); return true; }\n    then: fails\n  \
+         fails: {use: stop, as: failed}\n"
+            .to_owned(),
+    );
     files
+}
+
+/// Waits, and fails: told outside where it says nothing, else where it says.
+fn failing(id: &str, head: &str) -> String {
+    format!(
+        "cycle: {id}\n{head}\nsteps:\n  webhook: {{use: generic_webhook.webhook, then: pause}}\n  \
+         pause: {{use: delay, for: 300 ms, then: fails}}\n  fails: {{use: stop, as: failed}}\n"
+    )
 }

@@ -7,6 +7,7 @@ use velodrome_connect::{Connection, EgressRules};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, EditedFiles};
 use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_spec::expr::Expr;
 use velodrome_store::{
     LoopRow, MemoryStore, Namespace, ScriptStorage as _, Store, Watermarks as _,
 };
@@ -14,7 +15,7 @@ use velodrome_testkit::{Chance, Faults, Faulty, lines, loops};
 use velodrome_types::{ConnectionId, CycleId, Json, LogLine, StepId, Timestamp};
 
 use crate::acts::{Acts, Done, start};
-use crate::cycles::{EDITED, connectors, files};
+use crate::cycles::{EDITED, TOLD_AT, connectors, files};
 use crate::world::{Reached, Seen, World};
 
 const END: Duration = Duration::from_secs(6 * 3600);
@@ -38,6 +39,8 @@ pub(crate) struct Ended {
     /// What `marked` saw last of each record.
     pub(crate) saw: Vec<(String, i64)>,
     pub(crate) watermark: Option<Timestamp>,
+    /// How many notices `alerts` counted.
+    pub(crate) told: Json,
 }
 
 impl std::fmt::Debug for Ended {
@@ -137,6 +140,10 @@ pub(crate) fn run(seed: u64) -> Ended {
             value(&cycle("pages", id), "asked"),
         )
     });
+    let told = store
+        .get(&cycle("generic_webhook", "alerts"), "told")
+        .expect("it reads")
+        .map_or(Json::from(0), |found| found.value);
     let saw = store
         .list(&cycle("pages", "marked"), None, 1_000)
         .expect("it reads")
@@ -160,6 +167,7 @@ pub(crate) fn run(seed: u64) -> Ended {
         watermark: store
             .watermark(&CycleId::from("marked"), &StepId::from("changed"))
             .expect("it reads"),
+        told,
     }
 }
 
@@ -177,7 +185,7 @@ fn options(
         .expect("just read");
     let connection = Connection::with_defaults(ConnectionId::from("pages"), Arc::clone(&pages.0));
     SimulatedOptions {
-        error_webhook: None,
+        error_webhook: Some(Expr::Literal(TOLD_AT.into())),
         store,
         files: CycleFiles::Edited(Arc::clone(files)),
         connectors: connectors.to_vec(),

@@ -22,6 +22,9 @@ pub(crate) struct Totals {
     watermarks_moved: u64,
     /// Watermarks that stayed because a list had failed for good.
     watermarks_kept: u64,
+    /// Failed runs that somebody was told of, outside and by a webhook of the server itself.
+    told: u64,
+    told_itself: u64,
 }
 
 impl Totals {
@@ -33,6 +36,8 @@ impl Totals {
         self.faults += ended.world.faults;
         self.stops += u64::from(ended.stops);
         self.stopped_in_between += ended.done.stopped_in_between;
+        self.told += ended.world.told.len() as u64;
+        self.told_itself += ended.told.as_u64().unwrap_or(0);
         let mut versions: BTreeMap<LoopId, BTreeSet<&str>> = BTreeMap::new();
         for line in &ended.log {
             match line.event {
@@ -56,6 +61,8 @@ impl Totals {
             && often(self.crashes)
             && often(self.faults)
             && often(self.watermarks_moved)
+            && often(self.told)
+            && often(self.told_itself)
             && now_and_then(self.edited_in_mid_loop)
             && now_and_then(self.watermarks_kept)
             && now_and_then(self.stopped_in_between)

@@ -46,6 +46,8 @@ pub(crate) struct Seen {
     pub(crate) changes: Vec<(Timestamp, String)>,
     /// Keys of what the sink has taken, in order.
     pub(crate) taken: Vec<String>,
+    /// Keys of the notices that were taken, in order.
+    pub(crate) told: Vec<String>,
     pub(crate) faults: u64,
 }
 
@@ -121,10 +123,10 @@ impl World {
             _ => (200, "{}".to_owned()),
         };
         let key = header(request, "idempotency-key");
-        let mut take = || {
-            if let (Some(key), "/item") = (key, request.url.path()) {
-                seen.taken.push(key.to_owned());
-            }
+        let mut take = || match (key, request.url.path()) {
+            (Some(key), "/item") => seen.taken.push(key.to_owned()),
+            (Some(key), "/failed") => seen.told.push(key.to_owned()),
+            _ => {}
         };
         let outcome = match fault {
             0 => Err(TransportFault::ConnectionRefused),
