@@ -14,7 +14,7 @@ use crate::process::{busy_seconds, resident_mb};
 const CONNECTIONS: usize = 50;
 
 /// A run that is over as soon as it is accepted, so that acceptance is all there is to do.
-const CYCLE: &str = "cycle: load
+pub(crate) const CYCLE: &str = "cycle: load
 log: {payloads: none}
 steps:
   webhook:
@@ -27,21 +27,11 @@ pub(crate) async fn run(requests: usize) -> Result<()> {
     let server = serve(CYCLE, "127.0.0.1:9").await?;
     let (url, pid) = (server.url(), server.pid()?);
     println!("idle: {:.1} MB resident", resident_mb(pid)?);
-    let left = Arc::new(AtomicUsize::new(requests));
     let busy = busy_seconds(pid)?;
     let begin = Instant::now();
-    let mut posting = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let (url, left) = (url.clone(), Arc::clone(&left));
-        posting.spawn(post(url, left));
-    }
-    let mut waits = Vec::with_capacity(requests);
-    while let Some(done) = posting.join_next().await {
-        waits.extend(done??);
-    }
+    let waits = post_all(&url, requests).await?;
     let took = begin.elapsed().as_secs_f64();
     let busy = busy_seconds(pid)? - busy;
-    waits.sort_unstable();
     let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     println!(
         "accept: {requests} webhooks over {CONNECTIONS} connections: {:.0}/s; p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms; {:.1} µs of processor each",
@@ -55,6 +45,21 @@ pub(crate) async fn run(requests: usize) -> Result<()> {
     ensure!(lines >= requests as u64, "the log has {lines} lines");
     println!("accept: {:.1} MB resident after it", resident_mb(pid)?);
     Ok(())
+}
+
+/// POSTs so many webhooks; how long each waited for its answer, in order of length.
+pub(crate) async fn post_all(url: &str, requests: usize) -> Result<Vec<Duration>> {
+    let left = Arc::new(AtomicUsize::new(requests));
+    let mut posting = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        posting.spawn(post(url.to_owned(), Arc::clone(&left)));
+    }
+    let mut waits = Vec::with_capacity(requests);
+    while let Some(done) = posting.join_next().await {
+        waits.extend(done??);
+    }
+    waits.sort_unstable();
+    Ok(waits)
 }
 
 async fn post(url: String, left: Arc<AtomicUsize>) -> Result<Vec<Duration>> {

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::folder::{page_loop, serve};
-use crate::pages::{Asked, Pages};
+use crate::pages::{Asked, Pages, RECORDS};
 use crate::post::Poster;
 
 const LOOPS: u64 = 200;
@@ -47,7 +47,7 @@ pub(crate) async fn run(laps: usize) -> Result<()> {
             .unwrap_or_else(PoisonError::into_inner)
             .note(asked);
     };
-    let pages = Pages::start(laps, note).await?;
+    let pages = Pages::start(laps, RECORDS, note).await?;
     let server = serve(&page_loop("2 seconds"), &pages.host).await?;
     let mut poster = Poster::connect(&server.url()).await?;
     for walk in 0..LOOPS {

@@ -10,6 +10,7 @@
 
 mod accept;
 mod folder;
+mod growth;
 mod laps;
 mod lateness;
 mod pages;
@@ -26,8 +27,11 @@ const USAGE: &str = "scenarios, each with an optional number:
   loops [LAPS]          50 loops at once, no delay, so many laps altogether (50000)
   lateness [LAPS]       200 loops with a delay of 2 s, so many laps each (5)
   sleepers [RUNS]       runs in a delay; a restart with them; the first that fire (100000)
+  growth-loops [LAPS]   1 to 1,000 loops at once, so many laps altogether (20000)
+  growth-pages [LAPS]   50 loops with pages of 20 to 2,000 records (10000)
+  growth-log [RUNS]     ten blocks of webhooks, and what each finds slower than the one before (500000)
   runaway [LAPS]        one loop without end, stopped after so many laps (1000000)
-  all                   each of them but the last";
+  all                   each of the first five";
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -47,6 +51,9 @@ async fn run() -> Result<()> {
         "loops" => laps::run(50, number.unwrap_or(50_000)).await,
         "lateness" => lateness::run(number.unwrap_or(5)).await,
         "sleepers" => sleepers::run(number.unwrap_or(100_000)).await,
+        "growth-loops" => growth::loops(number.unwrap_or(20_000)).await,
+        "growth-pages" => growth::pages(number.unwrap_or(10_000)).await,
+        "growth-log" => growth::log(number.unwrap_or(500_000)).await,
         "runaway" => runaway::run(number.unwrap_or(1_000_000)).await,
         "all" => {
             accept::run(100_000).await?;

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-const RECORDS: u64 = 200;
+/// Records on a page, where nothing else is said.
+pub(crate) const RECORDS: u64 = 200;
 /// Pages with different records: enough that none is like the one before it.
 const DIFFERENT: u64 = 8;
 
@@ -35,9 +36,10 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Answers pages 1 to `last`.
+    /// Answers pages 1 to `last`, each of so many records.
     pub(crate) async fn start(
         last: u64,
+        records: u64,
         saw: impl Fn(&Asked) + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -45,8 +47,10 @@ impl Pages {
         let asked = Arc::new(AtomicU64::new(0));
         let served = Arc::new(Served {
             last,
-            more: (0..DIFFERENT).map(|number| answer(number, true)).collect(),
-            end: answer(DIFFERENT, false),
+            more: (0..DIFFERENT)
+                .map(|number| answer(number, records, true))
+                .collect(),
+            end: answer(DIFFERENT, records, false),
             asked: Arc::clone(&asked),
             saw: Box::new(saw),
         });
@@ -79,10 +83,10 @@ struct Served {
 }
 
 /// A whole answer with a page of records.
-fn answer(number: u64, more: bool) -> Vec<u8> {
+fn answer(number: u64, records: u64, more: bool) -> Vec<u8> {
     let mut body = String::from("{\"data\":[");
-    for at in 0..RECORDS {
-        let id = 5_000_000_000 + number * RECORDS + at;
+    for at in 0..records {
+        let id = 5_000_000_000 + number * records + at;
         let comma = if at == 0 { "" } else { "," };
         let _ = write!(
             body,
@@ -95,7 +99,7 @@ fn answer(number: u64, more: bool) -> Vec<u8> {
     }
     let _ = write!(
         body,
-        "],\"info\":{{\"per_page\":200,\"count\":200,\"page\":1,\"more_records\":{more}}}}}"
+        "],\"info\":{{\"per_page\":{records},\"count\":{records},\"page\":1,\"more_records\":{more}}}}}"
     );
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
