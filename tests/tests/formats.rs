@@ -80,3 +80,8 @@ async fn format_1_is_brought_up_and_goes_on() -> Result<()> {
 async fn format_2_is_brought_up_and_goes_on() -> Result<()> {
     is_brought_up_and_goes_on(2).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn format_3_is_brought_up_and_goes_on() -> Result<()> {
+    is_brought_up_and_goes_on(3).await
+}

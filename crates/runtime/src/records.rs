@@ -2,7 +2,7 @@
 //!
 //! A record is a format version and then JSON, so that an operator can read it in the journal; one that
 //! holds a secret is sealed (`crates/runtime/src/vault.rs`). What a store filters by stands in columns
-//! beside it; on reading, the record is what counts.
+//! beside it: a run's record does not say it again (`stored_run.rs`), a loop's does.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,10 @@ use velodrome_store::{LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError};
 use velodrome_types::{Json, RunId, Timestamp};
 
 use crate::api::{LoopView, RunView};
+use crate::stored_run::{RUN_FORMAT, record_of, run_from};
 use crate::vault::{Vault, loop_name, notice_name, part_name, run_name};
 
-/// The format of the records written now. Readers keep every older one.
+/// The format of what is written now, but of runs. Readers keep every older one.
 const FORMAT: u8 = 1;
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
@@ -29,18 +30,25 @@ fn decode<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<T, StoreError> {
     let bytes = vault.record(name, bytes)?;
-    let damaged = |why: String| StoreError::Damaged {
+    let read = match bytes.split_first() {
+        Some((&FORMAT, json)) => serde_json::from_slice(json).map_err(|error| error.to_string()),
+        other => Err(unknown(other)),
+    };
+    read.map_err(|why| damaged(what, why))
+}
+
+/// What is wrong with a record of no known format.
+fn unknown(record: Option<(&u8, &[u8])>) -> String {
+    match record {
+        Some((format, _)) => format!("its format is {format}, which this program does not know"),
+        None => "it is empty".to_owned(),
+    }
+}
+
+fn damaged(what: &str, why: String) -> StoreError {
+    StoreError::Damaged {
         what: what.to_owned(),
         why,
-    };
-    match bytes.split_first() {
-        Some((&FORMAT, json)) => {
-            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))
-        }
-        Some((other, _)) => Err(damaged(format!(
-            "its format is {other}, this program knows {FORMAT}"
-        ))),
-        None => Err(damaged("it is empty".to_owned())),
     }
 }
 
@@ -56,7 +64,7 @@ pub(crate) fn run_row(run: &Run) -> RunRow {
         created: run.created,
         updated: run.updated,
         plan: run.plan.clone(),
-        record: encode(run),
+        record: record_of(run),
     }
 }
 
@@ -135,7 +143,14 @@ pub(crate) fn whole_run(store: &dyn Store, vault: &Vault, row: &RunRow) -> Resul
 }
 
 pub(crate) fn run_of(vault: &Vault, row: &RunRow) -> Result<Run, StoreError> {
-    decode(vault, "run", &run_name(row.id), &row.record)
+    let bytes = vault.record(&run_name(row.id), &row.record)?;
+    let read = match bytes.split_first() {
+        Some((&RUN_FORMAT, json)) => run_from(row, json).map_err(|error| error.to_string()),
+        // The first format was the whole run.
+        Some((&FORMAT, json)) => serde_json::from_slice(json).map_err(|error| error.to_string()),
+        other => Err(unknown(other)),
+    };
+    read.map_err(|why| damaged("run", why))
 }
 
 pub(crate) fn loop_row(looped: &Loop) -> LoopRow {
