@@ -1,4 +1,4 @@
-//! 200 loops with a delay of two seconds: how late the next list request comes.
+//! Loops with a delay of two seconds: how late the next list request comes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::folder::{page_loop, serve};
 use crate::pages::{Asked, Pages, RECORDS};
 use crate::post::Poster;
 
-const LOOPS: u64 = 200;
+const LAPS: u64 = 5;
 const DELAY: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
@@ -37,8 +37,8 @@ impl Seen {
     }
 }
 
-pub(crate) async fn run(laps: usize) -> Result<()> {
-    let laps = laps as u64;
+pub(crate) async fn run(loops: usize) -> Result<()> {
+    let loops = loops as u64;
     let seen: Arc<Mutex<Seen>> = Arc::default();
     let notes = Arc::clone(&seen);
     let note = move |asked: &Asked| {
@@ -47,19 +47,19 @@ pub(crate) async fn run(laps: usize) -> Result<()> {
             .unwrap_or_else(PoisonError::into_inner)
             .note(asked);
     };
-    let pages = Pages::start(laps, RECORDS, note).await?;
+    let pages = Pages::start(LAPS, RECORDS, note).await?;
     let server = serve(&page_loop("2 seconds"), &pages.host).await?;
     let mut poster = Poster::connect(&server.url()).await?;
-    for walk in 0..LOOPS {
+    for walk in 0..loops {
         let body = format!(r#"{{"page": 1, "walk": {walk}}}"#);
         let status = poster.post("/hooks/load", &body).await?;
         ensure!(status == 202, "answered with {status}");
     }
     let begin = Instant::now();
-    while pages.asked() < laps * LOOPS {
+    while pages.asked() < LAPS * loops {
         sleep(Duration::from_millis(50)).await;
         ensure!(
-            begin.elapsed() < DELAY * (laps as u32 + 30),
+            begin.elapsed() < DELAY * (LAPS as u32 + 30),
             "{} pages only",
             pages.asked()
         );
@@ -70,7 +70,7 @@ pub(crate) async fn run(laps: usize) -> Result<()> {
     let late = &seen.late;
     let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     println!(
-        "lateness: {LOOPS} loops of {laps} laps, delay 2 s, from an answer to the next list request: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms late",
+        "lateness: {loops} loops of {LAPS} laps, delay 2 s, from an answer to the next list request: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms late",
         at(0.5),
         at(0.99),
         at(1.0),

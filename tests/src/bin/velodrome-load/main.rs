@@ -4,11 +4,12 @@
 //! cargo run --release -p velodrome-tests --bin velodrome-load -- SCENARIO [NUMBER]
 //! ```
 //!
-//! Each scenario starts `velodrome serve` on a folder of its own (below `TMPDIR`), and prints its figures.
-//! It asserts that what was asked for happened, never how fast. This process makes the traffic and plays the
-//! list API, so it takes its part of the machine.
+//! Each scenario starts `velodrome serve` on a folder of its own (below `TMPDIR`), and prints its figures,
+//! behind what the disk takes to sync. It asserts that what was asked for happened, never how fast. This
+//! process makes the traffic and plays the list API, so it takes its part of the machine.
 
 mod accept;
+mod disk;
 mod folder;
 mod growth;
 mod laps;
@@ -25,7 +26,7 @@ const USAGE: &str = "scenarios, each with an optional number:
   accept [REQUESTS]     webhooks over 50 connections (100000)
   loop [LAPS]           one loop, no delay (10000)
   loops [LAPS]          50 loops at once, no delay, so many laps altogether (50000)
-  lateness [LAPS]       200 loops with a delay of 2 s, so many laps each (5)
+  lateness [LOOPS]      so many loops with a delay of 2 s, 5 laps each (200)
   sleepers [RUNS]       runs in a delay; a restart with them; the first that fire (100000)
   growth-loops [LAPS]   1 to 1,000 loops at once, so many laps altogether (20000)
   growth-pages [LAPS]   50 loops with pages of 20 to 2,000 records (10000)
@@ -45,11 +46,14 @@ async fn run() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
     let number = arguments.next().map(|text| text.parse()).transpose()?;
+    if USAGE.contains(&format!("\n  {scenario} ")) {
+        disk::run().await?;
+    }
     match scenario.as_str() {
         "accept" => accept::run(number.unwrap_or(100_000)).await,
         "loop" => laps::run(1, number.unwrap_or(10_000)).await,
         "loops" => laps::run(50, number.unwrap_or(50_000)).await,
-        "lateness" => lateness::run(number.unwrap_or(5)).await,
+        "lateness" => lateness::run(number.unwrap_or(200)).await,
         "sleepers" => sleepers::run(number.unwrap_or(100_000)).await,
         "growth-loops" => growth::loops(number.unwrap_or(20_000)).await,
         "growth-pages" => growth::pages(number.unwrap_or(10_000)).await,
@@ -59,7 +63,7 @@ async fn run() -> Result<()> {
             accept::run(100_000).await?;
             laps::run(1, 10_000).await?;
             laps::run(50, 50_000).await?;
-            lateness::run(5).await?;
+            lateness::run(200).await?;
             sleepers::run(100_000).await
         }
         _ => bail!("{USAGE}"),
