@@ -90,3 +90,37 @@ async fn twelve_thousand_of_one_second_come_once_each() -> Result<()> {
     assert!(stats.repeated_records.is_empty(), "{stats:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_records_without_a_token_to_them_fail_and_are_no_end() -> Result<()> {
+    let sim = velodrome_zoho_sim::start(SimOptions {
+        records: 2_500,
+        ..SimOptions::default()
+    })
+    .await?;
+    let server = serve(&sim).await?;
+    order(
+        &server,
+        &sim,
+        "options",
+        json!({"withhold_page_token": true}),
+    )
+    .await?;
+    let over = run(&server).await?;
+    assert_eq!(shown(&over), (&json!("failed"), &json!(11), &json!(2_000)));
+    assert_eq!(server.log("event=watermark.moved").await?.len(), 0);
+    // The date stays, so the next loop reads them all.
+    order(
+        &server,
+        &sim,
+        "options",
+        json!({"withhold_page_token": false}),
+    )
+    .await?;
+    let over = run(&server).await?;
+    assert_eq!(
+        shown(&over),
+        (&json!("succeeded"), &json!(13), &json!(2_500))
+    );
+    Ok(())
+}

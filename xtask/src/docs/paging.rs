@@ -231,8 +231,14 @@ const SECTIONS: &[(&str, &[Row])] = &[
             row(
                 21,
                 "`more` true with a token goes on; that `more` is missing is an error.",
-                &[(TOKENS, "no_token_is_the_end_unless_there_is_more")],
-                "`more` true without a token is an error that is tried again.",
+                &[
+                    (TOKENS, "no_token_is_the_end_unless_there_is_more"),
+                    (
+                        MANY,
+                        "more_records_without_a_token_to_them_fail_and_are_no_end",
+                    ),
+                ],
+                "`more` true without a token is an error that is tried again; paged by hand, the page behind fails.",
             ),
             row(
                 22,
