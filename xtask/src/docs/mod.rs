@@ -1,8 +1,10 @@
-//! Writes what `docs/` has from the code: the JSON Schemas, the table of keys, a page for each code.
+//! Writes what `docs/` has from the code: the JSON Schemas, the table of keys, the tests of
+//! paging, a page for each code.
 //!
 //! With `--check` nothing is written: a page that would change is an error.
 
 mod comparisons;
+mod paging;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -88,6 +90,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     pages.insert(PathBuf::from("docs/keys.md"), keys());
     let comparisons = comparisons::page();
     pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);
+    pages.insert(PathBuf::from("docs/paging.md"), paging::page()?);
     codes(&mut pages)?;
     Ok(pages)
 }

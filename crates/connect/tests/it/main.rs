@@ -19,3 +19,4 @@ mod sign_in;
 mod support;
 mod turns;
 mod wire;
+mod zoho;

@@ -152,6 +152,29 @@ async fn a_token_is_refreshed_before_it_ends() {
 }
 
 #[tokio::test]
+async fn the_life_of_a_token_counts_from_before_it_was_asked_for() {
+    let rig = rig();
+    let clock = rig.clock.clone();
+    let slow = Duration::from_secs(20);
+    let server = Server::start(move |seen| {
+        if seen.path == TOKEN {
+            // The endpoint takes its time; the token may have begun to age at once.
+            clock.advance(slow);
+            return reply_json(200, json!({"access_token": "access-1", "expires_in": 3600}));
+        }
+        reply_json(200, json!({}))
+    })
+    .await;
+    signed_in(&rig, &server, Duration::ZERO);
+    let asked = rig.clock.now();
+    let connection = connection(definition(&server));
+    ask(&rig, &connection, &server).await.unwrap();
+    assert_eq!(rig.clock.now(), asked.plus(slow));
+    let kept = rig.tokens.kept.lock().unwrap()["api"].clone();
+    assert_eq!(kept.expires_at, asked.plus(HOUR));
+}
+
+#[tokio::test]
 async fn a_refused_token_is_refreshed_and_the_request_sent_once_more() {
     let server = zoho(Vec::new()).await;
     let rig = rig();

@@ -89,6 +89,10 @@ async fn the_number_of_pages_ends_it_also_as_text() {
             .map_err(|error| error.code.to_string());
         assert_eq!(got, expect.map_err(str::to_owned), "{pages}");
     }
+    let server = Server::start(|_| reply_json(200, json!({"data": [{"id": 1}]}))).await;
+    let paging = "paging: {style: page, send: {query: page}, total_pages: pages}";
+    let expect = ("paging.bad_answer".to_owned(), ErrorKind::Permanent);
+    assert_eq!(refused(&api(&server, paging)).await, expect, "missing");
 }
 
 #[tokio::test]
@@ -177,6 +181,21 @@ async fn offsets_grow_by_the_records_that_came() {
     assert_eq!(walked.ids, ids(123..323));
     let expect = texts(&["123", "165", "207", "249", "291"]);
     assert_eq!(sent(&server, "offset"), expect);
+}
+
+#[tokio::test]
+async fn the_next_offset_is_behind_the_records_and_the_total_counts_records() {
+    // From 123, 42 a page: the next is 165, and the 200th record is the last.
+    let server = Server::start(|seen| {
+        let offset = number(seen, "offset").unwrap();
+        let body = json!({"data": records(offset..offset + 42), "total": "200"});
+        reply_json(200, body)
+    })
+    .await;
+    let paging = "paging: {style: offset, start: 123, send: {query: offset}, size: {query: limit, value: 42}, total: total}";
+    let walked = walk(&api(&server, paging)).await.unwrap();
+    assert_eq!(sent(&server, "offset")[1].as_deref(), Some("165"));
+    assert_eq!(walked.pages, 5, "5 times 42 are the first to reach 200");
 }
 
 #[tokio::test]

@@ -114,6 +114,26 @@ async fn no_token_is_the_end_unless_there_is_more() {
             .map_err(|error| error.code.to_string());
         assert_eq!(got, expect.map_err(str::to_owned));
     }
+    // More is true and a token is there: it goes on. That `more` is missing is no end.
+    let server = Server::start(|seen| {
+        let at = number(seen, "after").unwrap_or(0);
+        let next = (at + 1).to_string();
+        reply_json(
+            200,
+            json!({"data": [{"id": at}], "more": at < 2, "next": next}),
+        )
+    })
+    .await;
+    let paging = "paging: {style: cursor, next: next, send: {query: after}, more: more}";
+    assert_eq!(walk(&api(&server, paging)).await.unwrap().ids, ids(0..3));
+    let silent =
+        Server::start(|_| reply_json(200, json!({"data": [{"id": 1}], "next": "t"}))).await;
+    let expect = ("paging.bad_answer".to_owned(), ErrorKind::Permanent);
+    assert_eq!(refused(&api(&silent, paging)).await, expect);
+    // A body that says nothing of a token has none.
+    let plain = Server::start(|_| reply_json(200, json!({"data": [{"id": 1}]}))).await;
+    let paging = "paging: {style: cursor, next: paging.next.after, send: {query: after}}";
+    assert_eq!(walk(&api(&plain, paging)).await.unwrap().pages, 1);
     // More is false although a token is there.
     let server = Server::start(|_| {
         reply_json(
