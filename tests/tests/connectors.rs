@@ -1,7 +1,7 @@
 //! The built-in connectors on the real binary, each against an API that answers as its documents say.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -270,18 +270,12 @@ steps:
 "#;
     let signed = ("secret_key", STRIPE_KEY);
     let server = serve(&api, "stripe", signed, ("customers", cycle), &[]).await?;
-    let begun = Instant::now();
     // An answer that says to try again, though 402 usually does not.
     let again = Reply::new(402, json!({"error": {"type": "api_error"}}));
     api.trouble(0, again.with("stripe-should-retry", "true"));
     let body = json!({"email": "ada@example.com", "order": 7}).to_string();
     let over = run(&server, "customers", &body).await?;
-    assert_eq!(
-        over["status"],
-        "succeeded",
-        "{over:#} {:?}",
-        begun.elapsed()
-    );
+    assert_eq!(over["status"], "succeeded", "{over:#}");
     let asked = api.asked();
     assert_eq!(asked.len(), 2);
     let expect = [

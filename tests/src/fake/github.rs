@@ -29,7 +29,7 @@ impl GitHub {
             "id": 9_000 + number,
             "number": number,
             "title": format!("issue {number}"),
-            "state": if number % 3 == 0 { "closed" } else { "open" },
+            "state": if number.is_multiple_of(3) { "closed" } else { "open" },
             "created_at": at,
             "updated_at": at,
         }));

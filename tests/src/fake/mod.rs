@@ -9,7 +9,6 @@ mod stripe;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -20,6 +19,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use github::{GitHub, TOKEN as GITHUB_TOKEN};
 pub use hubspot::{HubSpot, TOKEN as HUBSPOT_TOKEN};

@@ -43,7 +43,7 @@ fn setting(setting: &Value) -> Vec<String> {
         default.push_str(", secret");
     }
     let mut title = field(setting, "title");
-    let values = words(&setting["values"], |value| plain(value));
+    let values = words(&setting["values"], plain);
     if !values.is_empty() {
         title.push_str(&format!("; one of {values}"));
     }
