@@ -3,6 +3,7 @@
 
 mod binary;
 mod client;
+pub mod fake;
 mod faults;
 mod random;
 mod server;

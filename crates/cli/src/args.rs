@@ -76,6 +76,9 @@ pub(crate) enum Command {
     Key(Key),
     /// Sign a connection in, or out
     Connect(Connect),
+    /// Look at connectors: the built-in ones and your own
+    #[command(subcommand)]
+    Connector(Connector),
     /// Write a copy of a server's data while it serves
     Backup {
         /// The file to write; `-` is standard output
@@ -475,6 +478,14 @@ pub(crate) struct Connect {
     pub(crate) open: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connector {
+    /// All connectors, and where each comes from
+    List,
+    /// One connector: its settings, its methods, what they take and what they give
+    Show { connector: String },
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -523,6 +534,8 @@ mod tests {
             "secret delete s",
             "key rotate",
             "connect c",
+            "connector list",
+            "connector show c",
             "sim zoho",
         ] {
             let line =

@@ -72,7 +72,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         );
         return Err(Ended::Invalid(message).into());
     }
-    let connectors = connectors(&plan)?;
+    let connectors = known_connectors(&plan.settings)?;
     let connections = connections(config, &connectors)?;
     let listener = TcpListener::bind(&plan.listen).await.with_context(|| {
         format!(
@@ -175,18 +175,32 @@ impl Running {
 
 pub(crate) type Connectors = BTreeMap<String, (Arc<ConnectorDef>, String)>;
 
-/// The built-in connectors and a user's own.
-fn connectors(plan: &Plan) -> Result<Connectors> {
-    let mut all = Connectors::new();
+/// A connector and where it comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownConnector {
+    pub(crate) def: Arc<ConnectorDef>,
+    /// Its definition as it is written.
+    text: String,
+    /// The user's own file; `None` is built in.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The built-in connectors and a user's own, which come in place of built-in ones of the same name.
+pub(crate) fn connector_files(settings: &Settings) -> Result<BTreeMap<String, KnownConnector>> {
+    let mut all = BTreeMap::new();
+    let mut add = |def: ConnectorDef, text: String, file: Option<PathBuf>| {
+        let def = Arc::new(def);
+        all.insert(def.name.clone(), KnownConnector { def, text, file });
+    };
     for (name, text) in BUILT_IN {
         let (def, diagnostics) = check_connector(name, text);
         let def = def.with_context(|| render(&diagnostics, name, text))?;
-        all.insert(def.name.clone(), (Arc::new(def), (*text).to_owned()));
+        add(def, (*text).to_owned(), None);
     }
-    let Some(folder) = &plan.settings.config.connectors else {
+    let Some(folder) = &settings.config.connectors else {
         return Ok(all);
     };
-    let folder = plan.settings.path(folder);
+    let folder = settings.path(folder);
     for path in own_connectors(&folder)? {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading `{shown}`"))?;
@@ -196,9 +210,17 @@ fn connectors(plan: &Plan) -> Result<Connectors> {
                 Ended::Invalid(render(&diagnostics, &shown, &text).trim_end().to_owned()).into(),
             );
         };
-        all.insert(def.name.clone(), (Arc::new(def), text));
+        add(def, text, Some(path));
     }
     Ok(all)
+}
+
+/// Every connector by name.
+pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
+    let files = connector_files(settings)?.into_iter();
+    Ok(files
+        .map(|(name, known)| (name, (known.def, known.text)))
+        .collect())
 }
 
 fn own_connectors(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -302,20 +324,6 @@ pub(crate) fn connections(config: &Config, connectors: &Connectors) -> Result<Ve
         all.push(connection);
     }
     Ok(all)
-}
-
-/// Every connector by name, for commands that run no server.
-pub(crate) fn known_connectors(settings: &Settings) -> Result<Connectors> {
-    let plan = Plan {
-        settings: settings.clone(),
-        listen: String::new(),
-        service_url: None,
-        data: PathBuf::new(),
-        cycles: PathBuf::new(),
-        strict: false,
-        redactor: Redactor::default(),
-    };
-    connectors(&plan)
 }
 
 /// Where requests may go.

@@ -23,12 +23,15 @@ pub(crate) fn with_records(
         }
         Json::Object(fields)
     };
-    let records = (0..many)
+    let records: Vec<Json> = (0..many)
         .map(|_| {
             *made += 1;
             record(*made)
         })
         .collect();
+    if method.response.records.as_deref() == Some("[]") {
+        return Json::Array(records);
+    }
     let mut whole = match body {
         Some(Json::Object(fields)) => fields.clone(),
         _ => JsonMap::new(),

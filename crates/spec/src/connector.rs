@@ -17,6 +17,8 @@ pub struct ConnectorDef {
     pub name: String,
     /// Its title for people.
     pub title: String,
+    /// Where the API is documented.
+    pub docs: Option<String>,
     /// What a connection is asked for.
     pub settings: BTreeMap<String, SettingDef>,
     /// How requests are signed in.
@@ -186,7 +188,9 @@ pub struct ErrorRule {
     pub status: Vec<StatusMatch>,
     /// Which values of the body's `code` field; empty is any.
     pub code: Vec<String>,
-    /// Which texts of which headers, names in lower case; all must fit. Empty is any.
+    /// Parts of the body's `message` field, in lower case; one must be in it. Empty is any.
+    pub message: Vec<String>,
+    /// Which texts of which headers, names in lower case; all must fit, and `*` is any text. Empty is any.
     pub header: Vec<(String, String)>,
     /// What is done.
     pub action: ErrorAction,

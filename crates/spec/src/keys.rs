@@ -200,7 +200,7 @@ pub(crate) fn list(words: &[&str]) -> String {
 }
 
 /// The known word nearest to this one, if it is near.
-pub(crate) fn closest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub fn closest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let limit = (word.chars().count() / 3).max(1) + 1;
     known
         .map(|other| (distance(word, other), other))

@@ -32,6 +32,7 @@ pub use cycle::{
     shared_keys,
 };
 pub use diagnostic::{Diagnostic, Severity, Span};
+pub use keys::closest;
 pub use plan::Plan;
 pub use render::render;
 

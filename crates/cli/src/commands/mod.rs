@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod connect;
+mod connector;
 mod cycle;
 mod demo;
 mod graph;
@@ -53,6 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Secret(args) => wait(secret::run(&global, args)),
         Command::Key(args) => wait(key::run(&global, args)),
         Command::Connect(args) => wait(connect::run(&global, args)),
+        Command::Connector(args) => connector::run(&global, args),
         Command::Backup { file } => wait(backup::run(&global, file)),
         Command::Restore { file, data } => restore::run(&global, &file, data),
         Command::Sim(args) => wait(sim::run(args)),

@@ -1,8 +1,9 @@
 //! What an answer means: the method's rules, the connector's, then the usual ones (SPEC §6). Pure.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use velodrome_spec::connector::{ConnectorDef, ErrorAction, ErrorRule, MethodDef};
 use velodrome_types::{Json, Timestamp};
@@ -25,8 +26,14 @@ pub(super) fn judge<'a>(
     let good = (200..300).contains(&status);
     let mut read: Option<Option<String>> = None;
     let mut code_is = |wanted: &[String]| {
-        let code = read.get_or_insert_with(|| code_of(body));
+        let code = read.get_or_insert_with(|| text_at(body, "code"));
         code.as_ref().is_some_and(|code| wanted.contains(code))
+    };
+    let mut told: Option<Option<String>> = None;
+    let mut message_has = |parts: &[String]| {
+        let message = told.get_or_insert_with(|| text_at(body, "message"));
+        let message = message.as_ref().map(|text| text.to_lowercase());
+        message.is_some_and(|text| parts.iter().any(|part| text.contains(part)))
     };
     let mut matches = |rule: &&ErrorRule| {
         let status_fits = match rule.status.as_slice() {
@@ -35,9 +42,12 @@ pub(super) fn judge<'a>(
         };
         let headers_fit = rule.header.iter().all(|(name, wanted)| {
             let found = answer.header(name).map(str::trim);
-            found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+            found.is_some_and(|found| wanted == "*" || found.eq_ignore_ascii_case(wanted))
         });
-        status_fits && headers_fit && (rule.code.is_empty() || code_is(&rule.code))
+        status_fits
+            && headers_fit
+            && (rule.code.is_empty() || code_is(&rule.code))
+            && (rule.message.is_empty() || message_has(&rule.message))
     };
     method
         .errors
@@ -79,17 +89,12 @@ fn asked(answer: &Answer, rule: Option<&ErrorRule>, now: Timestamp) -> Option<Du
     until.or_else(|| retry_after::parse(answer.header("retry-after")?, answer.date(), now))
 }
 
-/// The body's top-level `code`, a text or a number.
-fn code_of(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Coded<'a> {
-        #[serde(borrow)]
-        code: Option<&'a RawValue>,
-    }
-    let coded: Coded<'_> = serde_json::from_slice(body).ok()?;
-    match serde_json::from_str(coded.code?.get()).ok()? {
-        Json::String(code) => Some(code),
-        Json::Number(code) => Some(code.to_string()),
+/// A top-level field of the body, a text or a number.
+fn text_at(body: &[u8], field: &str) -> Option<String> {
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
+    match serde_json::from_str(fields.get(field)?.get()).ok()? {
+        Json::String(text) => Some(text),
+        Json::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
@@ -143,7 +148,7 @@ pub(super) fn outcome(
 }
 
 fn message(answer: &Answer, request: &HttpRequest) -> String {
-    let code = code_of(&answer.body)
+    let code = text_at(&answer.body, "code")
         .map(|code| {
             let shown: String = code.chars().take(80).flat_map(char::escape_debug).collect();
             format!(", code `{shown}`")

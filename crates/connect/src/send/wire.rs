@@ -109,10 +109,10 @@ fn body_bytes(body: &Json, headers: &mut HeaderMap) -> Result<Bytes, RequestErro
         }
         (Some(kind), _) if kind == "application/json" || kind.ends_with("+json") => {}
         (Some("application/x-www-form-urlencoded"), Json::Object(fields)) => {
-            let pairs: Vec<(&str, String)> = fields
-                .iter()
-                .filter_map(|(name, value)| Some((name.as_str(), text_of(value)?)))
-                .collect();
+            let mut pairs = Vec::with_capacity(fields.len());
+            for (name, value) in fields {
+                form_pairs(name.clone(), value, &mut pairs);
+            }
             return serde_urlencoded::to_string(pairs)
                 .map(Bytes::from)
                 .map_err(|error| bad(format!("the body is no form: {error}")));
@@ -125,4 +125,21 @@ fn body_bytes(body: &Json, headers: &mut HeaderMap) -> Result<Bytes, RequestErro
     serde_json::to_vec(body)
         .map(Bytes::from)
         .map_err(|error| bad(format!("the body cannot be written: {error}")))
+}
+
+/// The pairs of a form: what stands inside another is `a[b]`, items of lists are `a[0]`, a null is left out.
+fn form_pairs(name: String, value: &Json, into: &mut Vec<(String, String)>) {
+    match value {
+        Json::Object(fields) => {
+            for (key, inner) in fields {
+                form_pairs(format!("{name}[{key}]"), inner, into);
+            }
+        }
+        Json::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                form_pairs(format!("{name}[{at}]"), item, into);
+            }
+        }
+        other => into.extend(text_of(other).map(|text| (name, text))),
+    }
 }

@@ -14,6 +14,7 @@ fn rule(status: &[StatusMatch], code: &[&str], action: ErrorAction) -> ErrorRule
     ErrorRule {
         status: status.to_vec(),
         code: code.iter().map(|code| (*code).to_owned()).collect(),
+        message: Vec::new(),
         header: Vec::new(),
         action,
         until_header: None,

@@ -47,6 +47,7 @@ fn definition(server: &Server) -> ConnectorDef {
     let rule = |code: &[&str], action| ErrorRule {
         status: vec![StatusMatch::Is(401)],
         code: code.iter().map(|code| (*code).to_owned()).collect(),
+        message: Vec::new(),
         header: Vec::new(),
         action,
         until_header: None,

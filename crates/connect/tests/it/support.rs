@@ -361,6 +361,7 @@ pub(crate) fn connector(auth: AuthDef, base_url: Option<&str>) -> ConnectorDef {
     ConnectorDef {
         name: "api".to_owned(),
         title: "API".to_owned(),
+        docs: None,
         settings: BTreeMap::new(),
         auth,
         base_url: base_url.map(text),

@@ -318,6 +318,7 @@ fn waiting(gaps: &[u64]) -> ErrorRule {
     ErrorRule {
         status: vec![StatusMatch::Is(429), StatusMatch::Is(403)],
         code: Vec::new(),
+        message: Vec::new(),
         header: Vec::new(),
         action: ErrorAction::Wait(gaps.iter().map(|gap| Duration::from_secs(*gap)).collect()),
         until_header: Some("x-ratelimit-reset".to_owned()),
@@ -450,22 +451,52 @@ async fn a_short_wait_is_spent_waiting() {
 
 #[tokio::test]
 async fn a_rule_may_go_by_a_header() {
-    let server = Server::start(|seen| {
-        let left = seen.path[1..].to_owned();
-        reply(403, "").header("x-ratelimit-remaining", left)
+    let server = Server::start(|seen| match &seen.path[1..] {
+        "none" => reply(403, ""),
+        left => reply(403, "").header("x-ratelimit-remaining", left),
+    })
+    .await;
+    let rig = rig();
+    let check = async |wanted: &str, path: &str, expect| {
+        let mut def = connector(AuthDef::None, None);
+        let header = ("x-ratelimit-remaining".to_owned(), wanted.to_owned());
+        def.errors = vec![ErrorRule {
+            header: vec![header],
+            ..waiting(&[])
+        }];
+        let request = request("GET", &server.url(path));
+        let asked = rig.ask(&connection(def), &request, how()).await;
+        assert_eq!(asked.unwrap_err().kind, expect, "{wanted} {path}");
+    };
+    check("0", "/7", ErrorKind::Permanent).await;
+    check("0", "/0", ErrorKind::Transient).await;
+    check("*", "/7", ErrorKind::Transient).await;
+    check("*", "/none", ErrorKind::Permanent).await;
+}
+
+#[tokio::test]
+async fn a_rule_may_go_by_a_part_of_the_message() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        "/limited" => reply_json(403, json!({"message": "A Secondary Rate Limit was hit"})),
+        "/forbidden" => reply_json(403, json!({"message": "Resource not accessible"})),
+        "/nested" => reply_json(403, json!({"error": {"message": "secondary rate limit"}})),
+        _ => reply(403, "secondary rate limit"),
     })
     .await;
     let rig = rig();
     let mut def = connector(AuthDef::None, None);
-    let header = ("x-ratelimit-remaining".to_owned(), "0".to_owned());
     def.errors = vec![ErrorRule {
-        header: vec![header],
+        message: vec!["abuse".to_owned(), "secondary rate limit".to_owned()],
         ..waiting(&[])
     }];
-    for (path, expect) in [("/7", ErrorKind::Permanent), ("/0", ErrorKind::Transient)] {
-        let connection = connection(def.clone());
+    for (path, expect) in [
+        ("/limited", ErrorKind::Transient),
+        ("/forbidden", ErrorKind::Permanent),
+        ("/nested", ErrorKind::Permanent),
+        ("/text", ErrorKind::Permanent),
+    ] {
         let request = request("GET", &server.url(path));
-        let error = rig.ask(&connection, &request, how()).await.unwrap_err();
-        assert_eq!(error.kind, expect, "{path}");
+        let asked = rig.ask(&connection(def.clone()), &request, how()).await;
+        assert_eq!(asked.unwrap_err().kind, expect, "{path}");
     }
 }

@@ -98,6 +98,11 @@ async fn bodies_follow_their_content_type() {
             json!({"a": "x y&z", "b": 1, "c": null}),
             Ok("a=x+y%26z&b=1"),
         ),
+        (
+            Some("application/x-www-form-urlencoded"),
+            json!({"a": {"b": "x", "c": {"d": true}}, "e": [{"f": 1}, {"f": 2}], "g": {}, "h": {"i": null}}),
+            Ok("a%5Bb%5D=x&a%5Bc%5D%5Bd%5D=true&e%5B0%5D%5Bf%5D=1&e%5B1%5D%5Bf%5D=2"),
+        ),
         (Some("text/xml"), json!("<a/>"), Ok("<a/>")),
         (Some("text/xml"), json!({"a": 1}), Err("request.bad_body")),
     ] {

@@ -69,6 +69,7 @@ fn connector() -> Arc<ConnectorDef> {
     Arc::new(ConnectorDef {
         name: "any".into(),
         title: "Any".into(),
+        docs: None,
         settings: BTreeMap::new(),
         auth: AuthDef::None,
         base_url: None,

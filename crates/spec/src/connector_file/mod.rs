@@ -61,7 +61,9 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     let title = keys
         .get("title")
         .and_then(|node| text(node, "`title`", faults));
-    keys.get("docs");
+    let docs = keys
+        .get("docs")
+        .and_then(|node| text(node, "`docs`", faults));
     let settings = keys
         .get("settings")
         .map_or_else(BTreeMap::new, |node| settings(node, faults));
@@ -110,6 +112,7 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     Some(ConnectorDef {
         title: title.unwrap_or_else(|| connector.clone()),
         name: connector,
+        docs,
         settings,
         auth,
         base_url,
@@ -236,6 +239,13 @@ fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
         .flat_map(one_or_more)
         .filter_map(|node| text(node, "`code`", faults))
         .collect();
+    let message: Vec<String> = keys
+        .get("message")
+        .into_iter()
+        .flat_map(one_or_more)
+        .filter_map(|node| text(node, "`message`", faults))
+        .map(|part| part.to_lowercase())
+        .collect();
     let header = keys
         .get("header")
         .map_or_else(Vec::new, |node| header_texts(node, faults));
@@ -277,6 +287,7 @@ fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
     Some(ErrorRule {
         status,
         code,
+        message,
         header,
         action,
         until_header,

@@ -236,7 +236,18 @@ const ERROR_RULE: Table = Table {
             "What the answer means.",
         )
         .required(),
-        Key::new("header", NAMES, "Headers and the texts that they must be.").default("any"),
+        Key::new(
+            "message",
+            ONE_OR_MORE,
+            "Parts of the body's `message`, whatever their case.",
+        )
+        .default("any"),
+        Key::new(
+            "header",
+            NAMES,
+            "Headers and the texts that they must be; `*` is any text.",
+        )
+        .default("any"),
         Key::new(
             "until_header",
             Takes::Text,

@@ -1,4 +1,4 @@
-//! The world around a file under test: three connections, one other cycle, two script files.
+//! The world around a file under test: a few connections, one other cycle, two script files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, check_connector, check_cycle};
 
-/// Connections `generic_webhook` and `zoho`; connector `zoho_crm` without a connection of its name; the
+/// Connections `generic_webhook`, `zoho`, `github`, `hubspot` and `stripe`; connector `zoho_crm` without a connection of its name; the
 /// cycles `other` and `export_poll` with a webhook; `STAGE` of the environment.
 pub(crate) struct World {
     generic_webhook: Arc<ConnectorDef>,
     zoho_crm: Arc<ConnectorDef>,
+    others: [Arc<ConnectorDef>; 3],
     scripts: ScriptHost,
 }
 
@@ -20,6 +21,7 @@ impl World {
         Self {
             generic_webhook: connector("generic_webhook"),
             zoho_crm: connector("zoho_crm"),
+            others: ["github", "hubspot", "stripe"].map(connector),
             scripts: ScriptHost::new(ScriptLimits::default()),
         }
     }
@@ -57,14 +59,23 @@ impl Lookup for Around<'_> {
             "generic_webhook" => ConnectionLookup::Found(Arc::clone(&self.world.generic_webhook)),
             "zoho" => ConnectionLookup::Found(Arc::clone(&self.world.zoho_crm)),
             "zoho_crm" => ConnectionLookup::Undeclared(Arc::clone(&self.world.zoho_crm)),
-            _ => ConnectionLookup::Unknown,
+            other => {
+                let mut others = self.world.others.iter();
+                let found = others.find(|def| def.name == other);
+                found.map_or(ConnectionLookup::Unknown, |def| {
+                    ConnectionLookup::Found(Arc::clone(def))
+                })
+            }
         }
     }
 
     fn connections(&self) -> Vec<String> {
+        let others = self.world.others.iter().map(|def| def.name.clone());
         ["generic_webhook", "zoho", "zoho_crm"]
             .map(str::to_owned)
-            .into()
+            .into_iter()
+            .chain(others)
+            .collect()
     }
 
     fn env_allowed(&self, name: &str) -> bool {

@@ -29,14 +29,16 @@ pub(crate) fn crash_after_every_commit(case: &Case, clean: &Clean) -> u64 {
     passes + a_life_for_each_commit(case, clean)
 }
 
-/// Each life of the process starts, which is a commit, makes one more, or two, and dies. (One alone would
-/// not do: where the answer to a delivery was lost, the note that it came again is one.)
+/// Each life of the process starts, which is a commit, makes a few more and dies: one, two, up to one more
+/// than there are deliveries. (One alone would not do: where the answer to a delivery was lost, the note that it
+/// came again is one, and each run whose request was under way commits that it is sent again.)
 fn a_life_for_each_commit(case: &Case, clean: &Clean) -> u64 {
     let what = format!("{}, a life for each commit", case.name());
+    let most = 1 + case.test.deliveries.len() as u64;
     let mut pass = Pass::new(case, clean);
     for life in 0.. {
         pass.start(Faults {
-            crash_after: Some(1 + life % 2),
+            crash_after: Some(1 + life % most),
             ..Faults::default()
         });
         pass.deliver();
