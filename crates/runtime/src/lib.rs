@@ -45,6 +45,7 @@ mod shared;
 mod sign_ins;
 pub mod simulated;
 mod start;
+mod step_test;
 mod tasks;
 mod timers;
 mod tokens;
