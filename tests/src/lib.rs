@@ -4,6 +4,7 @@
 mod binary;
 mod client;
 mod faults;
+mod foreign;
 mod random;
 mod server;
 mod sign_in;
@@ -14,6 +15,7 @@ mod zoho;
 pub use binary::velodrome;
 pub use client::{Answer, Client};
 pub use faults::Faults;
+pub use foreign::{ForeignOAuth, signed};
 pub use random::{Random, setting};
 pub use server::{Folder, Server};
 pub use sign_in::{Opened, come_back, decide, open, sign_in};
