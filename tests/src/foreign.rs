@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 /// What is said where Node.js is not there: a test that cannot be made must not look green.
 const NEEDED: &str = "the tests that hold against foreign libraries need Node.js 20.19 or newer with npm, and a package \
-                      registry to fetch from: `apt-get install nodejs npm` on Debian 13";
+                      registry to fetch from: `.ci/run` says how Debian gets them";
 
 /// The packages and the scripts that use them; installed when this returns.
 async fn folder() -> Result<PathBuf> {
