@@ -348,8 +348,12 @@ steps:
         json!({"sku": "x-1", "at": 0})
     );
 
+    // A cycle that runs nothing can be tried out all the same.
+    let stopped = server.api("POST", "/cycles/sends/stop").await?;
+    assert_eq!(stopped.status, 200, "{}", stopped.text);
     let before = sink.came().len();
     let seen = tested(&server, 1, &["sends", "bad"]).await?;
+    assert!(seen["response"]["ms"].is_u64(), "{seen}");
     assert_eq!(
         (
             &seen["error"]["code"],

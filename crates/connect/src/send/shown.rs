@@ -52,9 +52,13 @@ impl Connect {
                 url.query_pairs_mut().extend_pairs(signs);
             }
             hide(&mut headers, named.headers);
+            body = signer.with_body(request).body.clone();
             if let Some(Json::Object(fields)) = &mut body {
-                let signs = named.body.iter();
-                fields.extend(signs.map(|name| ((*name).to_owned(), Json::from(HIDDEN))));
+                for (name, value) in fields {
+                    if named.body.contains(&name.as_str()) {
+                        *value = Json::from(HIDDEN);
+                    }
+                }
             }
         }
         let set: Vec<&HeaderName> = NEVER

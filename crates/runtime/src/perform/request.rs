@@ -124,12 +124,14 @@ impl Job {
             asker: Some(self.asker()),
             idempotency_key: (!read_only).then(|| self.key()),
         };
-        let connect = &self.shared.connect;
+        let (connect, clock) = (&self.shared.connect, &self.shared.clock);
+        let begun = clock.now();
         let sent = connect.send(connection, method, request, how.clone()).await;
         let sent = sent.map_err(|error| self.told(error));
         if self.purpose == Purpose::Test {
             let asked = connect.as_sent(connection, request, &how).ok();
-            gathered.watched.push(Exchanged::new(asked, &sent));
+            let took = clock.now().since(begun);
+            gathered.watched.push(Exchanged::new(asked, &sent, took));
         }
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),

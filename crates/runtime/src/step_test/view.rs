@@ -77,9 +77,8 @@ pub struct AskedView {
 pub struct AnsweredView {
     /// The HTTP status.
     pub status: u16,
-    /// Milliseconds from sending to the last byte, of a good answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ms: Option<u64>,
+    /// Milliseconds from sending to the last byte; of a bad answer with the wait for its turn.
+    pub ms: u64,
     /// Bytes of the body; of a bad answer as far as it was read.
     pub bytes: u64,
     /// Header names in lower case with their values.
