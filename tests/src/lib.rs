@@ -5,20 +5,24 @@ mod binary;
 mod client;
 pub mod fake;
 mod faults;
+mod foreign;
 mod random;
 mod server;
 mod sign_in;
 mod sink;
 mod walks;
+mod zoho;
 
 pub use binary::velodrome;
 pub use client::{Answer, Client};
 pub use faults::Faults;
+pub use foreign::{ForeignOAuth, signed};
 pub use random::{Random, setting};
 pub use server::{Folder, Server};
-pub use sign_in::sign_in;
+pub use sign_in::{Opened, come_back, decide, open, sign_in};
 pub use sink::{Came, Sink};
 pub use walks::{LAPS, Walks};
+pub use zoho::ZohoBinary;
 
 /// The shipped page loop.
 pub const ZOHO_INCREMENTAL: &str = include_str!("../../cycles/zoho_incremental.yaml");

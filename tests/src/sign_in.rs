@@ -1,8 +1,72 @@
-//! Signing a connection in as a browser would, against the simulator.
+//! Signing a connection in as a browser would.
 
 use anyhow::{Context, Result, bail};
 
+use crate::client::{Answer, Client};
 use crate::server::Server;
+
+/// A one-time link that was opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What binds the sign-in to this browser, as a browser sends it back.
+    pub cookie: String,
+    /// Where the browser is sent.
+    pub away: String,
+}
+
+/// Opens a one-time link.
+///
+/// # Errors
+///
+/// It does not lead on.
+pub async fn open(client: &Client, link: &str) -> Result<Opened> {
+    let opened = client.send("GET", link, &[], Vec::new()).await?;
+    if opened.status != 303 {
+        bail!("the link answered {} {}", opened.status, opened.text);
+    }
+    let cookie = opened.header("set-cookie").split(';').next();
+    Ok(Opened {
+        cookie: cookie.unwrap_or_default().to_owned(),
+        away: opened.header("location").to_owned(),
+    })
+}
+
+/// Presses a button of the simulator's consent page, `accept` or `deny`; gives where that leads.
+///
+/// # Errors
+///
+/// There is no such page.
+pub async fn decide(client: &Client, away: &str, decision: &str) -> Result<String> {
+    let page = client.send("GET", away, &[], Vec::new()).await?;
+    let (action, mut fields) =
+        form(&page.text).with_context(|| format!("no consent form: {}", page.text))?;
+    for (name, value) in &mut fields {
+        if name == "decision" {
+            decision.clone_into(value);
+        }
+    }
+    let target = reqwest::Url::parse(away)?.join(&action)?;
+    let body: String = fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+        .collect::<Vec<_>>()
+        .join("&");
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let agreed = client
+        .send("POST", target.as_str(), &[kind], body.into_bytes())
+        .await?;
+    Ok(agreed.header("location").to_owned())
+}
+
+/// Comes back from there, with the cookie of a browser.
+///
+/// # Errors
+///
+/// The server does not answer.
+pub async fn come_back(client: &Client, back: &str, cookie: &str) -> Result<Answer> {
+    let cookie = ("cookie", cookie);
+    client.send("GET", back, &[cookie], Vec::new()).await
+}
 
 /// Opens the one-time link, says yes on the consent page and comes back.
 pub async fn sign_in(server: &Server, connection: &str) -> Result<()> {
@@ -14,31 +78,9 @@ pub async fn sign_in(server: &Server, connection: &str) -> Result<()> {
         .as_str()
         .with_context(|| format!("no link: {}", begun.text))?
         .to_owned();
-    let opened = client.send("GET", &url, &[], Vec::new()).await?;
-    let cookie = opened
-        .header("set-cookie")
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    let away = opened.header("location").to_owned();
-    let page = client.send("GET", &away, &[], Vec::new()).await?;
-    let (action, fields) =
-        form(&page.text).with_context(|| format!("no consent form: {}", page.text))?;
-    let target = reqwest::Url::parse(&away)?.join(&action)?;
-    let body: String = fields
-        .iter()
-        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
-        .collect::<Vec<_>>()
-        .join("&");
-    let kind = ("content-type", "application/x-www-form-urlencoded");
-    let agreed = client
-        .send("POST", target.as_str(), &[kind], body.into_bytes())
-        .await?;
-    let back = agreed.header("location").to_owned();
-    let done = client
-        .send("GET", &back, &[("cookie", &cookie)], Vec::new())
-        .await?;
+    let opened = open(client, &url).await?;
+    let back = decide(client, &opened.away, "accept").await?;
+    let done = come_back(client, &back, &opened.cookie).await?;
     if done.status != 200 {
         bail!("signing in ended with {} {}", done.status, done.text);
     }

@@ -25,8 +25,10 @@ pub struct Came {
     pub body: Value,
 }
 
-/// How a request is answered: status, body, and how long it takes.
-type Respond = dyn Fn(&Came, usize) -> (u16, Value, Duration) + Send + Sync;
+/// An answer, byte for byte, and how long it takes.
+type Whole = (Vec<u8>, Duration);
+/// How a request is answered.
+type Respond = dyn Fn(&Came, usize) -> Whole + Send + Sync;
 
 #[expect(
     missing_debug_implementations,
@@ -44,6 +46,32 @@ impl Sink {
     /// Starts it. `respond` is told the request and how many came before it.
     pub async fn start(
         respond: impl Fn(&Came, usize) -> (u16, Value, Duration) + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::raw(move |came, before| {
+            let (status, body, takes) = respond(came, before);
+            let kind = ("content-type", "application/json");
+            let text = body.to_string();
+            (Self::answer(status, &[kind], text.as_bytes()), takes)
+        })
+        .await
+    }
+
+    /// An answer with these headers, for [`Sink::raw`].
+    pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+        let mut head = format!(
+            "HTTP/1.1 {status} Said\r\ndate: {DATE}\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        [head.as_bytes(), body].concat()
+    }
+
+    /// The same, with answers byte for byte.
+    pub async fn raw(
+        respond: impl Fn(&Came, usize) -> Whole + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -110,15 +138,10 @@ async fn serve(
             busy.0 += 1;
             busy.1 = busy.1.max(busy.0);
         }
-        let (status, body, takes) = respond(&request, before);
+        let (answer, takes) = respond(&request, before);
         tokio::time::sleep(takes).await;
         busy.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
-        let body = body.to_string();
-        let text = format!(
-            "HTTP/1.1 {status} Said\r\ndate: {DATE}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if stream.write_all(text.as_bytes()).await.is_err() {
+        if stream.write_all(&answer).await.is_err() {
             return;
         }
     }

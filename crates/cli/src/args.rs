@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Loop(Loop),
     /// Show the run log
     Logs(Logs),
+    /// Test a step of a cycle
+    #[command(subcommand)]
+    Step(Step),
     /// Look at script storage, change it
     #[command(subcommand)]
     Storage(Storage),
@@ -387,6 +390,27 @@ pub(crate) struct Logs {
     pub(crate) tail: Option<u32>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Step {
+    /// Ask its method once, for real, and show what came; nothing is stored, no watermark moves
+    Test(StepTest),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StepTest {
+    /// The cycle
+    pub(crate) cycle: String,
+    /// The step
+    pub(crate) step: String,
+    /// The step's inputs, in place of what its `map` gives: JSON, `@file` or `-` for standard input
+    /// [default: {}]
+    pub(crate) inputs: Option<String>,
+    /// What else the step reads of a run, by step, and the `item` of a `for_each`: JSON or `@file`, such as
+    /// {"webhook": {"id": 7}}
+    #[arg(long, value_name = "JSON")]
+    pub(crate) data: Option<String>,
+}
+
 /// Whose storage of a connection.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct Scope {
@@ -524,6 +548,8 @@ mod tests {
             "loop stop last",
             "logs",
             "logs -f",
+            "step test c s",
+            "step test c s {} --data {}",
             "storage list c",
             "storage get c k",
             "storage set c k 1",
@@ -552,6 +578,7 @@ mod tests {
         for line in [
             "cycle",
             "cycle frobnicate x",
+            "step test c",
             "trigger",
             "logs --level loud",
             "logs --event no.such",

@@ -102,7 +102,8 @@ impl Client {
         self.read_json(response).await
     }
 
-    async fn read_json(&self, response: Response) -> Result<Value> {
+    /// The JSON of an answer.
+    pub(crate) async fn read_json(&self, response: Response) -> Result<Value> {
         let text = self.text(response).await?;
         serde_json::from_str(&text).map_err(|_| {
             let what = "the answer is not JSON: is this a Velodrome server?";

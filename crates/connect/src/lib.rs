@@ -46,5 +46,5 @@ pub use paging::{PageAt, PageCursor, PageSeen, next_page};
 pub use process::{News, Process, Work};
 pub use request::{HttpRequest, MethodCall, asked_page, page_asks_token};
 pub use scan::{Scanned, Want, retain_records, scan};
-pub use send::{Response, SendOptions, Verdict};
+pub use send::{AsSent, Response, SendOptions, Verdict};
 pub use transport::{Asker, Carrying, Errand, Incoming, Outgoing, Transport, TransportFault};

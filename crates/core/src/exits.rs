@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use velodrome_spec::plan::{Live, StepIx, StepKind};
-use velodrome_types::{Code, Event, Json, JsonMap, Level, StepId, format_duration};
+use velodrome_types::{Code, Event, Json, JsonMap, Level, StepId, format_bytes, format_duration};
 
 use crate::fail;
 use crate::guard;
@@ -199,7 +199,7 @@ pub(crate) fn told_sent(
         let message = format!(
             "{} · {} · {}",
             answer.status,
-            bytes(answer.bytes),
+            format_bytes(answer.bytes),
             format_duration(std::time::Duration::from_millis(answer.ms))
         );
         let line = moving.lines.at(id, level, Event::ResponseReceived, message);
@@ -258,15 +258,7 @@ fn told(answer: &ListAnswer) -> String {
     format!(
         "{} · {records}{repeats}{page} · {} · {}",
         answer.status,
-        bytes(answer.bytes),
+        format_bytes(answer.bytes),
         format_duration(std::time::Duration::from_millis(answer.ms))
     )
-}
-
-fn bytes(count: u64) -> String {
-    match count {
-        0..1_000 => format!("{count} B"),
-        1_000..1_000_000 => format!("{} kB", (count + 500) / 1_000),
-        _ => format!("{:.1} MB", count as f64 / 1e6),
-    }
 }

@@ -59,3 +59,4 @@ pub use places::{Admission, Places};
 pub use preview::preview;
 pub use resume::{NotResumable, may_resume};
 pub use run::{Beside, Failure, Finish, Run, State, StepError, WaitingOn};
+pub use steps::first_filter;

@@ -1,8 +1,8 @@
 //! Going on: pure steps are folded until an action, a wait or the end.
 
-use velodrome_spec::connector::{Advance, PagingDef};
+use velodrome_spec::connector::{Advance, IncrementalDef, PagingDef};
 use velodrome_spec::plan::{FirstRun, ListStep, Step, StepIx, StepKind};
-use velodrome_types::{Code, Event, Level, StepId, format_duration};
+use velodrome_types::{Code, Event, Level, StepId, Timestamp, format_duration};
 
 use crate::compare::holds;
 use crate::each;
@@ -181,15 +181,25 @@ fn fix_filter(moving: &mut Moving<'_>, step: &Step, list: &ListStep) -> Result<(
         failure.kind = FailureKind::Transient;
         failure
     })?;
-    let filter = stored.or(match list.first_run {
-        FirstRun::All => None,
-        // Our clock may be before the API's: the overlap bridges that as it does later.
-        FirstRun::Now => Some(moving.facts.now.minus(incremental.overlap)),
-        FirstRun::From(date) => Some(date),
-    });
+    let filter = first_filter(list, incremental, stored, moving.facts.now);
     let state = moving.looped.lists.entry(step.id.clone()).or_default();
     state.filter = filter;
     Ok(())
+}
+
+/// The filter date of a loop's first request for a list, given the date that is stored.
+pub fn first_filter(
+    list: &ListStep,
+    incremental: &IncrementalDef,
+    stored: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    stored.or(match list.first_run {
+        FirstRun::All => None,
+        // Our clock may be before the API's: the overlap bridges that as it does later.
+        FirstRun::Now => Some(now.minus(incremental.overlap)),
+        FirstRun::From(date) => Some(date),
+    })
 }
 
 /// A date that cannot be read is an error of the step: taken for none, everything would come again.

@@ -9,6 +9,7 @@
 //! Files are read and results shown elsewhere. Two runs of one file give the same, to the last id.
 
 mod bench;
+mod connection;
 mod coverage;
 mod exact;
 mod judge;
@@ -19,6 +20,7 @@ mod run;
 mod world;
 
 pub use bench::Bench;
+pub use connection::{PLACEHOLDER, connection};
 pub use coverage::{Coverage, NeverTaken};
 pub use exact::exact;
 pub use report::{FileReport, TestReport};

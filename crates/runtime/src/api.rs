@@ -1,5 +1,8 @@
 //! What the engine's callers say and are told: the types of the facade, none of the engine's own.
 
+pub use crate::step_test::{
+    AnsweredView, AskedView, NotStored, StepErrorView, StepTest, StepTestStatus, StepTestView,
+};
 use bytes::Bytes;
 pub use ipnet::IpNet;
 use secrecy::SecretString;

@@ -31,6 +31,27 @@ pub(crate) struct Caller<'a> {
     pub(crate) now: Timestamp,
     /// Which item or page of the step it is about, from 0.
     pub(crate) at: u64,
+    /// What it runs for.
+    pub(crate) purpose: Purpose,
+}
+
+/// What a step is performed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A run.
+    Run,
+    /// A person who wants to see what it does; no run is there, and nothing is kept.
+    Test,
+}
+
+impl Purpose {
+    /// As scripts read it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "RUNNING_TRANSACTION",
+            Self::Test => "STEP_TESTING",
+        }
+    }
 }
 
 /// A handler that ran to its end.
@@ -104,7 +125,7 @@ fn fill(vars: &mut Vars, caller: Caller<'_>) {
     vars.cycle_id = caller.plan.cycle.to_string();
     vars.cycle_step_id = caller.step.id.to_string();
     vars.transaction_id = caller.run.to_string();
-    vars.script_execution_context = "RUNNING_TRANSACTION".to_owned();
+    vars.script_execution_context = caller.purpose.as_str().to_owned();
     vars.cycle_variables = caller.plan.variables.iter().cloned().collect::<JsonMap>();
     vars.method_response_fields_in_use = caller.step.live.names.iter().cloned().collect();
 }

@@ -46,6 +46,7 @@ mod sign_ins;
 pub mod simulated;
 mod start;
 mod stored_run;
+mod step_test;
 mod tasks;
 mod timers;
 mod tokens;

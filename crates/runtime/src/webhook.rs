@@ -15,7 +15,7 @@ use velodrome_spec::plan::{StepKind, WebhookStep};
 use velodrome_types::{CycleState, Json, JsonMap, LoopId, RunId, Timestamp};
 
 use crate::api::Problem;
-use crate::handlers::Caller;
+use crate::handlers::{Caller, Purpose};
 use crate::overlay::Overlay;
 use crate::shared::Shared;
 use crate::unit::Making;
@@ -75,6 +75,7 @@ pub(crate) fn receive(
             loop_id: ids.loop_id,
             now,
             at: 0,
+            purpose: Purpose::Run,
         };
         let called = shared
             .handlers
@@ -164,6 +165,7 @@ pub(crate) fn enter(
         loop_id: looped.id,
         now,
         at: 0,
+        purpose: Purpose::Run,
     };
     let called = shared
         .handlers

@@ -45,7 +45,7 @@ impl Expr {
     }
 
     /// Calls with every reference in it, in the order of the file.
-    fn each_reference(&self, call: &mut dyn FnMut(&Reference)) {
+    pub fn each_reference(&self, call: &mut dyn FnMut(&Reference)) {
         match self {
             Self::Literal(_) | Self::Ignore => {}
             Self::Ref(reference) => call(reference),

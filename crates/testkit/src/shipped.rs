@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use velodrome_connect::{BUILT_IN, Connection, EgressRules};
-use velodrome_cycle_test::Bench;
+use velodrome_cycle_test::{Bench, connection};
 use velodrome_runtime::HeldFiles;
 use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
@@ -14,10 +14,7 @@ use velodrome_spec::test_file::{CycleTest, TestFile, check_test_file, is_test_fi
 use velodrome_spec::{
     ConnectionLookup, CycleInput, Lookup, Plan, Severity, check_connector, check_cycle, render,
 };
-use velodrome_types::{ConnectionId, CycleId, Json};
-
-/// What a setting is that has no default: nothing is sent anywhere.
-const PLACEHOLDER: &str = "test";
+use velodrome_types::CycleId;
 
 /// A cycle file and the tests beside it.
 #[derive(Clone, Debug)]
@@ -168,9 +165,9 @@ fn bench<'p>(
             .cycles
             .insert(sources.path.clone(), sources.cycle.clone());
         files.scripts.extend(sources.scripts.iter().cloned());
-        for (name, connector, _) in &sources.connectors {
+        for (name, of, _) in &sources.connectors {
             if !connections.iter().any(|known| known.id.as_str() == name) {
-                connections.push(connection(name, connector, tests));
+                connections.push(connection(name, connector(of), [], tests));
             }
         }
     }
@@ -198,30 +195,10 @@ fn targets(plan: &Plan) -> Vec<CycleId> {
         .collect()
 }
 
-/// A connection with the settings that the test file says, and their defaults.
-fn connection(name: &str, connector: &str, tests: &TestFile) -> Connection {
-    let def = built_in()
-        .iter()
-        .find(|(def, _)| def.name == connector)
-        .map(|(def, _)| Arc::clone(def))
-        .unwrap_or_else(|| panic!("there is no connector `{connector}`"));
-    let mut connection = Connection::with_defaults(ConnectionId::from(name), Arc::clone(&def));
-    let said = tests
-        .settings
-        .iter()
-        .filter(|settings| settings.connection.value == name);
-    for (setting, value) in said.flat_map(|settings| &settings.values) {
-        connection
-            .settings
-            .insert(setting.value.clone(), value.clone());
-    }
-    for setting in def.settings.keys() {
-        connection
-            .settings
-            .entry(setting.clone())
-            .or_insert_with(|| Json::String(PLACEHOLDER.to_owned()));
-    }
-    connection
+fn connector(name: &str) -> &'static Arc<ConnectorDef> {
+    let found = built_in().iter().find(|(def, _)| def.name == name);
+    let (def, _) = found.unwrap_or_else(|| panic!("there is no connector `{name}`"));
+    def
 }
 
 /// Every built-in connector, with its text.

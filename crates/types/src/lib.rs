@@ -10,6 +10,7 @@ mod id;
 mod log_line;
 mod name;
 mod retry;
+mod size;
 mod state;
 mod time;
 
@@ -20,6 +21,7 @@ pub use id::{IdError, LoopId, RunId, short_id};
 pub use log_line::LogLine;
 pub use name::{ConnectionId, CycleId, NameError, StepId, check_name, is_secret_name};
 pub use retry::{OnError, RetryPolicy, RetryTimes};
+pub use size::format_bytes;
 pub use state::{CycleState, LoopStatus, RunStatus};
 pub use time::{TimeError, Timestamp};
 

@@ -19,13 +19,14 @@ mod schema;
 mod secret;
 mod serve;
 mod sim;
+mod step;
 mod storage;
 mod test;
 mod trigger;
 mod watermark;
 
 use std::future::Future;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read as _};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -49,6 +50,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Run(args) => wait(run::run(&global, args)),
         Command::Loop(args) => wait(looped::run(&global, args)),
         Command::Logs(args) => wait(logs::run(&global, args)),
+        Command::Step(args) => wait(step::run(&global, args)),
         Command::Storage(args) => wait(storage::run(&global, args)),
         Command::Watermark(args) => wait(watermark::run(&global, args)),
         Command::Secret(args) => wait(secret::run(&global, args)),
@@ -105,6 +107,29 @@ fn confirm(global: &Global, question: &str) -> Result<()> {
     }
 }
 
+/// JSON that a person gives: as it stands, `@file`, or `-` for standard input; `{}` where nothing is given.
+fn given_json(what: &str, written: Option<&str>) -> Result<String> {
+    let text = match written {
+        None => "{}".to_owned(),
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("reading standard input")?;
+            text
+        }
+        Some(written) => match written.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| Ended::Invalid(format!("`{path}` cannot be read: {error}")))?,
+            None => written.to_owned(),
+        },
+    };
+    match serde_json::from_str::<Value>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Ended::Usage(format!("{what}: this is not JSON: {error}")).into()),
+    }
+}
+
 /// A field of an answer as text; empty where it is missing.
 fn field(value: &Value, name: &str) -> String {
     match &value[name] {
@@ -126,4 +151,24 @@ fn date(value: &Value, name: &str) -> String {
         .next()
         .unwrap_or_default()
         .replace('T', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read_wherever_it_comes_from() {
+        let given = |written| given_json("the body", written);
+        assert_eq!(given(None).unwrap(), "{}");
+        assert_eq!(given(Some("{\"page\": 1}")).unwrap(), "{\"page\": 1}");
+        assert!(given(Some("{page: 1}")).is_err());
+        assert!(given(Some("@/no/such/file")).is_err());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[1]").unwrap();
+        assert_eq!(
+            given(Some(&format!("@{}", file.path().display()))).unwrap(),
+            "[1]"
+        );
+    }
 }

@@ -153,9 +153,9 @@ fn place(step: &str, cycle: &Value) -> String {
     }
 }
 
-/// What a person does next, by the code's area.
-fn to_do(code: &str, run: &Value) -> String {
-    let cause = match code {
+/// What helps against a code, as far as the answer does not say it itself.
+pub(super) fn cause(code: &str) -> &'static str {
+    match code {
         "auth.needs_connection" => "sign in again: `velodrome connect` with the connection's name",
         "request.refused_address" => "if the host may be reached, name it under `egress: allow`",
         "request.outcome_unknown" => "look at the API whether the request arrived",
@@ -168,7 +168,12 @@ fn to_do(code: &str, run: &Value) -> String {
             Some("request" | "response") => "see the answer above; mend the step, or the API",
             _ => "mend the cause",
         },
-    };
+    }
+}
+
+/// What a person does next.
+fn to_do(code: &str, run: &Value) -> String {
+    let cause = cause(code);
     let id = field(run, "id");
     format!("{cause}; then `velodrome run retry {id}` goes on there, `run replay {id}` begins anew")
 }

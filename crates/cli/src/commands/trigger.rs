@@ -1,13 +1,11 @@
 //! `trigger`: calls a cycle's webhook as the operator, by the API, and follows the loop that begins.
 
-use std::io::Read as _;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use velodrome_types::{Event, Level, LogLine, short_id};
 
-use super::field;
+use super::{field, given_json};
 use crate::args::{Global, Trigger};
 use crate::client::Client;
 use crate::exit::Ended;
@@ -16,7 +14,7 @@ use crate::out;
 use crate::terminal::{Colour, Layout, Live, escape};
 
 pub(super) async fn run(global: &Global, args: Trigger) -> Result<()> {
-    let body = body(args.body.as_deref())?;
+    let body = given_json("the body", args.body.as_deref())?;
     let client = Client::new(global)?;
     let answer = client.trigger(&args.cycle, body).await?;
     let loop_id = field(&answer, "loop");
@@ -49,28 +47,6 @@ fn shown(answer: &Value) -> String {
         ),
         Value::String(text) => escape(text),
         other => format!("{other:#}"),
-    }
-}
-
-fn body(written: Option<&str>) -> Result<String> {
-    let text = match written {
-        None => "{}".to_owned(),
-        Some("-") => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .context("reading standard input")?;
-            text
-        }
-        Some(written) => match written.strip_prefix('@') {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| Ended::Invalid(format!("`{path}` cannot be read: {error}")))?,
-            None => written.to_owned(),
-        },
-    };
-    match serde_json::from_str::<Value>(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Ended::Usage(format!("the body is not JSON: {error}")).into()),
     }
 }
 
@@ -177,19 +153,5 @@ mod tests {
             records: 200,
         };
         assert_eq!(told, expect);
-    }
-
-    #[test]
-    fn a_body_is_json_wherever_it_comes_from() {
-        assert_eq!(body(None).unwrap(), "{}");
-        assert_eq!(body(Some("{\"page\": 1}")).unwrap(), "{\"page\": 1}");
-        assert!(body(Some("{page: 1}")).is_err());
-        assert!(body(Some("@/no/such/file")).is_err());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[1]").unwrap();
-        assert_eq!(
-            body(Some(&format!("@{}", file.path().display()))).unwrap(),
-            "[1]"
-        );
     }
 }

@@ -52,6 +52,11 @@ impl TokenState {
         self.flight.lock().await
     }
 
+    /// The present ones, as far as memory knows.
+    pub(crate) fn known(&self) -> Option<TokenSet> {
+        self.with(|known| known.tokens.clone())
+    }
+
     /// Takes tokens as the present ones, saved; earlier failures are forgotten.
     pub(crate) fn set(&self, tokens: Option<TokenSet>) {
         self.with(|known| {

@@ -24,6 +24,14 @@ pub(super) struct Signer<'a> {
     body: Vec<(String, String)>,
 }
 
+/// Where credentials stand in a request.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    pub(super) headers: Vec<&'a HeaderName>,
+    pub(super) query: Vec<&'a str>,
+    pub(super) body: Vec<&'a str>,
+}
+
 impl<'a> Signer<'a> {
     /// Evaluates the definition's `auth`.
     pub(super) fn new(
@@ -88,6 +96,18 @@ impl<'a> Signer<'a> {
     fn owns(&self, url: &Url) -> bool {
         self.origin.as_ref().is_some_and(|own| *own == url.origin())
             || is_own_host(self.connection, url)
+    }
+
+    /// What signs a request to this URL in; nothing where it leads elsewhere.
+    pub(super) fn names(&self, url: &Url) -> Names<'_> {
+        if !self.owns(url) {
+            return Names::default();
+        }
+        Names {
+            headers: self.headers.keys().collect(),
+            query: self.query.iter().map(|(name, _)| name.as_str()).collect(),
+            body: self.body.iter().map(|(name, _)| name.as_str()).collect(),
+        }
     }
 
     /// The request with the credentials that stand in a body, where it has fields and goes to one of the

@@ -7,6 +7,7 @@ mod hops;
 mod notice;
 mod retry_after;
 mod rules;
+mod shown;
 mod wire;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use velodrome_types::Timestamp;
 
 pub(crate) use body::read_at_most;
 pub(crate) use fault::{refused_address, told};
+pub use shown::AsSent;
 
 use crate::connect::Connect;
 use crate::connection::Connection;

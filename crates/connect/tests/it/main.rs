@@ -15,6 +15,7 @@ mod notice;
 mod outcomes;
 mod paging;
 mod refresh;
+mod shown;
 mod sign_in;
 mod support;
 mod turns;

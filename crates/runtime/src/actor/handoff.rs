@@ -19,7 +19,7 @@ use velodrome_types::{Code, CycleState, Json, JsonMap, RunId};
 use super::commit::Begins;
 use super::{Actor, Left, is_inside};
 use crate::api::Problem;
-use crate::handlers::Caller;
+use crate::handlers::{Caller, Purpose};
 use crate::perform::Item;
 use crate::simulated::HandedOff;
 use crate::unit::Making;
@@ -334,6 +334,7 @@ impl Actor {
                 loop_id: run.loop_id,
                 now,
                 at: self.item.map_or(0, |(index, _)| index),
+                purpose: Purpose::Run,
             };
             let called =
                 self.shared

@@ -30,6 +30,7 @@ use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
 use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
+use crate::handlers::Purpose;
 use crate::perform::{Item, Job, Report, drops_repeats};
 use crate::registry::ToLoop;
 use crate::seen::{Seen, SeenKeys};
@@ -219,6 +220,7 @@ impl Actor {
                 fence,
                 built,
                 item,
+                purpose: Purpose::Run,
             };
             self.performing.push(Box::pin(job.perform()));
         }

@@ -6,6 +6,7 @@ mod list;
 mod page;
 mod request;
 mod send;
+mod watch;
 
 use std::sync::Arc;
 
@@ -18,10 +19,12 @@ use velodrome_spec::Plan;
 use velodrome_spec::plan::{MethodUse, Step, StepIx};
 use velodrome_types::{Code, Json, JsonMap, LoopId, RunId, StepId};
 
+use crate::handlers::Purpose;
 use crate::overlay::Overlay;
 use crate::seen::SeenKeys;
 use crate::shared::Shared;
 pub(crate) use page::drops_repeats;
+pub(crate) use watch::{Brought, Exchanged};
 
 /// An action to be performed.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Job {
     pub(crate) built: Option<Json>,
     /// The item of a `for_each` that it is for.
     pub(crate) item: Option<Item>,
+    /// What it is performed for.
+    pub(crate) purpose: Purpose,
 }
 
 /// An item of a `for_each`.
@@ -108,15 +113,26 @@ struct Gathered {
     overlay: Overlay,
     foreign: Vec<(String, LoopId)>,
     logs: Vec<String>,
+    /// What went out and came in, of a step test.
+    watched: Vec<Exchanged>,
 }
 
 impl Job {
     /// Performs the action and reports.
     pub(crate) async fn perform(self) -> Report {
+        self.watched(Overlay::default()).await.0
+    }
+
+    /// The same over writes that are still to be committed, with the exchanges that a step test looks at; a
+    /// run keeps none.
+    pub(crate) async fn watched(self, overlay: Overlay) -> (Report, Vec<Exchanged>) {
         let step = self.step();
         let (run, id, fence) = (self.run.id, step.id.clone(), self.fence);
         let item = self.item.clone();
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered {
+            overlay,
+            ..Gathered::default()
+        };
         let outcome = match &step.kind {
             velodrome_spec::plan::StepKind::List(list) => {
                 list::ask(&self, step, list, &mut gathered).await
@@ -142,13 +158,14 @@ impl Job {
             Some(item) => item.report(input),
             None => input,
         };
-        Report {
+        let report = Report {
             run,
             input,
             overlay: gathered.overlay,
             foreign: gathered.foreign,
             step: id,
-        }
+        };
+        (report, gathered.watched)
     }
 
     fn step(&self) -> &Step {

@@ -8,8 +8,8 @@ use velodrome_script::Vars;
 use velodrome_spec::connector::MethodDef;
 use velodrome_types::{Code, Json, JsonMap, Timestamp};
 
-use super::{Gathered, Job, body_of, headers_of, request_failure};
-use crate::handlers::Caller;
+use super::{Exchanged, Gathered, Job, body_of, headers_of, request_failure};
+use crate::handlers::{Caller, Purpose};
 
 impl Job {
     fn caller(&self) -> Caller<'_> {
@@ -24,6 +24,7 @@ impl Job {
                 (None, Some(pages)) => pages.answered,
                 (None, None) => 0,
             },
+            purpose: self.purpose,
         }
     }
 
@@ -123,14 +124,18 @@ impl Job {
             asker: Some(self.asker()),
             idempotency_key: (!read_only).then(|| self.key()),
         };
-        let sent = self
-            .shared
-            .connect
-            .send(connection, method, request, how)
-            .await;
+        let (connect, clock) = (&self.shared.connect, &self.shared.clock);
+        let begun = clock.now();
+        let sent = connect.send(connection, method, request, how.clone()).await;
+        let sent = sent.map_err(|error| self.told(error));
+        if self.purpose == Purpose::Test {
+            let asked = connect.as_sent(connection, request, &how).ok();
+            let took = clock.now().since(begun);
+            gathered.watched.push(Exchanged::new(asked, &sent, took));
+        }
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
-            Err(error) => self.after_error(request, self.told(error), gathered),
+            Err(error) => self.after_error(request, error, gathered),
         }
     }
 
@@ -187,6 +192,9 @@ impl Job {
             Some(value) => value.clone(),
             None => Json::Object(JsonMap::new()),
         };
+        if let Some(watched) = gathered.watched.last_mut() {
+            watched.left = Some(body.clone());
+        }
         if vars.method_error.get("isWarning").and_then(Json::as_bool) == Some(true) {
             gathered.logs.push(format!("warning: {}", error.message));
         }
@@ -217,10 +225,11 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        Ok(self
-            .handler("after_action", vars, gathered)?
-            .1
-            .method_response)
+        let left = self.handler("after_action", vars, gathered)?.1;
+        if let Some(watched) = gathered.watched.last_mut() {
+            watched.left = Some(left.method_response.clone());
+        }
+        Ok(left.method_response)
     }
 }
 

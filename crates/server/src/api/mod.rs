@@ -12,6 +12,7 @@ mod runs;
 mod secrets;
 mod segments;
 mod server;
+mod steps;
 mod storage;
 mod watermarks;
 

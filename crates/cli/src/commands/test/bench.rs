@@ -4,17 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use velodrome_connect::{Connection, EgressRules};
-use velodrome_cycle_test::Bench;
+use velodrome_cycle_test::{Bench, PLACEHOLDER, connection};
 use velodrome_runtime::HeldFiles;
 use velodrome_spec::test_file::TestFile;
 use velodrome_spec::{Diagnostic, Plan, Severity, with_environment, with_secrets};
-use velodrome_types::{ConnectionId, Json};
+use velodrome_types::Json;
 
 use crate::config::Settings;
 use crate::shelf::{Shelf, Source};
-
-/// What a setting is that nobody said and that has no default: a test sends nothing anywhere.
-const PLACEHOLDER: &str = "test";
 
 /// Puts cycles on the bench.
 pub(super) struct Workshop<'a> {
@@ -85,35 +82,22 @@ impl<'a> Workshop<'a> {
             if all.iter().any(|known| known.id.as_str() == name) {
                 continue;
             }
-            let id = ConnectionId::from(name.as_str());
-            let mut connection = Connection::with_defaults(id, Arc::clone(def));
-            if let Some(declared) = self.settings.config.connections.get(name) {
-                // What stands in the environment is a secret more often than not, and none is needed.
-                let env = |_: &str| Some(PLACEHOLDER.to_owned());
-                for (setting, expr) in &declared.settings {
-                    let settled = with_environment(expr, &env);
-                    if let Ok(value) = settled.and_then(|expr| with_secrets(&expr, &env)) {
-                        connection.settings.insert(setting.clone(), value);
-                    }
-                }
-            }
-            let said = file
-                .settings
-                .iter()
-                .filter(|settings| settings.connection.value == *name);
-            for (setting, value) in said.flat_map(|settings| &settings.values) {
-                connection
-                    .settings
-                    .insert(setting.value.clone(), value.clone());
-            }
-            for setting in def.settings.keys() {
-                connection
-                    .settings
-                    .entry(setting.clone())
-                    .or_insert_with(|| Json::String(PLACEHOLDER.to_owned()));
-            }
-            all.push(connection);
+            all.push(connection(name, def, self.declared(name), file));
         }
         all
+    }
+    /// The settings that `velodrome.yaml` declares of a connection.
+    fn declared(&self, connection: &str) -> Vec<(String, Json)> {
+        let Some(declared) = self.settings.config.connections.get(connection) else {
+            return Vec::new();
+        };
+        // What stands in the environment is a secret more often than not, and none is needed.
+        let env = |_: &str| Some(PLACEHOLDER.to_owned());
+        let settled = declared.settings.iter().filter_map(|(setting, expr)| {
+            let settled = with_environment(expr, &env);
+            let value = settled.and_then(|expr| with_secrets(&expr, &env)).ok()?;
+            Some((setting.clone(), value))
+        });
+        settled.collect()
     }
 }
