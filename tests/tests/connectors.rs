@@ -373,6 +373,26 @@ async fn hubspot_is_searched_by_the_ids_behind_the_last_one() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hubspot_is_searched_behind_the_ten_thousandth_record() -> Result<()> {
+    let api = Fake::start(HubSpot::with_contacts(10_250)).await?;
+    let cycle = r#"
+cycle: contacts
+steps:
+  webhook: {use: generic_webhook.webhook, then: changed}
+  changed: {use: hubspot.list_new_updated_contacts}
+"#;
+    let signed = ("access_token", HUBSPOT_TOKEN);
+    let server = serve(&api, "hubspot", signed, ("contacts", cycle), &[]).await?;
+    let over = run(&server, "contacts", "{}").await?;
+    assert_eq!(over["status"], "succeeded", "{over:#}");
+    assert_eq!(over["records"], 10_250);
+    // 51 whole pages, one of 50, and the empty one.
+    assert_eq!(api.asked().len(), 53);
+    assert_eq!(server.log_of("event=watermark.moved", 1).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hubspot_lists_all_contacts_by_its_cursor() -> Result<()> {
     let (api, list) = (
         Fake::start(HubSpot::with_contacts(250)).await?,
