@@ -94,6 +94,8 @@ async fn a_list_is_asked_by_its_watermark_and_neither_it_nor_storage_moves() -> 
         "{seen}"
     );
     sign_in(&server, "zoho").await?;
+    // The log tells of it when the browser has its answer already.
+    server.log_of("event=connection.refreshed", 1).await?;
 
     let before = kept(&server).await?;
     assert_eq!(before["watermarks"]["items"], json!([]));
