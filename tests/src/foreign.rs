@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
 /// What is said where Node.js is not there: a test that cannot be made must not look green.
-const NEEDED: &str = "the tests that hold against foreign libraries need Node.js 20.19 or newer with npm, and a package \
+const NEEDED: &str = "the tests that hold against foreign libraries need Node.js 20.19, 22.12 or 24, or newer of one of them, with npm, and a package \
                       registry to fetch from: `.ci/run` says how Debian gets them";
 
 /// The packages and the scripts that use them; installed when this returns.

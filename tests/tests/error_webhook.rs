@@ -292,6 +292,11 @@ async fn its_url_may_hold_a_secret_and_waits_until_that_is_set() -> Result<()> {
         .serve()
         .await?;
     fail(&server, 7).await?;
+    wait_for("the word that the secret is missing", || {
+        let log = server.log_text();
+        log.contains("velodrome secret set alerts").then_some(())
+    })
+    .await?;
     let set = ["secret", "set", "alerts", "a token & more"];
     let (code, _, error) = server.folder().command(&set).await?;
     assert_eq!(code, 0, "{error}");
@@ -308,7 +313,6 @@ async fn its_url_may_hold_a_secret_and_waits_until_that_is_set() -> Result<()> {
         line.contains("/failed?token=a%20token%20%26%20more"),
         "{line}"
     );
-    assert!(server.log_text().contains("velodrome secret set alerts"));
     Ok(())
 }
 
