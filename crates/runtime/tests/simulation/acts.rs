@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use velodrome_runtime::api::{BodyFormat, CycleCommand, HookRequest};
+use velodrome_runtime::api::{BodyFormat, CycleCommand, HookRequest, Version};
 use velodrome_runtime::simulated::{Simulated, VirtualTime};
 use velodrome_runtime::{EditedFiles, Engine};
 use velodrome_store::{LoopFilter, PageRequest};
@@ -257,7 +257,11 @@ impl Acting {
             }
             for looped in found {
                 // One whose cycle is still about to start, or that the disk refused, is tried again.
-                let _ = self.engine.retry_loop(looped.id, None).await;
+                // Where its cycle was edited meanwhile the version must be said.
+                if self.engine.retry_loop(looped.id, None).await.is_err() {
+                    let began_with = Some(Version::Original);
+                    let _ = self.engine.retry_loop(looped.id, began_with).await;
+                }
             }
             self.time.sleep(Duration::from_secs(1)).await;
         }
