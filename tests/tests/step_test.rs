@@ -385,3 +385,251 @@ steps:
     assert_eq!(server.get("/runs").await?["items"], json!([]));
     Ok(())
 }
+
+/// A list whose records and errors are long, and a request that carries what is never shown.
+async fn serve_private(sink: &Sink) -> Result<Server> {
+    let url = sink.url();
+    let cycle = format!(
+        r#"cycle: quiet
+log: {{redact: [email]}}
+steps:
+  webhook: {{use: generic_webhook.webhook, then: people}}
+  people: {{use: shop.people, then: post}}
+  post:
+    use: generic_webhook.post
+    url: {url}/post?email=rosa%40shop.example#top
+    query: {{page: "a b", email: "${{webhook.email}}"}}
+    headers: {{Email: "${{webhook.email}}", X-Page: "7"}}
+    map: {{email: "${{webhook.email}}"}}
+    then: bad
+  bad:
+    use: generic_webhook.get
+    url: {url}/bad
+    then: cut
+  cut:
+    use: generic_webhook.get
+    url: {url}/cut
+    then: elsewhere
+  elsewhere:
+    use: generic_webhook.get
+    url: http://127.0.0.1:9/never
+    then: waits
+  waits:
+    use: generic_webhook.get
+    url: {url}/wait
+"#
+    );
+    let connector = format!(
+        "connector: shop\nbase_url: {url}\nmethods:\n  people:\n    kind: list\n    verb: GET\n    path: /people\n    \
+         response: {{records: data}}\n"
+    );
+    let settings = format!(
+        "egress: {{allow: [\"{}\"]}}\nconnectors: ./connectors\n",
+        sink.host()
+    );
+    let folder = Folder::new(&[("quiet.yaml", &cycle)], &settings)?;
+    let connectors = folder.path().join("connectors");
+    std::fs::create_dir(&connectors)?;
+    std::fs::write(connectors.join("shop.yaml"), connector)?;
+    folder.serve().await
+}
+
+/// The sink behind it: each path answers in its own way.
+async fn private_sink() -> Result<Sink> {
+    let person = |bytes: usize| json!({"email": "rosa@shop.example", "note": "x".repeat(bytes)});
+    Sink::raw(move |came, _| {
+        let path = came.path.split('?').next().unwrap_or_default();
+        let (status, body) = match path {
+            "/people" => (200, json!({"data": [person(70 * 1024), person(1)]})),
+            "/post" => (200, person(70 * 1024)),
+            "/bad" => (422, person(3 * 1024)),
+            // More than what is kept of a bad answer.
+            "/cut" => (422, person(70 * 1024)),
+            "/wait" => (429, person(1)),
+            _ => (404, Value::Null),
+        };
+        let headers = [
+            ("content-type", "application/json"),
+            ("email", "rosa@shop.example"),
+            ("retry-after", "600"),
+        ];
+        let answer = Sink::answer(status, &headers, body.to_string().as_bytes());
+        (answer, Duration::ZERO)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_a_cycle_never_shows_is_hidden_however_long_what_holds_it_is() -> Result<()> {
+    let sink = private_sink().await?;
+    let server = serve_private(&sink).await?;
+
+    let seen = tested(&server, 0, &["quiet", "people"]).await?;
+    let records = seen["records"].as_array().context("records")?;
+    let long = records[0].as_str().context("a long record is cut off")?;
+    assert!(
+        long.starts_with(r#"{"email":"[redacted]","note":"xx"#) && long.ends_with('…'),
+        "{long}"
+    );
+    assert_eq!(records[1], json!({"email": "[redacted]", "note": "x"}));
+    assert!(!seen.to_string().contains("rosa"), "{seen}");
+
+    // The request's URL, headers and body, and the answer's headers and body.
+    let data = r#"{"webhook": {"email": "rosa@shop.example"}}"#;
+    let seen = tested(&server, 0, &["quiet", "post", "--data", data]).await?;
+    let came = sink.came().pop().context("a request")?;
+    assert!(
+        came.path.contains("page=a+b&email=rosa%40"),
+        "{}",
+        came.path
+    );
+    let url = seen["request"]["url"].as_str().unwrap_or_default();
+    let expect = "/post?email=[redacted]&page=a+b&email=[redacted]";
+    assert!(url.trim_end_matches("#top").ends_with(expect), "{url}");
+    let headers = &seen["request"]["headers"];
+    assert_eq!(
+        (&headers["email"], &headers["x-page"]),
+        (&json!("[redacted]"), &json!("7")),
+        "{seen}"
+    );
+    assert_eq!(seen["request"]["body"], json!({"email": "[redacted]"}));
+    assert_eq!(seen["response"]["headers"]["email"], "[redacted]");
+    let long = seen["body"].as_str().context("a long body is cut off")?;
+    assert!(long.starts_with(r#"{"email":"[redacted]","#), "{long}");
+    assert!(!seen.to_string().contains("rosa"), "{seen}");
+
+    let seen = tested(&server, 1, &["quiet", "bad"]).await?;
+    let body = seen["error"]["body"].as_str().context("its beginning")?;
+    assert!(
+        body.starts_with(r#"{"email":"[redacted]","note":"xx"#) && body.ends_with('…'),
+        "{body}"
+    );
+    assert!(!seen.to_string().contains("rosa"), "{seen}");
+
+    // What no longer is JSON has no fields to hide: nothing of it is shown.
+    let seen = tested(&server, 1, &["quiet", "cut"]).await?;
+    let body = seen["error"]["body"].as_str().context("a word")?;
+    assert!(body.starts_with("not shown: "), "{body}");
+    assert!(!seen.to_string().contains("rosa"), "{seen}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_left_is_not_shown_as_asked() -> Result<()> {
+    let sink = private_sink().await?;
+    let server = serve_private(&sink).await?;
+    let shown = |seen: &Value| {
+        let code = seen["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        (code, seen["request"].is_object())
+    };
+
+    let seen = tested(&server, 1, &["quiet", "elsewhere"]).await?;
+    let expect = ("request.refused_address".to_owned(), false);
+    assert_eq!(shown(&seen), expect, "{seen}");
+    let (_, output, _) = step_test(&server, &["quiet", "elsewhere"]).await?;
+    assert!(output.contains("asked     nothing"), "{output}");
+
+    // The first is asked to wait; the second waits, here as in a run.
+    let seen = tested(&server, 1, &["quiet", "waits"]).await?;
+    assert_eq!(shown(&seen), ("request.status".to_owned(), true), "{seen}");
+    let seen = tested(&server, 1, &["quiet", "waits"]).await?;
+    assert_eq!(shown(&seen), ("request.held".to_owned(), false), "{seen}");
+    assert_eq!(sink.came().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inputs_and_data_come_in_the_body_and_nothing_else_does() -> Result<()> {
+    let sink = private_sink().await?;
+    let server = serve_private(&sink).await?;
+    let token = std::fs::read_to_string(server.folder().path().join("data/admin.token"))?;
+    let bearer = format!("Bearer {}", token.trim());
+    let ask = async |path: &str, body: &str| {
+        let url = format!("{}/api/v1/cycles/quiet/steps/{path}", server.url());
+        let headers = [("authorization", bearer.as_str())];
+        let client = server.client();
+        client.send("POST", &url, &headers, body.into()).await
+    };
+
+    // Neither must be there, nor a body.
+    for body in ["", "{}", r#"{"inputs": {}}"#, r#"{"data": {}}"#] {
+        let answer = ask("people/test", body).await?;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+    }
+    let body = r#"{"inputs": {"size": 7}, "data": {"webhook": {"email": "rosa@shop.example"}}}"#;
+    let answer = ask("post/test", body).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let came = sink.came().pop().context("a request")?;
+    let expect = json!({"email": "rosa@shop.example", "size": 7});
+    assert_eq!(came.body, expect);
+
+    let before = sink.came().len();
+    for (path, body, code, told) in [
+        ("people/test", r#"{"page": 1}"#, "api.bad_body", "`page`"),
+        (
+            "people/test",
+            r#"{"inputs": 7}"#,
+            "api.bad_body",
+            "`inputs`",
+        ),
+        ("people/test", r#"{"data": [1]}"#, "api.bad_body", "`data`"),
+        ("people/test", "[1]", "api.bad_body", r#"{"inputs": "#),
+        ("people/test", "{", "api.bad_body", "line 1, column 1"),
+        (
+            "people/test?data=%7B%7D",
+            "{}",
+            "api.bad_parameter",
+            "`data`",
+        ),
+        (
+            "people/test",
+            r#"{"data": {"webhook": 7}}"#,
+            "step.test_input",
+            r#"{"webhook": {…}}"#,
+        ),
+        (
+            "people/test",
+            r#"{"data": {"nobody": {}}}"#,
+            "step.test_input",
+            "`nobody`",
+        ),
+    ] {
+        let answer = ask(path, body).await?;
+        let status = if code == "step.test_input" { 422 } else { 400 };
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{body}: {}",
+            answer.text
+        );
+        assert!(
+            answer.text.contains(&told.replace('"', "\\\"")),
+            "{told}: {}",
+            answer.text
+        );
+    }
+    assert_eq!(sink.came().len(), before);
+
+    // More than any URL holds, from a file and from standard input.
+    let pad = "r".repeat(200 * 1024);
+    let data = json!({"webhook": {"email": "rosa@shop.example", "pad": &pad}}).to_string();
+    std::fs::write(server.folder().path().join("data.json"), &data)?;
+    let inputs = json!({"note": &pad}).to_string();
+    let line = ["step", "test", "quiet", "post", "-", "--data", "@data.json"];
+    let (code, output, error) = server.folder().command_told(&line, &inputs).await?;
+    assert_eq!(code, 0, "{output}{error}");
+    let came = sink.came().pop().context("a request")?;
+    assert_eq!(came.body["note"], json!(pad));
+
+    // Standard input can be read once.
+    let both = ["step", "test", "quiet", "bad", "-", "--data", "-"];
+    let (code, _, error) = server.folder().command_told(&both, "{}").await?;
+    assert!(
+        code == 2 && error.contains("standard input"),
+        "{code} {error}"
+    );
+    Ok(())
+}

@@ -392,7 +392,8 @@ pub(crate) struct Logs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Step {
-    /// Ask its method once, for real, and show what came; nothing is stored, no watermark moves
+    /// Ask its method once, for real, and show what came; there is no run, no watermark moves, and what
+    /// handlers write to storage is dropped. Tokens may be refreshed, and an API may hold the connection back
     Test(StepTest),
 }
 
@@ -405,8 +406,8 @@ pub(crate) struct StepTest {
     /// The step's inputs, in place of what its `map` gives: JSON, `@file` or `-` for standard input
     /// [default: {}]
     pub(crate) inputs: Option<String>,
-    /// What else the step reads of a run, by step, and the `item` of a `for_each`: JSON or `@file`, such as
-    /// {"webhook": {"id": 7}}
+    /// What else the step reads of a run, by step, and the `item` of a `for_each`: JSON, `@file` or `-` for
+    /// standard input, such as {"webhook": {"id": 7}}
     #[arg(long, value_name = "JSON")]
     pub(crate) data: Option<String>,
 }

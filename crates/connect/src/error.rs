@@ -44,6 +44,8 @@ pub struct RequestError {
     pub retry_after: Option<Duration>,
     /// The gaps that a connector's rule gives, in place of the step's `retry`.
     pub gaps: Option<Vec<Duration>>,
+    /// Whether anything left without an answer to it; see [`RequestError::left`].
+    pub(crate) left: bool,
 }
 
 impl RequestError {
@@ -60,7 +62,19 @@ impl RequestError {
             body: None,
             retry_after: None,
             gaps: None,
+            left: false,
         }
+    }
+
+    /// Whether the request, or a first one of several that it takes, may have left this machine. Where no
+    /// connection came about nothing did.
+    pub fn left(&self) -> bool {
+        self.left || self.status.is_some()
+    }
+
+    pub(crate) fn having_left(mut self) -> Self {
+        self.left = true;
+        self
     }
 
     pub(crate) fn permanent(code: &'static str, message: impl Into<String>) -> Self {

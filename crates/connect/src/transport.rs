@@ -107,7 +107,8 @@ impl TransportFault {
                 },
                 "request.timeout",
                 format!("`{shown}` did not answer in time"),
-            ),
+            )
+            .having_left(),
             Self::ConnectionRefused => {
                 RequestError::transient("request.network", format!("`{shown}`: connection refused"))
             }

@@ -1,10 +1,9 @@
-//! `step test`: one method of a step for real, on the running server; nothing is kept of it.
+//! `step test`: one method of a step for real, on the running server.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use velodrome_types::{format_bytes, format_duration};
 
 use super::{field, given_json, run::cause};
@@ -20,21 +19,23 @@ pub(super) async fn run(global: &Global, args: Step) -> Result<()> {
 }
 
 async fn test(global: &Global, args: &StepTest) -> Result<()> {
-    let inputs = object("the inputs", args.inputs.as_deref())?;
-    let mut query = Vec::new();
-    if let Some(data) = &args.data {
-        query.push(("data", object("`--data`", Some(data))?));
+    let (inputs, data) = (args.inputs.as_deref(), args.data.as_deref());
+    if inputs == Some("-") && data == Some("-") {
+        let what =
+            "standard input can be read once: give the inputs or `--data` as JSON or `@file`";
+        return Err(Ended::Usage(what.to_owned()).into());
     }
+    let given = json!({
+        "inputs": object("the inputs", inputs)?,
+        "data": object("`--data`", data)?,
+    });
     let client = Client::new(global)?;
     let path = format!(
         "/cycles/{}/steps/{}/test",
         segment(&args.cycle)?,
         segment(&args.step)?
     );
-    let response = client
-        .ask(Method::POST, &path, &query, Some(inputs))
-        .await?;
-    let seen = client.read_json(response).await?;
+    let seen = client.post(&path, Some(given.to_string())).await?;
     match global.json {
         true => out::json(&seen)?,
         false => show(&seen)?,
@@ -46,10 +47,10 @@ async fn test(global: &Global, args: &StepTest) -> Result<()> {
 }
 
 /// What was given, which must be an object.
-fn object(what: &str, written: Option<&str>) -> Result<String> {
+fn object(what: &str, written: Option<&str>) -> Result<Value> {
     let text = given_json(what, written)?;
     match serde_json::from_str::<Value>(&text) {
-        Ok(Value::Object(_)) => Ok(text),
+        Ok(value @ Value::Object(_)) => Ok(value),
         _ => Err(Ended::Usage(format!("{what} must be an object, such as {{\"page\": 1}}")).into()),
     }
 }
@@ -203,8 +204,6 @@ fn failure(error: &Value) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn shown(facts: Vec<(&str, String)>) -> Vec<String> {
@@ -255,7 +254,7 @@ mod tests {
 
     #[test]
     fn inputs_are_an_object() {
-        assert_eq!(object("the inputs", None).unwrap(), "{}");
+        assert_eq!(object("the inputs", None).unwrap(), json!({}));
         assert!(object("the inputs", Some("[1]")).is_err());
         assert!(object("the inputs", Some("{page: 1}")).is_err());
     }

@@ -50,17 +50,16 @@ pub(super) fn classify(error: reqwest::Error, safe: bool, shown: &str) -> Reques
     } else {
         ErrorKind::Unknown
     };
-    if error.is_timeout() {
+    let failed = if error.is_timeout() {
         let what = if unsent {
             "could not be connected to in time"
         } else {
             "did not answer in time"
         };
-        return RequestError::new(kind, "request.timeout", format!("`{shown}` {what}"));
-    }
-    RequestError::new(
-        kind,
-        "request.network",
-        format!("`{shown}`: {}", told(error)),
-    )
+        RequestError::new(kind, "request.timeout", format!("`{shown}` {what}"))
+    } else {
+        let what = format!("`{shown}`: {}", told(error));
+        RequestError::new(kind, "request.network", what)
+    };
+    if unsent { failed } else { failed.having_left() }
 }

@@ -104,13 +104,18 @@ impl Connect {
             asker,
         } = leaving;
         let mut own = true;
-        for _ in 0..=REDIRECTS {
+        for hop in 0..=REDIRECTS {
             let shown = shown(wire.url.as_str());
             let left = watch.left(timeout);
             let answer = self
                 .leave(&wire, own.then_some(&signer), left, asker)
-                .await?;
-            let Some(next) = next_url(&wire, &answer)? else {
+                .await
+                .map_err(|error| match hop {
+                    0 => error,
+                    _ => error.having_left(),
+                })?;
+            let next = next_url(&wire, &answer).map_err(RequestError::having_left)?;
+            let Some(next) = next else {
                 return self.read(&wire, answer, shown, watch).await;
             };
             if next.origin() != wire.url.origin() {
@@ -126,7 +131,8 @@ impl Connect {
                 "`{}` redirects more than {REDIRECTS} times",
                 shown(wire.url.as_str())
             ),
-        ))
+        )
+        .having_left())
     }
 
     async fn leave(

@@ -106,12 +106,20 @@ impl Connect {
     ) -> Result<Response, RequestError> {
         let mut stale: Option<String> = None;
         loop {
+            // The first of two has left and was refused.
+            let again = stale.is_some();
+            let failed = |error: RequestError| match again {
+                true => error.having_left(),
+                false => error,
+            };
             let (turn, tokens) = self
                 .turn(connection, Some(method), &how, stale.as_deref())
-                .await?;
+                .await
+                .map_err(failed)?;
             let answer = self
                 .attempt(connection, request, tokens.as_ref(), &how)
-                .await?;
+                .await
+                .map_err(failed)?;
             if how.ok.iter().any(|ok| ok.matches(answer.status)) {
                 self.turns().taken(&connection.id, &turn);
                 return Ok(answer.into_response(Verdict::Ok));

@@ -125,13 +125,15 @@ impl Job {
             idempotency_key: (!read_only).then(|| self.key()),
         };
         let (connect, clock) = (&self.shared.connect, &self.shared.clock);
-        let begun = clock.now();
-        let sent = connect.send(connection, method, request, how.clone()).await;
+        let watching = (self.purpose == Purpose::Test).then(|| (how.clone(), clock.now()));
+        let sent = connect.send(connection, method, request, how).await;
         let sent = sent.map_err(|error| self.told(error));
-        if self.purpose == Purpose::Test {
-            let asked = connect.as_sent(connection, request, &how).ok();
+        if let Some((how, begun)) = watching {
+            let left = sent.as_ref().map_or_else(RequestError::left, |_| true);
+            let asked = left.then(|| connect.as_sent(connection, request, &how).ok());
             let took = clock.now().since(begun);
-            gathered.watched.push(Exchanged::new(asked, &sent, took));
+            let exchanged = Exchanged::new(asked.flatten(), &sent, took);
+            gathered.watched.push(exchanged);
         }
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
@@ -141,13 +143,14 @@ impl Job {
 
     /// An error as it may be shown: APIs tell back what they were sent. Before anything is cut off, so
     /// that no part of a secret is left.
-    pub(super) fn told(&self, error: RequestError) -> RequestError {
+    pub(super) fn told(&self, mut error: RequestError) -> RequestError {
         let redactor = self.shared.vault.redactor();
-        let body = error.body.map(|body| match redactor.bytes(&body) {
-            Cow::Owned(hidden) => hidden.into(),
-            Cow::Borrowed(_) => body,
-        });
-        RequestError { body, ..error }
+        if let Some(body) = &mut error.body
+            && let Cow::Owned(hidden) = redactor.bytes(body)
+        {
+            *body = hidden.into();
+        }
+        error
     }
 
     fn after_error(

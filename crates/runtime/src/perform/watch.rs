@@ -9,7 +9,7 @@ use velodrome_types::Json;
 /// One request and what came of it.
 #[derive(Debug)]
 pub(crate) struct Exchanged {
-    /// The request as it left; `None` where it could not be written.
+    /// The request as it left; `None` where nothing did.
     pub(crate) asked: Option<AsSent>,
     /// What came; `None` where nothing did.
     pub(crate) brought: Option<Brought>,

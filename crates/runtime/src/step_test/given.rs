@@ -4,7 +4,7 @@
 use velodrome_spec::Plan;
 use velodrome_spec::expr::{Expr, Reference, Root, Segment};
 use velodrome_spec::plan::{StepIx, StepKind};
-use velodrome_types::JsonMap;
+use velodrome_types::{Json, JsonMap};
 
 use crate::api::Problem;
 
@@ -15,7 +15,8 @@ pub(super) const ITEM: &str = "item";
 ///
 /// # Errors
 ///
-/// `step.test_input`: what names all that is missing.
+/// `step.test_input`: what names all that is missing, or what is given under a name or in a form that no
+/// step has.
 pub(super) fn filled(
     plan: &Plan,
     ix: StepIx,
@@ -27,6 +28,13 @@ pub(super) fn filled(
         let what = format!(
             "`{name}` is no step of `{}`: what a run would have stands under a step's id, or under `{ITEM}`",
             plan.cycle
+        );
+        return Err(Problem::new(422, "step.test_input", what));
+    }
+    let of_step = |(name, value): &(&String, &Json)| *name != ITEM && !value.is_object();
+    if let Some((name, _)) = data.iter().find(of_step) {
+        let what = format!(
+            "`{name}` is a step, and what a run would have of it has names: give it as {{\"{name}\": {{…}}}}"
         );
         return Err(Problem::new(422, "step.test_input", what));
     }

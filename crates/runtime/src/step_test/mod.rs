@@ -133,7 +133,10 @@ impl Testing {
     async fn run(self) -> Result<StepTestView, Problem> {
         let filter = match self.filter() {
             Ok(filter) => filter,
-            Err(failure) => return Ok(self.show(Outcome::Failed(failure), &[], None)),
+            Err(failure) => {
+                let view = self.show(Outcome::Failed(failure), &[], None);
+                return Ok(self.fit(view));
+            }
         };
         let (mut exchanged, mut logs) = (Vec::new(), Vec::new());
         let (mut overlay, mut built) = (Overlay::default(), None);
@@ -155,8 +158,14 @@ impl Testing {
         logs.append(&mut view.logs);
         view.logs = logs;
         view.not_stored = show::not_stored(overlay);
+        Ok(self.fit(view))
+    }
+
+    /// The view as it may be shown.
+    fn fit(&self, mut view: StepTestView) -> StepTestView {
         show::hide(&mut view, &self.plan, self.shared.vault.redactor());
-        Ok(view)
+        show::shorten(&mut view);
+        view
     }
 
     /// The date that a loop beginning now would filter by.

@@ -1,4 +1,5 @@
-//! From what was asked and answered to what a person is shown: short, and without what is secret.
+//! From what was asked and answered to what a person is shown: without what is secret, and short. In this
+//! order: what has been cut off has no fields any more, so nothing is cut off before it is hidden.
 
 use velodrome_connect::{AsSent, Want, scan};
 use velodrome_core::StepFailure;
@@ -22,6 +23,8 @@ const RECORDS: usize = 3;
 const SHOWN: usize = 64 * 1024;
 /// How much is shown of a longer one, in characters.
 const BEGINNING: usize = 2_000;
+/// The most bytes of an error's body that are shown whole.
+const ERROR_SHOWN: usize = 2_000;
 /// What stands in place of a value that `log: {redact}` names.
 const REDACTED: &str = "[redacted]";
 
@@ -70,10 +73,33 @@ pub(super) fn view(
         Outcome::Failed(failure) => {
             view.status = StepTestStatus::Failed;
             view.logs.clone_from(&failure.logs);
-            view.error = Some(error(plan, step, failure));
+            view.error = Some(error(plan, step, failure, brought));
         }
     }
     view
+}
+
+/// Cuts off what is long. Only what is hidden already may come here.
+pub(super) fn shorten(view: &mut StepTestView) {
+    let mut room = SHOWN;
+    let mut records = std::mem::take(&mut view.records).into_iter();
+    while let Some(record) = records.next().map(|record| shortened(record, SHOWN)) {
+        let length = record.to_string().len();
+        if length > room {
+            break;
+        }
+        room -= length;
+        view.records.push(record);
+    }
+    let asked = view.request.iter_mut().flat_map(|asked| &mut asked.body);
+    let told = view.error.iter_mut().flat_map(|error| &mut error.body);
+    for (value, most) in std::iter::once(&mut view.body)
+        .chain(asked)
+        .map(|value| (value, SHOWN))
+        .chain(told.map(|value| (value, ERROR_SHOWN)))
+    {
+        *value = shortened(value.take(), most);
+    }
 }
 
 fn asked(sent: &AsSent) -> AskedView {
@@ -81,7 +107,7 @@ fn asked(sent: &AsSent) -> AskedView {
         method: sent.verb.clone(),
         url: sent.url.clone(),
         headers: headers(&sent.headers),
-        body: sent.body.clone().map(shortened),
+        body: sent.body.clone(),
     }
 }
 
@@ -122,60 +148,55 @@ fn records(view: &mut StepTestView, method: &MethodDef, exchanged: &Exchanged) {
         return;
     };
     view.fields = scanned.fields;
-    let mut room = SHOWN;
-    for record in scanned.records.into_iter().flatten().take(RECORDS) {
-        let record = shortened(record);
-        let length = record.to_string().len();
-        if length > room {
-            break;
-        }
-        room -= length;
-        view.records.push(record);
-    }
+    let records = scanned.records.into_iter().flatten();
+    view.records.extend(records.take(RECORDS));
 }
 
 /// The body as a handler left it, else as it came.
 fn body(exchanged: &Exchanged) -> Json {
     if let Some(left) = &exchanged.left {
-        return shortened(left.clone());
+        return left.clone();
     }
-    let bytes = match &exchanged.brought {
-        Some(brought) if !brought.body.is_empty() => &brought.body,
-        _ => return Json::Null,
-    };
-    if bytes.len() > SHOWN {
-        return beginning(&String::from_utf8_lossy(bytes));
+    match &exchanged.brought {
+        Some(brought) if !brought.body.is_empty() => whole(brought),
+        _ => Json::Null,
     }
-    match serde_json::from_slice(bytes) {
-        Ok(value) => value,
-        Err(_) => shortened(Json::String(String::from_utf8_lossy(bytes).into_owned())),
-    }
+}
+
+/// All that came: JSON, else a text.
+fn whole(brought: &Brought) -> Json {
+    let text = || Json::String(String::from_utf8_lossy(&brought.body).into_owned());
+    serde_json::from_slice(&brought.body).unwrap_or_else(|_| text())
 }
 
 /// What is long is cut off, as a text.
-fn shortened(value: Json) -> Json {
+fn shortened(value: Json, most: usize) -> Json {
     let text = value.to_string();
-    match text.len() > SHOWN {
-        true => beginning(value.as_str().unwrap_or(&text)),
-        false => value,
+    if text.len() <= most {
+        return value;
     }
-}
-
-fn beginning(text: &str) -> Json {
+    let text = value.as_str().unwrap_or(&text);
     let mut cut: String = text.chars().take(BEGINNING).collect();
     cut.push('…');
     Json::String(cut)
 }
 
-fn error(plan: &Plan, step: &Step, failure: StepFailure) -> StepErrorView {
+fn error(
+    plan: &Plan,
+    step: &Step,
+    failure: StepFailure,
+    brought: Option<&Brought>,
+) -> StepErrorView {
     let place = || format!("{}:{}", plan.sources.path, step.line);
+    // The failure has a long body as a text already.
+    let body = failure.body.map(|told| brought.map_or(told, whole));
     StepErrorView {
         kind: failure.kind.as_str(),
         code: failure.code,
         message: failure.message,
         at: failure.at.unwrap_or_else(place),
         status: failure.status,
-        body: failure.body,
+        body,
     }
 }
 
@@ -208,7 +229,7 @@ pub(super) fn hide(view: &mut StepTestView, plan: &Plan, redactor: &Redactor) {
     trees.extend(view.request.iter_mut().flat_map(|asked| &mut asked.body));
     trees.extend(view.error.iter_mut().flat_map(|error| &mut error.body));
     for tree in trees {
-        without(tree, fields);
+        hide_fields(tree, fields);
         redactor.json(tree);
     }
     view.fields
@@ -221,21 +242,68 @@ pub(super) fn hide(view: &mut StepTestView, plan: &Plan, redactor: &Redactor) {
         texts.push(&mut error.message);
     }
     if let Some(asked) = &mut view.request {
+        asked.url = query_without(&asked.url, fields);
         texts.push(&mut asked.url);
-        asked
-            .headers
-            .values_mut()
-            .for_each(|value| redactor.json(value));
+        hide_headers(&mut asked.headers, fields, redactor);
     }
     if let Some(answered) = &mut view.response {
-        answered
-            .headers
-            .values_mut()
-            .for_each(|value| redactor.json(value));
+        hide_headers(&mut answered.headers, fields, redactor);
     }
     for text in texts {
         *text = redactor.text(text).into_owned();
     }
+}
+
+fn hide_headers(headers: &mut JsonMap, fields: &[String], redactor: &Redactor) {
+    for (name, value) in headers {
+        match fields.iter().any(|field| field.eq_ignore_ascii_case(name)) {
+            true => *value = Json::from(REDACTED),
+            false => redactor.json(value),
+        }
+    }
+}
+
+/// A URL, the values of these parameters replaced and the others as they were written.
+fn query_without(url: &str, fields: &[String]) -> String {
+    let (rest, fragment) = match url.split_once('#') {
+        Some((rest, fragment)) => (rest, Some(fragment)),
+        None => (url, None),
+    };
+    let Some((place, query)) = rest.split_once('?') else {
+        return url.to_owned();
+    };
+    let pairs = query.split('&').map(|pair| {
+        let written = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let named = url::form_urlencoded::parse(written.as_bytes()).next();
+        match named.is_some_and(|(name, _)| fields.iter().any(|field| *field == name)) {
+            true => format!("{written}={REDACTED}"),
+            false => pair.to_owned(),
+        }
+    });
+    let query = pairs.collect::<Vec<_>>().join("&");
+    match fragment {
+        Some(fragment) => format!("{place}?{query}#{fragment}"),
+        None => format!("{place}?{query}"),
+    }
+}
+
+/// Replaces the values of these fields in a body. One that is a text may hold JSON, whole or cut off;
+/// where it cannot be read, nothing of it is shown.
+fn hide_fields(body: &mut Json, fields: &[String]) {
+    let read = match &*body {
+        Json::String(text) if !fields.is_empty() && text.trim_start().starts_with(['{', '[']) => {
+            serde_json::from_str(text)
+                .map_err(|_| format!("not shown: `log: {{redact}}` names fields, and this is no whole JSON ({} bytes)", text.len()))
+        }
+        _ => return without(body, fields),
+    };
+    *body = match read {
+        Ok(mut value) => {
+            without(&mut value, fields);
+            Json::String(value.to_string())
+        }
+        Err(why) => Json::String(why),
+    };
 }
 
 /// Replaces the values of these fields, at any depth.
@@ -270,10 +338,46 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_off() {
-        let long = shortened(json!({"text": "x".repeat(SHOWN)}));
+        let long = shortened(json!({"text": "x".repeat(SHOWN)}), SHOWN);
         let text = long.as_str().unwrap();
         assert_eq!(text.chars().count(), BEGINNING + 1);
         assert!(text.starts_with("{\"text\":\"xx") && text.ends_with('…'));
-        assert_eq!(shortened(json!({"a": 1})), json!({"a": 1}));
+        assert_eq!(shortened(json!({"a": 1}), SHOWN), json!({"a": 1}));
+    }
+
+    #[test]
+    fn a_text_that_holds_fields_is_read_or_left_out() {
+        let fields = ["email".to_owned()];
+        let check = |text: &str, expect: &str| {
+            let mut body = json!(text);
+            hide_fields(&mut body, &fields);
+            let seen = body.as_str().unwrap();
+            assert!(seen.starts_with(expect), "{text}: {seen}");
+        };
+        check("no email", "no email");
+        check(r#" {"email": "a"}"#, r#"{"email":"[redacted]"}"#);
+        check(r#"[{"email": "a"}, {"em"#, "not shown: ");
+        let mut body = json!("{\"email\": ");
+        hide_fields(&mut body, &[]);
+        assert_eq!(body, json!("{\"email\": "));
+    }
+
+    #[test]
+    fn parameters_that_a_cycle_never_shows_are_hidden_and_others_left_as_written() {
+        let fields = ["e mail".to_owned()];
+        let check = |url: &str, expect: &str| assert_eq!(query_without(url, &fields), expect);
+        check("https://a.test/e%20mail", "https://a.test/e%20mail");
+        check(
+            "https://a.test/?a=%2F+b&e+mail=x&e%20mail&key=•••#e mail=1?",
+            "https://a.test/?a=%2F+b&e+mail=[redacted]&e%20mail=[redacted]&key=•••#e mail=1?",
+        );
+    }
+
+    #[test]
+    fn headers_are_the_same_in_any_case() {
+        let mut headers = JsonMap::new();
+        headers.insert("x-email".to_owned(), json!("a"));
+        hide_headers(&mut headers, &["X-Email".to_owned()], &Redactor::default());
+        assert_eq!(headers["x-email"], REDACTED);
     }
 }

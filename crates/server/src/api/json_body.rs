@@ -1,5 +1,6 @@
 //! A request's body as JSON.
 
+use axum::body::Bytes;
 use axum::extract::Request;
 use serde::de::DeserializeOwned;
 use velodrome_runtime::api::Problem;
@@ -14,9 +15,26 @@ pub(super) async fn json_body<T: DeserializeOwned>(
     request: Request,
     what: &str,
 ) -> Result<T, Problem> {
+    read(&body_of(app, request).await?, what)
+}
+
+/// The same where there may be none.
+pub(super) async fn json_body_if_any<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    what: &str,
+) -> Result<Option<T>, Problem> {
+    let body = body_of(app, request).await?;
+    match body.trim_ascii().is_empty() {
+        true => Ok(None),
+        false => read(&body, what).map(Some),
+    }
+}
+
+async fn body_of(app: &App, request: Request) -> Result<Bytes, Problem> {
     let (head, body) = request.into_parts();
     let limit = app.options.body_limit;
-    let body = read_body(&head.headers, body, limit)
+    read_body(&head.headers, body, limit)
         .await
         .map_err(|why| match why {
             BodyFault::TooLarge => Problem::new(
@@ -26,8 +44,11 @@ pub(super) async fn json_body<T: DeserializeOwned>(
             ),
             BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
             BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
-        })?;
-    serde_json::from_slice(&body).map_err(|error| {
+        })
+}
+
+fn read<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let what =
             format!("the body must be {what}; it is not from line {line}, column {column} on");

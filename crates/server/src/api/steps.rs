@@ -5,42 +5,60 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::routing::post;
-use velodrome_runtime::api::{StepTest, StepTestView};
-use velodrome_types::{CycleId, JsonMap, StepId};
+use velodrome_runtime::api::{Problem, StepTest, StepTestView};
+use velodrome_types::{CycleId, Json, JsonMap, StepId};
 
-use super::json_body::json_body;
-use super::parameters::{Parameters, bad_parameter};
+use super::json_body::json_body_if_any;
+use super::parameters::Parameters;
 use super::segments::Segments;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::problem::Refusal;
 
-const PARAMETERS: &[&str] = &["data"];
+const FORM: &str =
+    r#"`{"inputs": {"page": 1}, "data": {"webhook": {"id": 7}}}`, either or none of them"#;
 
 /// `/cycles/{id}/steps/{step}/test`.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/cycles/{id}/steps/{step}/test", post(test))
 }
 
-/// The body is the step's inputs; `data` is what else a run would have, as JSON.
+/// The body is the step's `inputs` and, as `data`, what else a run would have. Both stand there and not
+/// in the URL, which others write down.
 async fn test(
     State(app): State<Arc<App>>,
     Segments((cycle, step)): Segments<(String, String)>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<JsonAnswer<StepTestView>, Refusal> {
-    let parameters = Parameters::read(query.as_deref(), PARAMETERS)?;
-    let data: JsonMap = match parameters.text("data")? {
-        None => JsonMap::new(),
-        Some(text) => serde_json::from_str(text).map_err(|_| {
-            let form =
-                r#"it must be an object of steps' answers, such as `{"webhook": {"id": 7}}`"#;
-            bad_parameter("data", form)
-        })?,
-    };
-    let form = r#"an object of the step's inputs, such as `{"page": 1}`, or `{}`"#;
-    let inputs: JsonMap = json_body(&app, request, form).await?;
+    Parameters::read(query.as_deref(), &[])?;
+    let given = json_body_if_any(&app, request, FORM).await?;
+    let test = given.map_or_else(|| Ok(StepTest::default()), read)?;
     let (cycle, step) = (CycleId::from(cycle.as_str()), StepId::from(step.as_str()));
-    let test = StepTest { inputs, data };
     Ok(JsonAnswer(app.engine.test_step(cycle, step, test).await?))
+}
+
+fn read(given: JsonMap) -> Result<StepTest, Problem> {
+    let bad = |what: String| Problem::new(400, "api.bad_body", what);
+    let mut test = StepTest::default();
+    for (name, value) in given {
+        let place = match name.as_str() {
+            "inputs" => &mut test.inputs,
+            "data" => &mut test.data,
+            _ => {
+                let what =
+                    format!("`{name}` is neither `inputs` nor `data`: the body must be {FORM}");
+                return Err(bad(what));
+            }
+        };
+        *place = match value {
+            Json::Object(fields) => fields,
+            _ => {
+                return Err(bad(format!(
+                    "`{name}` must be an object: the body must be {FORM}"
+                )));
+            }
+        };
+    }
+    Ok(test)
 }
