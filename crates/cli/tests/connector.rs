@@ -193,7 +193,7 @@ fn every_built_in_connector_is_shown() {
         stripe.contains("docs       https://docs.stripe.com/api\n"),
         "{stripe}"
     );
-    assert!(stripe.contains("paging       last_record, 100 a page, at most 10000 records\n"));
+    assert!(stripe.contains("paging       last_record, 100 a page, at most 100000 records\n"));
 }
 
 #[test]
