@@ -46,6 +46,7 @@ impl Actor {
                 }
                 self.item = item_of(&action).or(self.item);
                 self.hand_off(&plan, run, looped, action, &mut making, &mut begins)
+                    .await
             }
             action => (run, looped, action),
         };

@@ -60,7 +60,7 @@ impl Actor {
     }
 
     /// Performs a hand-off into the commit that is being made.
-    pub(super) fn hand_off(
+    pub(super) async fn hand_off(
         &mut self,
         plan: &Arc<Plan>,
         run: Run,
@@ -96,7 +96,10 @@ impl Actor {
         let saved = making.overlay.clone();
         let mut next = Making::with_overlay(making.take_overlay());
         let mut next_looped = looped.clone();
-        let input = match self.post(&posting, fence, &mut next, &mut next_looped, begins) {
+        let input = match self
+            .post(&posting, fence, &mut next, &mut next_looped, begins)
+            .await
+        {
             Ok(input) => input,
             Err(failure) => {
                 next = Making::with_overlay(saved);
@@ -120,7 +123,7 @@ impl Actor {
         moved
     }
 
-    fn post(
+    async fn post(
         &mut self,
         posting: &Posting<'_>,
         fence: u64,
@@ -135,7 +138,7 @@ impl Actor {
             .expect("only a hand-off comes here");
         let now = self.now;
         let mut logs = Vec::new();
-        let delivery = self.deliver(posting, next, &mut logs)?;
+        let delivery = self.deliver(posting, next, &mut logs).await?;
         let own = target.cycle == posting.plan.cycle;
         let to = if own {
             self.shared.lap_plan(posting.plan)
@@ -180,6 +183,7 @@ impl Actor {
         let overlay = next.take_overlay();
         let (delivery, overlay) =
             match webhook::receive(&self.shared, &to, ids, delivery, overlay, now)
+                .await
                 .map_err(refused)?
             {
                 Received::Passed(delivery, overlay) => (delivery, overlay),
@@ -210,7 +214,7 @@ impl Actor {
         let (status, accepted) = if own {
             let acceptance =
                 accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
-            let entered = self.enter(&to, acceptance, &delivery, next)?;
+            let entered = self.enter(&to, acceptance, &delivery, next).await?;
             *looped = entered.1.clone();
             let kept = self.shared.retention.of(Some(&to.retention)).laps;
             next.forget.extend(old_laps(looped, kept));
@@ -238,7 +242,7 @@ impl Actor {
             );
             let mut status = 202;
             if placed {
-                match self.enter(&to, acceptance, &delivery, next) {
+                match self.enter(&to, acceptance, &delivery, next).await {
                     Ok((run, other, action)) => {
                         status = status_of(&run);
                         begins.others.push((other, run, to, action));
@@ -272,8 +276,8 @@ impl Actor {
 
     /// Runs the accepted run's `after_webhook` and its first steps. A throw before the answer is 500
     /// to the caller, and nothing is accepted.
-    fn enter(
-        &self,
+    async fn enter(
+        &mut self,
         to: &Arc<Plan>,
         acceptance: Acceptance,
         delivery: &Delivery,
@@ -283,13 +287,14 @@ impl Actor {
         next.accepted(&acceptance, to);
         let Acceptance { run, looped, .. } = acceptance;
         let moved = webhook::enter(&self.shared, to, run, looped, delivery, next, now)
+            .await
             .map_err(|failure| refused(webhook::script_failed(&failure)))?;
         Ok(next.moved(moved))
     }
 
     /// Builds what is posted: the mapped fields, and what `before_action` makes of them.
-    fn deliver(
-        &self,
+    async fn deliver(
+        &mut self,
         posting: &Posting<'_>,
         next: &mut Making,
         logs: &mut Vec<String>,
@@ -336,10 +341,11 @@ impl Actor {
                 at: self.item.map_or(0, |(index, _)| index),
                 purpose: Purpose::Run,
             };
-            let called =
-                self.shared
-                    .handlers
-                    .call(caller, "before_action", vars, next.take_overlay())?;
+            let called = self
+                .shared
+                .handlers
+                .call(caller, "before_action", vars, next.take_overlay())
+                .await?;
             next.overlay = called.overlay;
             next.foreign_reads(plan, run, &step.id, called.foreign, now);
             logs.extend(called.logs);

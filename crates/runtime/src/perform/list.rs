@@ -204,7 +204,7 @@ impl Asking<'_> {
             request: &request,
             walk,
         };
-        Ok(Got::Page(Box::new(reading.read(came, gathered)?)))
+        Ok(Got::Page(Box::new(reading.read(came, gathered).await?)))
     }
 
     async fn build(
@@ -221,7 +221,9 @@ impl Asking<'_> {
             .build(self.connection, tokens.as_ref(), self.method, call)
             .map_err(request_failure)?;
         let filter = self.job.list.filter;
-        self.job.before_action(&mut request, filter, gathered)?;
+        self.job
+            .before_action(&mut request, filter, gathered)
+            .await?;
         Ok(request)
     }
 }

@@ -54,7 +54,7 @@ struct Page {
 }
 
 impl Reading<'_> {
-    pub(super) fn read(
+    pub(super) async fn read(
         &self,
         came: Came,
         gathered: &mut Gathered,
@@ -74,7 +74,7 @@ impl Reading<'_> {
                     Verdict::Empty => self.plain(b"")?,
                     // Nothing at all is no record, as without a script: there is nothing to give to one.
                     _ if self.step.handles("after_action") && !response.body.is_empty() => {
-                        self.scripted(&response, gathered)?
+                        self.scripted(&response, gathered).await?
                     }
                     _ => self.plain(&response.body)?,
                 };
@@ -115,7 +115,7 @@ impl Reading<'_> {
         };
         let last = answer.next.is_none() || answer.cut;
         if last && let Some(response) = &response {
-            answer.next_date = self.after_paging(response, page.left, gathered)?;
+            answer.next_date = self.after_paging(response, page.left, gathered).await?;
         }
         Ok(answer)
     }
@@ -187,7 +187,7 @@ impl Reading<'_> {
     }
 
     /// A page that `after_action` sees, and may change: without repeats.
-    fn scripted(
+    async fn scripted(
         &self,
         response: &Response,
         gathered: &mut Gathered,
@@ -215,7 +215,8 @@ impl Reading<'_> {
         let filter = self.job.list.filter;
         let left = self
             .job
-            .after_action(self.request, response, tree, filter, gathered)?;
+            .after_action(self.request, response, tree, filter, gathered)
+            .await?;
         let mut scanned = scan(self.method, left.to_string().as_bytes(), &self.want())
             .map_err(request_failure)?;
         let mut sent = scanned.count;
@@ -275,7 +276,7 @@ impl Reading<'_> {
     }
 
     /// `after_action_paging`, once behind the last page; gives the date it wants for the next run.
-    fn after_paging(
+    async fn after_paging(
         &self,
         response: &Response,
         left: Option<Json>,
@@ -304,7 +305,10 @@ impl Reading<'_> {
             last_successful_run_date: self.job.list.filter,
             ..Vars::default()
         };
-        let (_, vars) = self.job.handler("after_action_paging", vars, gathered)?;
+        let (_, vars) = self
+            .job
+            .handler("after_action_paging", vars, gathered)
+            .await?;
         Ok(vars.next_last_successful_run_date)
     }
 

@@ -29,18 +29,15 @@ impl Job {
     }
 
     /// Runs a handler and keeps what it wrote and logged.
-    pub(super) fn handler(
+    pub(super) async fn handler(
         &self,
-        name: &str,
+        name: &'static str,
         vars: Vars,
         gathered: &mut Gathered,
     ) -> Result<(bool, Vars), Box<StepFailure>> {
-        let called = self.shared.handlers.call(
-            self.caller(),
-            name,
-            vars,
-            std::mem::take(&mut gathered.overlay),
-        )?;
+        let overlay = std::mem::take(&mut gathered.overlay);
+        let handlers = &self.shared.handlers;
+        let called = handlers.call(self.caller(), name, vars, overlay).await?;
         gathered.overlay = called.overlay;
         gathered.logs.extend(called.logs);
         gathered.foreign.extend(called.foreign);
@@ -48,7 +45,7 @@ impl Job {
     }
 
     /// Runs `before_action`, which may change what is sent.
-    pub(super) fn before_action(
+    pub(super) async fn before_action(
         &self,
         request: &mut HttpRequest,
         filter: Option<Timestamp>,
@@ -68,7 +65,7 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        let (passed, vars) = self.handler("before_action", vars, gathered)?;
+        let (passed, vars) = self.handler("before_action", vars, gathered).await?;
         if !passed {
             return Err(Box::new(StepFailure::permanent(
                 Code::new("script.aborted"),
@@ -137,7 +134,7 @@ impl Job {
         }
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
-            Err(error) => self.after_error(request, error, gathered),
+            Err(error) => self.after_error(request, error, gathered).await,
         }
     }
 
@@ -153,7 +150,7 @@ impl Job {
         error
     }
 
-    fn after_error(
+    async fn after_error(
         &self,
         request: &HttpRequest,
         error: RequestError,
@@ -179,7 +176,7 @@ impl Job {
             }),
             ..Vars::default()
         };
-        let (_, vars) = self.handler("after_error", vars, gathered)?;
+        let (_, vars) = self.handler("after_error", vars, gathered).await?;
         let is_error = vars
             .method_error
             .get("isError")
@@ -205,7 +202,7 @@ impl Job {
     }
 
     /// Runs `after_action` over a body that has been parsed for it.
-    pub(super) fn after_action(
+    pub(super) async fn after_action(
         &self,
         request: &HttpRequest,
         response: &Response,
@@ -228,7 +225,7 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        let left = self.handler("after_action", vars, gathered)?.1;
+        let left = self.handler("after_action", vars, gathered).await?.1;
         if let Some(watched) = gathered.watched.last_mut() {
             watched.left = Some(left.method_response.clone());
         }
