@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use velodrome_core::{FailureKind, StepFailure};
-use velodrome_script::{Call, Returned, ScriptError, ScriptHost, Vars};
+use velodrome_script::{Call, RUN, Returned, ScriptError, ScriptHost, Vars};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Language, Step, StepScript};
 use velodrome_store::Store;
-use velodrome_types::{Code, CycleId, JsonMap, LoopId, RunId, Timestamp};
+use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, Timestamp};
 
 use crate::overlay::{Overlay, Reach, View};
 
@@ -81,6 +81,8 @@ impl Purpose {
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) passed: bool,
+    /// What a `script` step's function gave; null of any other handler.
+    pub(crate) value: Json,
     pub(crate) vars: Vars,
     pub(crate) overlay: Overlay,
     pub(crate) logs: Vec<String>,
@@ -106,6 +108,7 @@ impl Handlers {
         else {
             return Ok(Called {
                 passed: true,
+                value: Json::Null,
                 vars,
                 overlay,
                 logs: Vec::new(),
@@ -129,24 +132,32 @@ impl Handlers {
             now: caller.now,
             seed: seed(caller),
         };
+        let called = move |host: &ScriptHost, call| match handler {
+            RUN => host.run_step(&compiled, call),
+            handler => host.call(&compiled, handler, call),
+        };
         let finished = match &self.threads {
             Threads::Pool(turns) if is_long(script) => {
                 let turn = Arc::clone(turns).acquire_owned().await;
                 let host = Arc::clone(&self.host);
                 let running = tokio::task::spawn_blocking(move || {
                     let _turn = turn;
-                    host.call(&compiled, handler, call)
+                    called(&host, call)
                 });
                 running
                     .await
                     .map_err(|error| Box::new(lost(script, &error)))?
             }
-            _ => self.host.call(&compiled, handler, call),
+            _ => called(&self.host, call),
         };
         let (overlay, foreign) = view.take();
         match finished.result {
             Ok(returned) => Ok(Called {
-                passed: returned == Returned::True,
+                passed: returned != Returned::False,
+                value: match returned {
+                    Returned::Value(value) => value,
+                    Returned::True | Returned::False => Json::Null,
+                },
                 vars: finished.vars,
                 overlay,
                 logs: finished.logs,

@@ -283,6 +283,69 @@ pub enum MethodKind {
     Request,
     /// `update_last_successful_run_date`: done by the engine itself.
     UpdateWatermark,
+    /// Reads or writes the connection's script storage; asks nobody.
+    Storage(StorageDoes),
+}
+
+/// What a storage method does to its connection's script storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StorageDoes {
+    /// Keeps a value under a key, in place of the one before.
+    Set,
+    /// Puts a value behind the one that is kept.
+    Append,
+    /// Reads one value.
+    Get,
+    /// Forgets one value.
+    Delete,
+    /// Reads all values.
+    GetAll,
+    /// Forgets all values.
+    DeleteAll,
+    /// Adds to a number.
+    Increment,
+    /// Takes from a number.
+    Decrement,
+}
+
+impl StorageDoes {
+    /// Every one with its name in a definition.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Set, "set"),
+        (Self::Append, "append"),
+        (Self::Get, "get"),
+        (Self::Delete, "delete"),
+        (Self::GetAll, "get_all"),
+        (Self::DeleteAll, "delete_all"),
+        (Self::Increment, "increment"),
+        (Self::Decrement, "decrement"),
+    ];
+}
+
+/// Whose values a storage step reaches: `scope`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageScope {
+    /// Those that all cycles on the connection share, as `cyclr_storage_*` does.
+    Connection,
+    /// Those of one cycle on it, as `cycle_storage_*` does.
+    Cycle,
+    /// Those of one loop on it, as `loop_storage_*` does.
+    Loop,
+}
+
+impl StorageScope {
+    /// Every one with its name in a file.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Connection, "connection"),
+        (Self::Cycle, "cycle"),
+        (Self::Loop, "loop"),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(_, known)| *known == name);
+        found.map(|(scope, _)| *scope)
+    }
 }
 
 /// An input of a method.

@@ -92,7 +92,7 @@ fn uses(name: &str) -> MethodUse {
     }
 }
 
-fn step(id: &str, kind: StepKind) -> Step {
+pub(crate) fn step(id: &str, kind: StepKind) -> Step {
     Step {
         id: StepId::from(id),
         name: id.into(),

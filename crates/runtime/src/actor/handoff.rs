@@ -12,12 +12,12 @@ use velodrome_core::{
 };
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{SendStep, Step, StepKind};
+use velodrome_spec::plan::{SendStep, Step};
 use velodrome_store::Forget;
-use velodrome_types::{Code, CycleState, Json, JsonMap, RunId};
+use velodrome_types::{Code, Json, JsonMap};
 
+use super::Actor;
 use super::commit::Begins;
-use super::{Actor, Left, is_inside};
 use crate::api::Problem;
 use crate::handlers::{Caller, Purpose};
 use crate::perform::Item;
@@ -26,104 +26,18 @@ use crate::unit::Making;
 use crate::webhook::{self, Ids, Received};
 
 /// A hand-off under way.
-struct Posting<'a> {
-    plan: &'a Arc<Plan>,
-    run: &'a Run,
-    step: &'a Step,
-    send: &'a SendStep,
+pub(super) struct Posting<'a> {
+    pub(super) plan: &'a Arc<Plan>,
+    pub(super) run: &'a Run,
+    pub(super) step: &'a Step,
+    pub(super) send: &'a SendStep,
     /// The item of a `for_each` that it posts.
-    item: Option<&'a Item>,
+    pub(super) item: Option<&'a Item>,
 }
 
 impl Actor {
-    /// Whether the action is a hand-off that may go into the commit that is being made.
-    pub(super) fn may_hand_off(&self, plan: &Plan, action: &Action) -> bool {
-        let one = !matches!(action, Action::Items { items, .. } if items.len() > 1);
-        one && is_inside(plan, action)
-            && !self.shared.draining.is_cancelled()
-            && self.stopping.is_empty()
-            && self.shared.cycles.state(&plan.cycle) != CycleState::Stopped
-    }
-
-    /// A hand-off whose commit is its own.
-    pub(super) async fn hand_off_alone(&mut self, id: RunId, action: Action) -> Result<(), Left> {
-        let Some(active) = self.runs.get(&id) else {
-            return Ok(());
-        };
-        let plan = Arc::clone(&active.plan);
-        let before = (active.run.clone(), self.looped.clone());
-        let mut making = Making::default();
-        making.expect_fence(id, active.committed);
-        let (run, looped) = before.clone();
-        self.follow(plan, run, looped, Some(action), making, before)
-            .await
-    }
-
-    /// Performs a hand-off into the commit that is being made.
-    pub(super) async fn hand_off(
-        &mut self,
-        plan: &Arc<Plan>,
-        run: Run,
-        looped: Loop,
-        action: Action,
-        making: &mut Making,
-        begins: &mut Begins,
-    ) -> (Run, Loop, Option<Action>) {
-        let (Action::Send { step, fence, .. }
-        | Action::List { step, fence, .. }
-        | Action::Items { step, fence, .. }) = &action;
-        let fence = *fence;
-        let item = match &action {
-            Action::Items { items, .. } => items
-                .first()
-                .and_then(|call| Item::of(&self.shared, plan, &run, step, call)),
-            _ => None,
-        };
-        let Some(step) = plan.find(step.as_str()).map(|ix| plan.step(ix)) else {
-            return (run, looped, Some(action));
-        };
-        let StepKind::Send(send) = &step.kind else {
-            return (run, looped, Some(action));
-        };
-        let posting = Posting {
-            plan,
-            run: &run,
-            step,
-            send,
-            item: item.as_ref(),
-        };
-        // A failed hand-off leaves nothing behind: neither its handlers' writes nor a place.
-        let saved = making.overlay.clone();
-        let mut next = Making::with_overlay(making.take_overlay());
-        let mut next_looped = looped.clone();
-        let input = match self
-            .post(&posting, fence, &mut next, &mut next_looped, begins)
-            .await
-        {
-            Ok(input) => input,
-            Err(failure) => {
-                next = Making::with_overlay(saved);
-                next_looped = looped;
-                Input::Failed {
-                    fence,
-                    failure: *failure,
-                }
-            }
-        };
-        let input = match &item {
-            Some(item) => item.report(input),
-            None => input,
-        };
-        making.overlay = std::mem::take(&mut next.overlay);
-        let moved = self
-            .advance(plan, run, next_looped, input)
-            .expect("the fence is the action's own");
-        let moved = making.moved(moved);
-        making.append(next);
-        moved
-    }
-
-    async fn post(
+    /// Accepts what is posted, into the commit that is being made.
+    pub(super) async fn post(
         &mut self,
         posting: &Posting<'_>,
         fence: u64,

@@ -9,7 +9,7 @@ use velodrome_spec::connector::MethodDef;
 use velodrome_types::{Code, Json, JsonMap, Timestamp};
 
 use super::{Exchanged, Gathered, Job, body_of, headers_of, request_failure};
-use crate::handlers::{Caller, Purpose};
+use crate::handlers::{Called, Caller, Purpose};
 
 impl Job {
     fn caller(&self) -> Caller<'_> {
@@ -35,13 +35,24 @@ impl Job {
         vars: Vars,
         gathered: &mut Gathered,
     ) -> Result<(bool, Vars), Box<StepFailure>> {
+        let called = self.called(name, vars, gathered).await?;
+        Ok((called.passed, called.vars))
+    }
+
+    /// The same, with all that it left.
+    pub(super) async fn called(
+        &self,
+        name: &'static str,
+        vars: Vars,
+        gathered: &mut Gathered,
+    ) -> Result<Called, Box<StepFailure>> {
         let overlay = std::mem::take(&mut gathered.overlay);
         let handlers = &self.shared.handlers;
-        let called = handlers.call(self.caller(), name, vars, overlay).await?;
-        gathered.overlay = called.overlay;
-        gathered.logs.extend(called.logs);
-        gathered.foreign.extend(called.foreign);
-        Ok((called.passed, called.vars))
+        let mut called = handlers.call(self.caller(), name, vars, overlay).await?;
+        gathered.overlay = std::mem::take(&mut called.overlay);
+        gathered.logs.append(&mut called.logs);
+        gathered.foreign.append(&mut called.foreign);
+        Ok(called)
     }
 
     /// Runs `before_action`, which may change what is sent.

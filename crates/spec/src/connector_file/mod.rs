@@ -22,6 +22,8 @@ mod incremental;
 mod limits;
 mod method;
 mod paging;
+mod storage;
+pub(crate) use storage::SCOPE;
 
 use std::collections::BTreeMap;
 

@@ -268,10 +268,24 @@ pub(crate) const METHOD: Table = Table {
         Key::new("title", Takes::Text, "Its title for people.").default("the name"),
         Key::new(
             "kind",
-            Takes::Choice(&["webhook", "list", "request", "update_watermark"]),
+            Takes::Choice(&["webhook", "list", "request", "update_watermark", "storage"]),
             "What it is to the engine.",
         )
         .required(),
+        Key::new(
+            "does",
+            Takes::Choice(&[
+                "set",
+                "append",
+                "get",
+                "delete",
+                "get_all",
+                "delete_all",
+                "increment",
+                "decrement",
+            ]),
+            "What it does to the connection's script storage; of `storage`, whose inputs and answer follow from it.",
+        ),
         Key::new(
             "verb",
             Takes::Choice(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),

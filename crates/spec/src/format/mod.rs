@@ -24,7 +24,7 @@ pub(crate) use cycle::{LOG, LOOP, RETENTION, RETRY, SCHEDULE};
 pub use settings::SETTINGS;
 pub(crate) use settings::{CONNECTION, CONNECTION_AUTH, EGRESS, SCRIPT_LIMITS, WEBHOOKS};
 pub use step::{COMMON, FIELD, KINDS, StepTable};
-pub(crate) use step::{DEDUPE, LIST, SCRIPT, SEND, WATERMARK, WEBHOOK};
+pub(crate) use step::{DEDUPE, LIST, SCRIPT, SEND, STORAGE, WATERMARK, WEBHOOK};
 pub use table::{Key, Table, Takes};
 pub use test_file::{
     ANSWER, DELIVERY, EXPECT, EXPECTED_ANSWER, EXPECTED_ERROR, EXPECTED_LINE, EXPECTED_LOOP,

@@ -141,6 +141,7 @@ fn kind(kind: MethodKind) -> &'static str {
         MethodKind::List => "list",
         MethodKind::Request => "request",
         MethodKind::UpdateWatermark => "update_watermark",
+        MethodKind::Storage(_) => "storage",
     }
 }
 
@@ -150,7 +151,10 @@ fn exits(method: &MethodDef) -> Vec<&'static str> {
     if method.two_exits {
         exits.push("else");
     }
-    if matches!(method.kind, MethodKind::List | MethodKind::Request) {
+    if matches!(
+        method.kind,
+        MethodKind::List | MethodKind::Request | MethodKind::Storage(_)
+    ) {
         exits.push("catch");
     }
     exits
