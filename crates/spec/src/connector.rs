@@ -341,10 +341,17 @@ pub enum PagingDef {
     /// One page, one answer.
     #[default]
     None,
+    /// One page that must be the whole list: more than it is an error.
+    Whole {
+        /// Path of what says whether there is more.
+        more: String,
+    },
     /// One page a run: the cycle loops. Past the reach of page numbers the loop carries a token.
     ByHand {
         /// The hand-off from page numbers to a token, where the API needs one.
         handoff: Option<TokenHandoff>,
+        /// Path of what says whether there is more; more to which nothing leads is an error.
+        more: Option<String>,
     },
     /// All pages inside one step, one request after the other.
     Engine(Box<Pager>),
@@ -355,8 +362,13 @@ impl PagingDef {
     pub fn pager(&self) -> Option<&Pager> {
         match self {
             Self::Engine(pager) => Some(pager),
-            Self::None | Self::ByHand { .. } => None,
+            Self::None | Self::Whole { .. } | Self::ByHand { .. } => None,
         }
+    }
+
+    /// Whether the list can have further pages, whoever asks for them.
+    pub const fn has_pages(&self) -> bool {
+        matches!(self, Self::ByHand { .. } | Self::Engine(_))
     }
 }
 

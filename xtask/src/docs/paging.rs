@@ -238,7 +238,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
                         "more_records_without_a_token_to_them_fail_and_are_no_end",
                     ),
                 ],
-                "`more` true without a token is an error that is tried again; paged by hand, the page behind fails.",
+                "`more` true without a token is an error that is tried again, by the engine and by hand.",
             ),
             row(
                 22,

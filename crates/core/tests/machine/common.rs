@@ -46,7 +46,10 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
             ..ResponseDef::default()
         },
         paging: if list {
-            PagingDef::ByHand { handoff: None }
+            PagingDef::ByHand {
+                handoff: None,
+                more: None,
+            }
         } else {
             PagingDef::None
         },

@@ -472,7 +472,7 @@ pub(crate) const PAGING: Table = Table {
         Key::new(
             "more",
             Takes::Text,
-            "Path of what says whether there are more pages; false ends the list whatever else is said.",
+            "Path of what says whether there are more pages; false ends the list whatever else is said. `none`, `by_hand`: more to which nothing leads is an error.",
         ),
         Key::new(
             "total",
