@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use velodrome_types::Json;
 
-use crate::expr::Expr;
+use crate::expr::{Expr, Segment};
 
 /// A connector.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct ConnectorDef {
     pub base_url: Option<Expr>,
     /// Headers and query of every method.
     pub request: RequestDefaults,
+    /// Where the body of an error says what went wrong.
+    pub error_fields: ErrorFields,
     /// Ordered; the first that matches an answer decides. A method's own come before.
     pub errors: Vec<ErrorRule>,
     /// How much may be asked, for each connection.
@@ -181,14 +183,34 @@ pub enum TokenErrorAction {
     Fail,
 }
 
+/// Where the body of an error says what went wrong: paths, of which each is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorFields {
+    /// Of its code. A rule's `code` may stand at any of them; the first that is there is shown.
+    pub code: Vec<Vec<Segment>>,
+    /// Of its message, likewise.
+    pub message: Vec<Vec<Segment>>,
+}
+
+impl Default for ErrorFields {
+    /// `code` and `message` at the top.
+    fn default() -> Self {
+        let top = |name: &str| vec![vec![Segment::Key(name.to_owned())]];
+        Self {
+            code: top("code"),
+            message: top("message"),
+        }
+    }
+}
+
 /// A rule for answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorRule {
     /// Which HTTP statuses; empty is any that is not 2xx.
     pub status: Vec<StatusMatch>,
-    /// Which values of the body's `code` field; empty is any.
+    /// Which codes in the body, where `error_fields` says; empty is any.
     pub code: Vec<String>,
-    /// Parts of the body's `message` field, in lower case; one must be in it. Empty is any.
+    /// Parts of the body's message, in lower case; one must be in it. Empty is any.
     pub message: Vec<String>,
     /// Which texts of which headers, names in lower case; all must fit, and `*` is any text. Empty is any.
     pub header: Vec<(String, String)>,

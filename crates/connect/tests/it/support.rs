@@ -366,6 +366,7 @@ pub(crate) fn connector(auth: AuthDef, base_url: Option<&str>) -> ConnectorDef {
         auth,
         base_url: base_url.map(text),
         request: RequestDefaults::default(),
+        error_fields: Default::default(),
         errors: Vec::new(),
         limits: Default::default(),
         methods: BTreeMap::new(),

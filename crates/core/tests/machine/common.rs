@@ -77,6 +77,7 @@ fn connector() -> Arc<ConnectorDef> {
         auth: AuthDef::None,
         base_url: None,
         request: RequestDefaults::default(),
+        error_fields: Default::default(),
         errors: Vec::new(),
         limits: Default::default(),
         methods: BTreeMap::from([
