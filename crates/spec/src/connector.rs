@@ -157,8 +157,8 @@ pub struct OAuth2Def {
     pub token_url: Expr,
     /// Where tokens are revoked, if anywhere.
     pub revoke_url: Option<Expr>,
-    /// Kept from the callback's query: our name, the parameter's name.
-    pub callback_keep: Vec<(String, String)>,
+    /// Kept from the callback's query.
+    pub callback_keep: Vec<CallbackKept>,
     /// Kept from token answers: our name, the field's name. A later answer without it keeps the old.
     pub token_keep: Vec<(String, String)>,
     /// Hosts that kept URLs may name: our name, the hosts (`host` or `host:port`). Anything else is
@@ -170,6 +170,17 @@ pub struct OAuth2Def {
     pub refresh_before: Duration,
     /// What token errors mean, in order; matched on the body's `error`, lower-cased.
     pub errors: Vec<(Vec<String>, TokenErrorAction)>,
+}
+
+/// What is kept from a callback's query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbackKept {
+    /// Our name: `${auth.name}`.
+    pub name: String,
+    /// The parameter's name.
+    pub parameter: String,
+    /// What it is where the callback lacks it; held to `hosts_allowed` too.
+    pub default: Option<Expr>,
 }
 
 /// What an error of the token endpoint means.

@@ -149,7 +149,7 @@ const AUTH: Table = Table {
         ),
         Key::new(
             "callback_keep",
-            NAMES,
+            Takes::Map(&Takes::Either(&[Takes::Text, Takes::Keys(&CALLBACK_KEEP)])),
             "`oauth2`: kept of the callback's query, our name: theirs.",
         ),
         Key::new(
@@ -219,6 +219,19 @@ pub(crate) const RATE_LIMITS: Table = Table {
             "Requests in a length of time: `10 per second`, `100 per 10 seconds`.",
         )
         .default("no bound"),
+    ],
+};
+
+/// One of `callback_keep:`.
+pub(crate) const CALLBACK_KEEP: Table = Table {
+    name: "what is kept of a callback",
+    keys: &[
+        Key::new("query", Takes::Text, "The query parameter that brings it.").required(),
+        Key::new(
+            "default",
+            Takes::Value,
+            "What it is where the callback lacks it; `hosts_allowed` holds for it too.",
+        ),
     ],
 };
 
