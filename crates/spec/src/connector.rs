@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use velodrome_types::Json;
 
-use crate::expr::Expr;
+use crate::expr::{Expr, Segment};
 
 /// A connector.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct ConnectorDef {
     pub base_url: Option<Expr>,
     /// Headers and query of every method.
     pub request: RequestDefaults,
+    /// Where the body of an error says what went wrong.
+    pub error_fields: ErrorFields,
     /// Ordered; the first that matches an answer decides. A method's own come before.
     pub errors: Vec<ErrorRule>,
     /// How much may be asked, for each connection.
@@ -155,8 +157,8 @@ pub struct OAuth2Def {
     pub token_url: Expr,
     /// Where tokens are revoked, if anywhere.
     pub revoke_url: Option<Expr>,
-    /// Kept from the callback's query: our name, the parameter's name.
-    pub callback_keep: Vec<(String, String)>,
+    /// Kept from the callback's query.
+    pub callback_keep: Vec<CallbackKept>,
     /// Kept from token answers: our name, the field's name. A later answer without it keeps the old.
     pub token_keep: Vec<(String, String)>,
     /// Hosts that kept URLs may name: our name, the hosts (`host` or `host:port`). Anything else is
@@ -170,6 +172,17 @@ pub struct OAuth2Def {
     pub errors: Vec<(Vec<String>, TokenErrorAction)>,
 }
 
+/// What is kept from a callback's query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbackKept {
+    /// Our name: `${auth.name}`.
+    pub name: String,
+    /// The parameter's name.
+    pub parameter: String,
+    /// What it is where the callback lacks it; held to `hosts_allowed` too.
+    pub default: Option<Expr>,
+}
+
 /// What an error of the token endpoint means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenErrorAction {
@@ -181,14 +194,34 @@ pub enum TokenErrorAction {
     Fail,
 }
 
+/// Where the body of an error says what went wrong: paths, of which each is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorFields {
+    /// Of its code. A rule's `code` may stand at any of them; the first that is there is shown.
+    pub code: Vec<Vec<Segment>>,
+    /// Of its message, likewise.
+    pub message: Vec<Vec<Segment>>,
+}
+
+impl Default for ErrorFields {
+    /// `code` and `message` at the top.
+    fn default() -> Self {
+        let top = |name: &str| vec![vec![Segment::Key(name.to_owned())]];
+        Self {
+            code: top("code"),
+            message: top("message"),
+        }
+    }
+}
+
 /// A rule for answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorRule {
     /// Which HTTP statuses; empty is any that is not 2xx.
     pub status: Vec<StatusMatch>,
-    /// Which values of the body's `code` field; empty is any.
+    /// Which codes in the body, where `error_fields` says; empty is any.
     pub code: Vec<String>,
-    /// Parts of the body's `message` field, in lower case; one must be in it. Empty is any.
+    /// Parts of the body's message, in lower case; one must be in it. Empty is any.
     pub message: Vec<String>,
     /// Which texts of which headers, names in lower case; all must fit, and `*` is any text. Empty is any.
     pub header: Vec<(String, String)>,
@@ -404,10 +437,17 @@ pub enum PagingDef {
     /// One page, one answer.
     #[default]
     None,
+    /// One page that must be the whole list: more than it is an error.
+    Whole {
+        /// Path of what says whether there is more.
+        more: String,
+    },
     /// One page a run: the cycle loops. Past the reach of page numbers the loop carries a token.
     ByHand {
         /// The hand-off from page numbers to a token, where the API needs one.
         handoff: Option<TokenHandoff>,
+        /// Path of what says whether there is more; more to which nothing leads is an error.
+        more: Option<String>,
     },
     /// All pages inside one step, one request after the other.
     Engine(Box<Pager>),
@@ -418,8 +458,13 @@ impl PagingDef {
     pub fn pager(&self) -> Option<&Pager> {
         match self {
             Self::Engine(pager) => Some(pager),
-            Self::None | Self::ByHand { .. } => None,
+            Self::None | Self::Whole { .. } | Self::ByHand { .. } => None,
         }
+    }
+
+    /// Whether the list can have further pages, whoever asks for them.
+    pub const fn has_pages(&self) -> bool {
+        matches!(self, Self::ByHand { .. } | Self::Engine(_))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use velodrome_connect::{
     Connection, HttpRequest, PageSeen, Response, Scanned, Verdict, Want, next_page, retain_records,
-    scan,
+    scan, way_on,
 };
 use velodrome_core::{ListAnswer, RecordKey, StepFailure};
 use velodrome_script::Vars;
@@ -18,7 +18,7 @@ use velodrome_spec::connector::{ErrorAction, MethodDef, PagingDef};
 use velodrome_spec::plan::{ListStep, Step};
 use velodrome_types::{Code, Json, JsonMap};
 
-use super::list::Walk;
+use super::list::Place;
 use super::{Gathered, Job, headers_of, request_failure};
 
 /// What a request brought.
@@ -37,7 +37,7 @@ pub(super) struct Reading<'a> {
     pub(super) method: &'a MethodDef,
     pub(super) connection: &'a Connection,
     pub(super) request: &'a HttpRequest,
-    pub(super) walk: Option<Walk<'a>>,
+    pub(super) place: Place<'a>,
 }
 
 /// A page reduced to what somebody reads.
@@ -123,7 +123,7 @@ impl Reading<'_> {
     /// How many records more the walk may bring.
     fn room(&self) -> u64 {
         let before = self.job.pages().map_or(0, |pages| pages.count);
-        self.walk.map_or(u64::MAX, |walk| {
+        self.place.walk().map_or(u64::MAX, |walk| {
             walk.pager.max_records.saturating_sub(before)
         })
     }
@@ -133,8 +133,14 @@ impl Reading<'_> {
         page: &Page,
         response: Option<&Response>,
     ) -> Result<Option<Json>, Box<StepFailure>> {
-        let Some(walk) = self.walk else {
-            return Ok(None);
+        let walk = match self.place {
+            Place::Walked(walk) => walk,
+            Place::Alone(behind) => {
+                if let Some(more) = self.more() {
+                    way_on(more, behind, page.sent, &page.scanned).map_err(request_failure)?;
+                }
+                return Ok(None);
+            }
         };
         let scanned = Scanned {
             count: page.sent,
@@ -312,6 +318,15 @@ impl Reading<'_> {
         Ok(vars.next_last_successful_run_date)
     }
 
+    /// Where the answer says whether there is more, of a list that the engine does not walk.
+    fn more(&self) -> Option<&str> {
+        match &self.method.paging {
+            PagingDef::Whole { more } => Some(more),
+            PagingDef::ByHand { more, .. } => more.as_deref(),
+            PagingDef::None | PagingDef::Engine(_) => None,
+        }
+    }
+
     /// What somebody reads of this step's answer; nothing else is built.
     fn want(&self) -> Want {
         let live = &self.step.live;
@@ -326,18 +341,20 @@ impl Reading<'_> {
             records: live.has("records"),
             ..Want::default()
         };
-        match (&self.method.paging, self.walk) {
-            (_, Some(walk)) => want.of_page(walk.pager),
-            (
-                PagingDef::ByHand {
-                    handoff: Some(handoff),
-                },
-                None,
-            ) => Want {
-                token_path: Some(handoff.token.clone()),
-                ..want
-            },
-            _ => want,
+        if let Place::Walked(walk) = self.place {
+            return want.of_page(walk.pager);
+        }
+        let token_path = match &self.method.paging {
+            PagingDef::ByHand {
+                handoff: Some(handoff),
+                ..
+            } => Some(handoff.token.clone()),
+            _ => None,
+        };
+        Want {
+            token_path,
+            probes: self.more().into_iter().map(str::to_owned).collect(),
+            ..want
         }
     }
 }
@@ -382,7 +399,7 @@ pub(crate) fn drops_repeats(plan: &Plan, step: &Step, list: &ListStep) -> bool {
             .any(|rule| rule.action == ErrorAction::RestartPaging)
     };
     let twice = method.incremental.is_some()
-        || (method.paging != PagingDef::None
+        || (method.paging.has_pages()
             && (restarts(&method.errors) || restarts(&list.method.connector.errors)));
     plan.limits.remember > 0 && (step.live.has("records") || by_script) && twice
 }

@@ -107,7 +107,7 @@ pub(super) fn read(
         incremental: incremental.and_then(|node| incremental::read(node, in_values, faults)),
         errors: keys
             .get("errors")
-            .map_or_else(Vec::new, |node| errors(node, faults)),
+            .map_or_else(Vec::new, |node| errors::rules(node, faults)),
         limits: keys
             .get("limits")
             .map_or_else(Limits::default, |node| super::limits::read(node, faults)),

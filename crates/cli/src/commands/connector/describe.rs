@@ -185,8 +185,8 @@ fn place(place: &SendAs) -> Option<String> {
 
 fn paging(paging: &PagingDef) -> Value {
     match paging {
-        PagingDef::None => Value::Null,
-        PagingDef::ByHand { handoff } => {
+        PagingDef::None | PagingDef::Whole { .. } => Value::Null,
+        PagingDef::ByHand { handoff, .. } => {
             let size = handoff.as_ref().map(|handoff| handoff.per_page);
             json!({"style": "by_hand", "size": size, "max_records": null})
         }
