@@ -83,7 +83,7 @@ fn the_list_tells_where_each_comes_from() {
         .collect();
     assert_eq!(lines[0], ["CONNECTOR", "TITLE", "AUTH", "METHODS", "FROM"]);
     for wanted in [
-        ["data_storage", "Data Storage", "none", "0", "built in"],
+        ["data_storage", "Data Storage", "none", "8", "built in"],
         [
             "generic_webhook",
             "Generic Webhook",

@@ -175,6 +175,7 @@ fn new_run(
         fence: 1,
         handed_off: false,
         of_notice: origin.is_some_and(|origin| origin.of_notice),
+        held: None,
         state: State::Queued { delivery },
         data: Default::default(),
     }

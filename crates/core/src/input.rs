@@ -10,7 +10,7 @@ use velodrome_types::{
 use crate::each::ItemWrites;
 use crate::looped::Loop;
 use crate::notice::Notice;
-use crate::run::{Run, StepError};
+use crate::run::{Reply, Run, StepError};
 
 /// What moves a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -408,6 +408,8 @@ pub struct Transition {
     pub items: ItemWrites,
     /// Records that are remembered, so that the loop drops their repeats.
     pub keys: Option<(StepId, Vec<RecordKey>)>,
+    /// What the caller who was held is answered.
+    pub reply: Option<Reply>,
     /// Which rows are written.
     pub rows: Rows,
 }

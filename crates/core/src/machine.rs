@@ -33,7 +33,7 @@ use crate::lines::Lines;
 use crate::looped::Loop;
 use crate::notice::Notice;
 use crate::paging::{self, Pages};
-use crate::run::{Finish, Run, State, WaitingOn};
+use crate::run::{Finish, Reply, Run, State, WaitingOn};
 use crate::{exits, resume, steps};
 
 /// A transition in the making.
@@ -56,6 +56,8 @@ pub(crate) struct Moving<'a> {
     /// How far a list that pages itself was that has just failed, for a resume.
     pub(crate) failed_pages: Option<Box<Pages>>,
     pub(crate) keys: Option<(StepId, Vec<RecordKey>)>,
+    /// What the caller who is held is answered.
+    pub(crate) reply: Option<Reply>,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -90,6 +92,7 @@ pub fn advance(
         failed_items: None,
         failed_pages: None,
         keys: None,
+        reply: None,
     };
     let was = moving.run.status();
     // A hand-off changes the loop; anything else an item does changes nothing but the items.
@@ -414,6 +417,7 @@ impl Moving<'_> {
             exits: self.exits,
             items: self.items,
             keys: self.keys,
+            reply: self.reply,
             rows: Rows::Both,
         }
     }

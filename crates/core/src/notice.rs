@@ -177,7 +177,7 @@ fn step_type(kind: &StepKind) -> u8 {
         | StepKind::Stop { .. } => METHOD,
         StepKind::Decision(_) | StepKind::Switch(_) => 2,
         StepKind::Delay(_) | StepKind::WaitUntil(_) => 3,
-        StepKind::Script { .. } => 4,
+        StepKind::Script { .. } | StepKind::Respond(_) => 4,
         StepKind::Webhook(_) => 5,
     }
 }

@@ -43,12 +43,47 @@ pub struct Run {
     /// server again when it fails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub of_notice: bool,
+    /// The caller who is held until a `respond` is reached; none once it has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Where it is.
     pub state: State,
     /// What later steps read, by step and name; only live names are kept (I4, I5). Shared, for a list of
     /// thousands of records is carried along by each item that is made of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data: BTreeMap<StepId, Arc<JsonMap>>,
+}
+
+/// A caller who waits for a run's `respond`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The key under which the answer is remembered, if the request had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<HeldKey>,
+}
+
+/// What a remembered answer is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldKey {
+    /// The key.
+    pub key: String,
+    /// The SHA-256 of the request's body, in hex.
+    pub body_hash: String,
+    /// Until when it is remembered.
+    pub expires: Timestamp,
+}
+
+/// What a caller who is held is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The status, from 200 to 599.
+    pub status: u16,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body; null is none, text is sent as it stands.
+    pub body: Json,
+    /// What the answer is remembered under, if it is.
+    pub key: Option<HeldKey>,
 }
 
 /// Where a run is. Each state carries what is valid in it and nothing else.

@@ -11,6 +11,7 @@ use crate::fail;
 use crate::input::{Action, Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::paging;
+use crate::respond;
 use crate::run::{Finish, State, WaitingOn};
 
 /// Leaves a step by one of its exits.
@@ -54,6 +55,12 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 };
                 to = out(moving, ix, if truth { Exit::Then } else { Exit::Else });
                 told_taken(moving, step, &truth.to_string(), to);
+            }
+            StepKind::Respond(respond) => {
+                if let Err(failure) = respond::answer(moving, step, respond) {
+                    return fail::failed(moving, step.id.clone(), 1, None, failure);
+                }
+                to = out(moving, ix, Exit::Then);
             }
             StepKind::Switch(switch) => {
                 let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);

@@ -15,8 +15,9 @@ use velodrome_store::{CommitError, IdempotencyRow, OutboxWrite};
 use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine};
 
 use crate::actor::Actor;
-use crate::api::{BodyFormat, HookAnswer, HookRequest, Problem};
+use crate::api::{BodyFormat, HookAnswer, HookRequest, Problem, Written};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
+use crate::held;
 use crate::registry::{LapRequest, ToLoop};
 use crate::shared::Shared;
 use crate::unit::Making;
@@ -188,11 +189,16 @@ async fn enter(
             making.overlay = overlay;
             delivery
         }
-        Received::Answered { status, body, .. } => {
+        Received::Answered {
+            status,
+            headers,
+            body,
+        } => {
             let answer = HookAnswer {
                 status,
-                headers: Vec::new(),
+                headers,
                 body,
+                written: Written::Plain,
             };
             return remember_only(shared, key, answer, told).await;
         }
@@ -201,7 +207,7 @@ async fn enter(
     if let Some(key) = &key
         && let Some(known) = key.known(shared)?
     {
-        return Ok(known);
+        return held::repeated(shared, &plan, known).await;
     }
     let accepting = Accepting {
         shared,
@@ -386,7 +392,7 @@ impl Key {
             key: self.key.clone(),
             body_hash: self.body_hash,
             status: answer.status,
-            answer: answer.body.to_string().into_bytes(),
+            answer: held::remembered(answer),
             expires: now.plus(self.within),
         }
     }
@@ -394,11 +400,11 @@ impl Key {
 
 /// A remembered answer, marked as such.
 pub(crate) fn replayed(row: &IdempotencyRow) -> HookAnswer {
-    HookAnswer {
-        status: row.status,
-        headers: vec![(REPLAYED, "true".to_owned())],
-        body: serde_json::from_slice(&row.answer).unwrap_or(Json::Null),
-    }
+    let mut answer = held::recalled(row);
+    answer
+        .headers
+        .push((REPLAYED.to_owned(), "true".to_owned()));
+    answer
 }
 
 /// What an accepted run's caller is told.
@@ -416,8 +422,9 @@ pub(crate) fn accepted_answer(shared: &Shared, run: &Run) -> HookAnswer {
     let location = format!("{}/api/v1/runs/{}", shared.service_url, run.id);
     HookAnswer {
         status: if ignored { 200 } else { 202 },
-        headers: vec![("location", location)],
+        headers: vec![("location".to_owned(), location)],
         body,
+        written: Written::Json,
     }
 }
 
@@ -515,8 +522,16 @@ impl Accepting<'_> {
         };
         let placed = admission == Admission::Start;
         let ids = (self.ids.run, self.ids.loop_id);
-        let acceptance =
+        let mut acceptance =
             accept_first_lap(plan, ids, self.delivery.clone(), self.origin, placed, now);
+        // Another cycle of this server is told that its run was accepted, as by any webhook.
+        let within = held::within(plan).filter(|_| self.origin.is_none());
+        let holding = within.map(|within| (within, shared.replies.of(self.ids.run)));
+        if holding.is_some() {
+            let accepted = accepted_answer(shared, &acceptance.run);
+            let row = self.key.as_ref().map(|key| key.row(&accepted, now));
+            acceptance.run.held = Some(held::keep(row.as_ref()));
+        }
         making.accepted(&acceptance, plan);
         let Acceptance { run, looped, .. } = acceptance;
         let (run, looped, action) = if placed {
@@ -528,8 +543,9 @@ impl Accepting<'_> {
             (run, looped, None)
         };
         let answer = accepted_answer(shared, &run);
+        // Where the run has answered already, that is what is remembered.
         if let Some(key) = &self.key {
-            making.remember(key.row(&answer, now), now);
+            making.remember_unless_answered(key.row(&answer, now), now);
         }
         // Registered before the commit is visible, so that a message finds the one task; a queued loop
         // has none until its turn comes.
@@ -545,7 +561,7 @@ impl Accepting<'_> {
             if let (CommitError::Conflict(_), Some(key)) = (&error, &self.key)
                 && let Some(known) = key.known(shared)?
             {
-                return Ok(known);
+                return held::repeated(shared, plan, known).await;
             }
             return Err(uncommitted(error));
         }
@@ -574,7 +590,10 @@ impl Accepting<'_> {
                 shared.tell_soon(id, ToLoop::Stop { gently: true, done });
             }
         }
-        Ok(answer)
+        match holding {
+            Some((within, answered)) => held::hold(shared, self.ids.run, answered, within).await,
+            None => Ok(answer),
+        }
     }
 }
 

@@ -99,10 +99,22 @@ pub enum BodyFormat {
 pub struct HookAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// Further headers: `location`, `retry-after`, `idempotency-replayed`.
-    pub headers: Vec<(&'static str, String)>,
-    /// The JSON body; problem details where the status is an error.
+    /// Further headers: `location`, `retry-after`, `idempotency-replayed`, and what the cycle adds.
+    pub headers: Vec<(String, String)>,
+    /// The body; problem details where the status is an error and the engine's own.
     pub body: Json,
+    /// How the body is written.
+    pub written: Written,
+}
+
+/// How the body of an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Written {
+    /// As JSON, whatever it is.
+    #[default]
+    Json,
+    /// As a `respond` says it: null is no body, text stands as it is, anything else is JSON.
+    Plain,
 }
 
 /// An error as RFC 9457 problem details.

@@ -567,6 +567,7 @@ fn kind_of(kind: &StepKind) -> &'static str {
         StepKind::Script { .. } => "script",
         StepKind::Watermark { .. } => "watermark",
         StepKind::Decision(_) => "decision",
+        StepKind::Respond(_) => "respond",
         StepKind::Switch(_) => "switch",
         StepKind::Delay(_) => "delay",
         StepKind::WaitUntil(_) => "wait_until",

@@ -26,6 +26,7 @@ use crate::random::Random;
 use crate::records::run_of;
 use crate::refusals::Refusals;
 use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
+use crate::replies::Replies;
 use crate::retention::RetentionRules;
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     /// Set once a commit's outcome is unknown: the process must exit (I8).
     pub(crate) fatal: watch::Sender<Option<String>>,
     pub(crate) handoff_key: [u8; 32],
+    /// Callers who wait for a `respond`.
+    pub(crate) replies: Replies,
     /// Refused requests that have not been logged, and when one was last.
     pub(crate) refusals: Refusals,
 }
@@ -266,6 +269,7 @@ impl Shared {
         let set = std::mem::take(&mut making.set);
         let exits = std::mem::take(&mut making.exits);
         let handed_off = std::mem::take(&mut making.handed_off);
+        let replies = std::mem::take(&mut making.replies);
         let tells = !making.outbox.is_empty();
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
         self.commit_unit(unit, patience).await?;
@@ -275,6 +279,9 @@ impl Shared {
         }
         for (due, run, loop_id) in set {
             self.timers.set(due, run, loop_id);
+        }
+        for (run, reply) in replies {
+            self.replies.give(run, &reply.answer(self));
         }
         if let Some(witness) = &self.witness {
             witness.saw(exits, handed_off);

@@ -35,6 +35,7 @@ use crate::redact::Redactor;
 use crate::refusals::Refusals;
 use crate::registry::{Registry, ToLoop};
 use crate::reload;
+use crate::replies::Replies;
 use crate::retention::{self, RetentionRules};
 use crate::shared::{Shared, UNREADABLE_PAUSE};
 use crate::simulated::Witness;
@@ -257,6 +258,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         timers: Timers::new(horizon),
         tasks,
         outbox: Outbox::default(),
+        replies: Replies::default(),
         error_webhook: RwLock::new(parts.error_webhook.map(Arc::new)),
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),

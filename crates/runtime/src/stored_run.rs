@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use velodrome_core::{Run, State};
+use velodrome_core::{Held, Run, State};
 use velodrome_store::RunRow;
 use velodrome_types::{JsonMap, RunId, StepId};
 
@@ -26,6 +26,8 @@ struct Written<'r> {
     handed_off: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     of_notice: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'r Held>,
     state: &'r State,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     data: &'r BTreeMap<StepId, Arc<JsonMap>>,
@@ -44,6 +46,7 @@ pub(crate) fn record_of(run: &Run) -> Vec<u8> {
         hops: run.hops,
         handed_off: run.handed_off,
         of_notice: run.of_notice,
+        held: run.held.as_ref(),
         state: &run.state,
         data: &run.data,
     };
@@ -62,6 +65,7 @@ struct Stored {
     handed_off: bool,
     #[serde(default)]
     of_notice: bool,
+    held: Option<Held>,
     state: State,
     #[serde(default)]
     data: BTreeMap<StepId, Arc<JsonMap>>,
@@ -84,6 +88,7 @@ pub(crate) fn run_from(row: &RunRow, json: &[u8]) -> serde_json::Result<Run> {
         fence: row.fence,
         handed_off: stored.handed_off,
         of_notice: stored.of_notice,
+        held: stored.held,
         state: stored.state,
         data: stored.data,
     })
@@ -117,6 +122,7 @@ mod tests {
             fence: 4,
             handed_off: parent.is_some(),
             of_notice: hops > 0,
+            held: None,
             state: State::Finished {
                 how: Finish::Succeeded,
             },

@@ -11,6 +11,7 @@ use velodrome_store::{
 };
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
+use crate::held::{self, Told};
 use crate::overlay::Overlay;
 use crate::records::{delivery_part, item_parts, loop_row, outbox_row, run_row};
 use crate::simulated::{HandedOff, TakenExit};
@@ -39,6 +40,8 @@ pub(crate) struct Making {
     pub(crate) exits: Vec<TakenExit>,
     /// Laps that are no longer kept.
     pub(crate) forget: Vec<Forget>,
+    /// What callers who are held are answered once the commit is done.
+    pub(crate) replies: Vec<(RunId, Told)>,
     /// Bodies handed off, where there is a witness.
     pub(crate) handed_off: Vec<HandedOff>,
 }
@@ -71,7 +74,7 @@ impl Making {
         transition: Transition,
     ) -> (Run, Loop, Option<velodrome_core::Action>) {
         let Transition {
-            run,
+            mut run,
             looped,
             lines,
             timer,
@@ -82,8 +85,18 @@ impl Making {
             exits,
             items,
             keys: _,
+            reply,
             rows,
         } = transition;
+        if let Some(reply) = reply {
+            let (row, answer) = held::answered(&run, reply);
+            self.idempotency.extend(row);
+            self.replies.push((run.id, Told::Answer(answer)));
+        }
+        if matches!(run.state, State::Finished { .. }) && run.held.take().is_some() {
+            self.replies
+                .push((run.id, Told::Over(Box::new(run.clone()))));
+        }
         self.exits.extend(
             exits
                 .into_iter()
@@ -135,6 +148,17 @@ impl Making {
         self.expect
             .push(Expect::NoAnswer(row.hook.clone(), row.key.clone(), now));
         self.idempotency.push(row);
+    }
+
+    /// Remembers what a caller who is held hears first, unless the commit holds what the run answers: that
+    /// takes its place, and both are refused where an answer is remembered already.
+    pub(crate) fn remember_unless_answered(&mut self, row: IdempotencyRow, now: Timestamp) {
+        self.expect
+            .push(Expect::NoAnswer(row.hook.clone(), row.key.clone(), now));
+        let same = |other: &IdempotencyRow| other.hook == row.hook && other.key == row.key;
+        if !self.idempotency.iter().any(same) {
+            self.idempotency.push(row);
+        }
     }
 
     /// Notes values that a handler read and another loop wrote (SPEC §4).
@@ -199,6 +223,7 @@ impl Making {
         self.stop_cycle |= other.stop_cycle;
         self.exits.extend(other.exits);
         self.handed_off.extend(other.handed_off);
+        self.replies.extend(other.replies);
         self.forget.extend(other.forget);
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use velodrome_core::{
-    Delivery, Facts, Input, Loop, Run, StepFailure, Transition, advance, convert_fields,
+    Delivery, Facts, Input, Loop, Run, StepFailure, Transition, advance, convert_fields, text_of,
 };
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
@@ -29,7 +29,11 @@ pub(crate) enum Received {
     /// It goes on.
     Passed(Delivery, Overlay),
     /// `before_webhook` answered itself.
-    Answered { status: u16, body: Json },
+    Answered {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Json,
+    },
 }
 
 /// Who is calling, as far as handlers see it.
@@ -86,6 +90,12 @@ pub(crate) async fn receive(
         if !called.passed {
             return Ok(Received::Answered {
                 status: called.vars.status_code.unwrap_or(200),
+                headers: called
+                    .vars
+                    .method_response_headers
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.clone(), text_of(value)?)))
+                    .collect(),
                 body: called.vars.method_response,
             });
         }

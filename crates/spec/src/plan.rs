@@ -256,6 +256,8 @@ pub enum StepKind {
     },
     /// Chooses `then` or `else`.
     Decision(Condition),
+    /// Answers the caller who is held.
+    Respond(RespondStep),
     /// Chooses one of several exits by a text.
     Switch(SwitchStep),
     /// Waits so long.
@@ -286,6 +288,8 @@ pub struct WebhookStep {
     pub allow_ips: Vec<IpNet>,
     /// The web pages that may call, as browsers write their origins; empty leaves it to `auth`.
     pub origins: Vec<String>,
+    /// How long a caller is held for a `respond`; `None` where no way leads to one, and nobody is held.
+    pub respond_within: Option<Duration>,
 }
 
 /// A declared field of a webhook.
@@ -460,6 +464,17 @@ pub struct StorageStep {
     pub map: Vec<(String, Expr)>,
 }
 
+/// An answer to the webhook's caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RespondStep {
+    /// `status`; 200 where it is not said.
+    pub status: Option<Expr>,
+    /// `headers`.
+    pub headers: Vec<(String, Expr)>,
+    /// `body`; none where it is not said.
+    pub body: Option<Expr>,
+}
+
 /// A switch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SwitchStep {
@@ -626,6 +641,14 @@ impl Plan {
             StepKind::Storage(storage) => fields(&storage.map, &mut read),
             StepKind::Script { map } => fields(map, &mut read),
             StepKind::Decision(condition) => condition.each(&mut read),
+            StepKind::Respond(respond) => {
+                fields(&respond.headers, &mut read);
+                respond
+                    .status
+                    .iter()
+                    .chain(&respond.body)
+                    .for_each(&mut read);
+            }
             StepKind::Switch(switch) => read(&switch.value),
             StepKind::WaitUntil(date) => read(&date.at),
             StepKind::Stop { message, .. } => message.iter().for_each(&mut read),
@@ -661,6 +684,7 @@ impl Step {
             StepKind::Script { .. }
             | StepKind::Watermark { .. }
             | StepKind::Decision(_)
+            | StepKind::Respond(_)
             | StepKind::Switch(_)
             | StepKind::Delay(_)
             | StepKind::WaitUntil(_)

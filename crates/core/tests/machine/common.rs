@@ -133,6 +133,7 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         auth: WebhookAuth::Unsaid,
         allow_ips: Vec::new(),
         origins: Vec::new(),
+        respond_within: None,
     };
     let list = ListStep {
         method: uses("list"),

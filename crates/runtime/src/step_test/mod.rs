@@ -211,6 +211,7 @@ impl Testing {
             fence: 1,
             handed_off: false,
             of_notice: false,
+            held: None,
             state: State::Running {
                 step,
                 attempt: 1,
@@ -287,6 +288,7 @@ fn testable(plan: &Plan, ix: StepIx) -> Result<(), Problem> {
             "`{id}` only moves a watermark, which no test does: `velodrome watermark set {cycle} …` sets one"
         ),
         StepKind::Decision(_)
+        | StepKind::Respond(_)
         | StepKind::Switch(_)
         | StepKind::Delay(_)
         | StepKind::WaitUntil(_)

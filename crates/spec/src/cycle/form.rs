@@ -64,6 +64,7 @@ impl Form {
             StepKind::Script { .. } => Self::Script,
             StepKind::Watermark { .. } => Self::Watermark,
             StepKind::Decision(_) => Self::Decision,
+            StepKind::Respond(_) => Self::Respond,
             StepKind::Switch(_) => Self::Switch,
             StepKind::Delay(_) | StepKind::WaitUntil(_) => Self::Wait,
             StepKind::Stop { .. } => Self::Stop,

@@ -10,7 +10,7 @@ use crate::connector_file::SCOPE;
 use crate::diagnostic::Span;
 use crate::expr::{Expr, HookTarget, Reference, Root, Segment};
 use crate::format;
-use crate::keys::{Faults, Keys, choice, closest, list, text};
+use crate::keys::{Faults, Keys, choice, closest, duration, list, text};
 use crate::plan::{
     FieldKind, FirstRun, Handoff, ListStep, MethodUse, SendStep, StepIx, StepKind, StorageStep,
     WebhookStep,
@@ -175,6 +175,9 @@ impl Checker<'_> {
         }
         WebhookStep {
             connection,
+            respond_within: keys
+                .get("respond_within")
+                .and_then(|node| duration(node, "`respond_within`", faults)),
             fields: keys
                 .get("fields")
                 .map_or_else(Vec::new, |node| super::fields::read(node, faults)),

@@ -28,6 +28,7 @@ mod webhook;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use velodrome_types::{CycleId, Zone};
@@ -39,7 +40,7 @@ use crate::expr::Expr;
 use crate::format;
 use crate::graph::Graph;
 use crate::keys::{Faults, Keys};
-use crate::plan::{Plan, Sources, Step};
+use crate::plan::{Plan, Sources, Step, StepKind};
 use crate::yaml::{self, Node, Value};
 
 /// What is known of a connection that a file names.
@@ -143,6 +144,9 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
     }
 }
 
+/// How long a caller is held where a webhook does not say it.
+const RESPOND_WITHIN: Duration = Duration::from_secs(30);
+
 /// A check under way.
 struct Checker<'a> {
     input: CycleInput<'a>,
@@ -201,11 +205,22 @@ impl Checker<'_> {
         let Some(trigger) = ways.trigger else {
             return (cycle, None);
         };
-        let steps: Vec<Step> = drafts
+        let mut steps: Vec<Step> = drafts
             .into_iter()
             .zip(live)
             .filter_map(|(draft, live)| draft.finish(live))
             .collect();
+        // The trigger leads to every step there is.
+        let responds = steps
+            .iter()
+            .any(|step| matches!(step.kind, StepKind::Respond(_)));
+        if let Some(StepKind::Webhook(webhook)) = steps
+            .get_mut(usize::from(trigger.0))
+            .map(|step| &mut step.kind)
+        {
+            let within = webhook.respond_within.unwrap_or(RESPOND_WITHIN);
+            webhook.respond_within = responds.then_some(within);
+        }
         self.sources.path = self.input.path.to_owned();
         self.sources.cycle = self.input.text.to_owned();
         let hash = hash(&self.sources);

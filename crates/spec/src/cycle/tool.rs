@@ -1,5 +1,7 @@
 //! `use` with a tool.
 
+use velodrome_types::Json;
+
 use super::Checker;
 use super::form::Form;
 use super::names::CycleNames;
@@ -7,9 +9,12 @@ use super::step::{Draft, exit};
 use crate::expr::Expr;
 use crate::format;
 use crate::keys::{Keys, choice, closest, duration, list, text};
-use crate::plan::{DatePlan, StepKind, SwitchStep};
+use crate::plan::{DatePlan, RespondStep, StepKind, SwitchStep};
 use crate::values::{named, value};
 use crate::yaml::{Node, Value};
+
+/// Headers that say how an answer is carried.
+const OWN_HEADERS: &[&str] = &["content-length", "transfer-encoding", "connection"];
 
 impl Checker<'_> {
     /// Reads `use` and the keys that come with it.
@@ -129,10 +134,7 @@ impl Checker<'_> {
                 }
                 None
             }
-            "respond" => {
-                self.respond(keys, names);
-                None
-            }
+            "respond" => Some(StepKind::Respond(self.respond(keys, names))),
             _ => {
                 let map = keys.get("map").map_or_else(Vec::new, |node| {
                     let map = named(node, "`map`", names, &mut self.faults);
@@ -194,21 +196,38 @@ impl Checker<'_> {
         Some(found)
     }
 
-    fn respond(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) {
-        if let Some(node) = keys.get("status")
-            && let Some(Expr::Literal(status)) = value(node, names, &mut self.faults)
-            && !status
-                .as_u64()
-                .is_some_and(|status| (200..=599).contains(&status))
-        {
-            let message = "`status` must be a number from 200 to 599";
-            self.faults.error("value.type", node.span, message);
-        }
-        if let Some(node) = keys.get("headers") {
-            super::method::headers(node, names, &mut self.faults);
-        }
-        if let Some(node) = keys.get("body") {
-            value(node, names, &mut self.faults);
+    fn respond(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) -> RespondStep {
+        let status = keys.get("status").and_then(|node| {
+            let status = value(node, names, &mut self.faults)?;
+            let wrong = |status: &Json| {
+                let number = status.as_u64();
+                !number.is_some_and(|status| (200..=599).contains(&status))
+            };
+            if let Expr::Literal(literal) = &status
+                && wrong(literal)
+            {
+                let message = "`status` must be a number from 200 to 599";
+                self.faults.error("value.type", node.span, message);
+            }
+            Some(status)
+        });
+        let headers = keys.get("headers").map_or_else(Vec::new, |node| {
+            let headers = super::method::headers(node, names, &mut self.faults);
+            for (name, _) in &headers {
+                if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+                    let message = format!("the header `{name}` is the server's own to write");
+                    self.faults.error("request.bad_header", node.span, message);
+                }
+            }
+            headers
+        });
+        let body = keys
+            .get("body")
+            .and_then(|node| value(node, names, &mut self.faults));
+        RespondStep {
+            status,
+            headers,
+            body,
         }
     }
 }

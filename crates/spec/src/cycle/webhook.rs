@@ -13,9 +13,6 @@ const WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Keys that are checked and do not run yet.
 pub(super) fn check_later(keys: &mut Keys<'_>, names: &mut CycleNames<'_>, faults: &mut Faults) {
-    if let Some(node) = keys.get("respond_within") {
-        duration(node, "`respond_within`", faults);
-    }
     if let Some(node) = keys.get("match") {
         named(node, "`match`", names, faults);
     }

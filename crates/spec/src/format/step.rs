@@ -56,7 +56,7 @@ pub const KINDS: &[StepTable] = &[
         "Goes on once, when the lap has no other unfinished run.",
         &tool::WAIT_ALL,
     ),
-    later("respond", "Answers the webhook's caller.", &tool::RESPOND),
+    tool("respond", "Answers the webhook's caller.", &tool::RESPOND),
     tool(
         "script",
         "Runs `fn run()`; what it returns is the step's data.",
@@ -172,8 +172,7 @@ pub(crate) const WEBHOOK: Table = Table {
             Takes::Duration,
             "How long a caller is held for a `respond`.",
         )
-        .default("30 seconds")
-        .later(),
+        .default("30 seconds"),
         Key::new(
             "match",
             Takes::Map(&Takes::Value),

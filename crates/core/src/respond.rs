@@ -1,0 +1,74 @@
+//! `respond`: what the webhook's caller is answered, who has been held since the run was accepted.
+
+use velodrome_spec::plan::{RespondStep, Step};
+use velodrome_types::{Code, Event, Json, Level};
+
+use crate::eval::{EvalError, Scope, evaluate, evaluate_map, text_of};
+use crate::input::StepFailure;
+use crate::machine::Moving;
+use crate::run::Reply;
+
+/// The status where the step says none.
+const STATUS: u16 = 200;
+
+/// Gives the caller the step's answer. A caller is answered once: where nobody is held, the log says so.
+pub(crate) fn answer(
+    moving: &mut Moving<'_>,
+    step: &Step,
+    respond: &RespondStep,
+) -> Result<(), StepFailure> {
+    let failed = |error: EvalError| StepFailure::permanent(error.code(), error.to_string());
+    let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+    let status = match &respond.status {
+        Some(status) => evaluate(status, scope).map_err(failed)?,
+        None => None,
+    };
+    let status = match status {
+        None | Some(Json::Null) => STATUS,
+        Some(value) => status_of(&value).ok_or_else(|| {
+            let message = format!("`status` is {value}, not a number from 200 to 599");
+            StepFailure::permanent(Code::new("respond.bad_status"), message)
+        })?,
+    };
+    let headers = evaluate_map(&respond.headers, scope).map_err(failed)?;
+    let body = match &respond.body {
+        Some(body) => evaluate(body, scope).map_err(failed)?.unwrap_or(Json::Null),
+        None => Json::Null,
+    };
+    let Some(held) = moving.run.held.take() else {
+        moving.lines.at(
+            &step.id,
+            Level::Warn,
+            Event::RequestSent,
+            format!("{status}, and nobody is there to hear it"),
+        );
+        return Ok(());
+    };
+    let line = moving.lines.at(
+        &step.id,
+        Level::Info,
+        Event::RequestSent,
+        format!("the caller is answered {status}"),
+    );
+    line.status = Some(status);
+    let headers = headers.into_iter();
+    moving.reply = Some(Reply {
+        status,
+        headers: headers
+            .filter_map(|(name, value)| Some((name, text_of(&value)?)))
+            .collect(),
+        body,
+        key: held.key,
+    });
+    Ok(())
+}
+
+fn status_of(value: &Json) -> Option<u16> {
+    let number = match value {
+        Json::String(text) => text.trim().parse().ok(),
+        other => other.as_u64(),
+    };
+    number
+        .and_then(|number: u64| u16::try_from(number).ok())
+        .filter(|status| (200..=599).contains(status))
+}
