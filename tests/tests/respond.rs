@@ -106,6 +106,10 @@ async fn a_run_that_answers_nothing_is_accepted_and_one_that_fails_is_500() -> R
         (500, "respond.run_failed")
     );
     assert!(!answer.text.contains("inside"), "{}", answer.text);
+    // A repeat is a request of its own: the run that failed is not its answer.
+    let again = ask(&server, "b", json!({"id": 1})).await?;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (500, ""));
+    assert_eq!(sink.came().len(), 2);
     Ok(())
 }
 
@@ -187,5 +191,20 @@ async fn after_a_crash_a_repeat_hears_what_the_run_answers_when_it_is_there() ->
     );
     let runs = server.get("/runs?cycle=ask").await?;
     assert_eq!(runs["items"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_answer_of_500_the_same_key_is_a_request_of_its_own() -> Result<()> {
+    let sink = slow(Duration::ZERO).await?;
+    let server = serve(&sink, "10 seconds").await?;
+    for _ in 0..2 {
+        let answer = ask(&server, "a", json!({"id": 7, "status": 503})).await?;
+        assert_eq!(
+            (answer.status, answer.header("idempotency-replayed")),
+            (503, "")
+        );
+    }
+    assert_eq!(sink.came().len(), 2);
     Ok(())
 }

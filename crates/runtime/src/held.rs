@@ -59,8 +59,7 @@ pub(crate) fn keep(row: Option<&IdempotencyRow>) -> Held {
     }
 }
 
-/// What a `respond` says, and what of it is remembered: under the same key the same answer, if it is below
-/// 500.
+/// What a `respond` says, and what is remembered of it.
 pub(crate) fn answered(run: &Run, reply: Reply) -> (Option<IdempotencyRow>, HookAnswer) {
     let answer = HookAnswer {
         status: reply.status,
@@ -68,18 +67,47 @@ pub(crate) fn answered(run: &Run, reply: Reply) -> (Option<IdempotencyRow>, Hook
         body: reply.body,
         written: Written::Plain,
     };
-    let row = reply
-        .key
-        .filter(|_| answer.status < 500)
-        .map(|key| IdempotencyRow {
-            hook: run.cycle.to_string(),
-            body_hash: hash_of(&key.body_hash),
-            key: key.key,
-            status: answer.status,
-            answer: remembered(&answer),
-            expires: key.expires,
-        });
+    let row = reply.key.map(|key| row_of(run, key, &answer));
     (row, answer)
+}
+
+/// That a run has ended without an answer. Where it failed, the caller hears a 500, and a repeat under the
+/// same key is a request of its own.
+pub(crate) fn ended(run: &mut Run) -> Option<(Option<IdempotencyRow>, Told)> {
+    let held = run
+        .held
+        .take_if(|_| matches!(run.state, State::Finished { .. }))?;
+    let failed = matches!(
+        run.state,
+        State::Finished {
+            how: Finish::Failed(_)
+        }
+    );
+    let told = HookAnswer {
+        status: 500,
+        headers: Vec::new(),
+        body: Json::Null,
+        written: Written::Plain,
+    };
+    let key = held.key.filter(|_| failed);
+    let row = key.map(|key| row_of(run, key, &told));
+    Some((row, Told::Over(Box::new(run.clone()))))
+}
+
+/// Under the same key the same answer, if it is below 500: what is not is forgotten at once.
+fn row_of(run: &Run, key: HeldKey, answer: &HookAnswer) -> IdempotencyRow {
+    IdempotencyRow {
+        hook: run.cycle.to_string(),
+        body_hash: hash_of(&key.body_hash),
+        key: key.key,
+        status: answer.status,
+        answer: remembered(answer),
+        expires: if answer.status < 500 {
+            key.expires
+        } else {
+            run.updated
+        },
+    }
 }
 
 fn hash_of(hex: &str) -> [u8; 32] {

@@ -93,9 +93,9 @@ impl Making {
             self.idempotency.extend(row);
             self.replies.push((run.id, Told::Answer(answer)));
         }
-        if matches!(run.state, State::Finished { .. }) && run.held.take().is_some() {
-            self.replies
-                .push((run.id, Told::Over(Box::new(run.clone()))));
+        if let Some((row, told)) = held::ended(&mut run) {
+            self.idempotency.extend(row);
+            self.replies.push((run.id, told));
         }
         self.exits.extend(
             exits

@@ -199,13 +199,11 @@ impl Checker<'_> {
     fn respond(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) -> RespondStep {
         let status = keys.get("status").and_then(|node| {
             let status = value(node, names, &mut self.faults)?;
-            let wrong = |status: &Json| {
-                let number = status.as_u64();
-                !number.is_some_and(|status| (200..=599).contains(&status))
+            let number = match &status {
+                Expr::Literal(literal) => Some(literal.as_u64().unwrap_or(0)),
+                _ => None,
             };
-            if let Expr::Literal(literal) = &status
-                && wrong(literal)
-            {
+            if number.is_some_and(|status| !(200..=599).contains(&status)) {
                 let message = "`status` must be a number from 200 to 599";
                 self.faults.error("value.type", node.span, message);
             }
