@@ -1,4 +1,4 @@
-//! What others wrote for Node.js (`tests/foreign`): fetched once by `npm ci` into a folder below `target`.
+//! What others wrote for Node.js (`tests/foreign`): fetched once by `npm ci` into a folder beside the binaries.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,11 +15,13 @@ const NEEDED: &str = "the tests that hold against foreign libraries need Node.js
 /// The packages and the scripts that use them; installed when this returns.
 async fn folder() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let target = test
+    // The folder of the profile, whatever the build folder is called: tests are in its `deps`.
+    let built = test
         .ancestors()
-        .find(|folder| folder.ends_with("target"))
-        .context("tests are built below target")?;
-    let folder = target.join("foreign");
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .context("a test has a folder")?;
+    let folder = built.join("foreign");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign");
     std::fs::create_dir_all(&folder)?;
     // Test processes come here at the same time.

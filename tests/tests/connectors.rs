@@ -372,6 +372,69 @@ async fn hubspot_is_searched_by_the_ids_behind_the_last_one() -> Result<()> {
     nowhere_shown(&server, HUBSPOT_TOKEN).await
 }
 
+/// Each service says its code elsewhere; a person reads it in the error, and rules go by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_api_says_of_an_error_is_read_where_it_says_it() -> Result<()> {
+    let api = Fake::start(GitHub::default()).await?;
+    let cycle = "
+cycle: once
+steps:
+  webhook: {use: generic_webhook.webhook, then: ask}
+  ask:
+    use: github.create_issue
+    map: {owner: octo-org, repo: octo-repo, title: \"${webhook.title}\"}
+";
+    let signed = ("token", GITHUB_TOKEN);
+    let server = serve(&api, "github", signed, ("once", cycle), &[]).await?;
+    let over = run(&server, "once", r#"{"title": ""}"#).await?;
+    assert_eq!(over["status"], "failed", "{over:#}");
+    assert_eq!(api.asked().len(), 1);
+    let told = server.log("event=request.failed").await?;
+    let message = told[0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("code `missing_field`"), "{message}");
+
+    // Another request holds the object: tried again by the step's own gaps, and the connection is not held back.
+    let api = Fake::start(Stripe::with_charges(3)).await?;
+    let cycle = "
+cycle: once
+steps:
+  webhook: {use: generic_webhook.webhook, then: ask}
+  ask:
+    use: stripe.get_charge
+    retry: {times: 2, first: 20 ms}
+    map: {id: ch_00002}
+";
+    let signed = ("secret_key", STRIPE_KEY);
+    let server = serve(&api, "stripe", signed, ("once", cycle), &[]).await?;
+    let locked = json!({"error": {"type": "invalid_request_error", "code": "lock_timeout"}});
+    api.trouble(0, Reply::new(429, locked));
+    let over = run(&server, "once", "{}").await?;
+    assert_eq!(over["status"], "succeeded", "{over:#}");
+    let asked = api.asked();
+    assert!(
+        seconds_between(&asked[0], &asked[1]) < 0.9,
+        "the gap of a limit is a second"
+    );
+
+    // The limit of the day is waited for longer than that of ten seconds.
+    let api = Fake::start(HubSpot::with_contacts(3)).await?;
+    let cycle = "
+cycle: once
+steps:
+  webhook: {use: generic_webhook.webhook, then: ask}
+  ask: {use: hubspot.list_contacts}
+";
+    let signed = ("access_token", HUBSPOT_TOKEN);
+    let server = serve(&api, "hubspot", signed, ("once", cycle), &[]).await?;
+    let limited = json!({"status": "error", "errorType": "RATE_LIMIT", "policyName": "DAILY"});
+    api.trouble(0, Reply::new(429, limited));
+    server.hook("once", "{}").await?;
+    let put_back = server.log_of("event=retry.scheduled", 1).await?;
+    let message = put_back[0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("10 m"), "{message}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hubspot_is_searched_behind_the_ten_thousandth_record() -> Result<()> {
     let api = Fake::start(HubSpot::with_contacts(10_250)).await?;

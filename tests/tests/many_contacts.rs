@@ -15,7 +15,12 @@ async fn serve(sim: &Sim) -> Result<Server> {
         options.client_id,
         options.client_secret,
     );
-    let cycle = ZOHO_INCREMENTAL.replace("for: 2 seconds", "for: 0 seconds");
+    let cycle = ZOHO_INCREMENTAL
+        .replace("for: 2 seconds", "for: 0 seconds")
+        .replace(
+            "    then: more_records\n",
+            "    retry: 0\n    then: more_records\n",
+        );
     let folder = Folder::new(&[("zoho_incremental.yaml", &cycle)], &settings)?;
     let server = folder.serve().await?;
     sign_in(&server, "zoho").await?;
@@ -99,25 +104,24 @@ async fn more_records_without_a_token_to_them_fail_and_are_no_end() -> Result<()
     })
     .await?;
     let server = serve(&sim).await?;
-    order(
-        &server,
-        &sim,
-        "options",
-        json!({"withhold_page_token": true}),
-    )
-    .await?;
+    let withhold = |truth: bool| json!({ "withhold_page_token": truth });
+    order(&server, &sim, "options", withhold(true)).await?;
     let over = run(&server).await?;
-    assert_eq!(shown(&over), (&json!("failed"), &json!(11), &json!(2_000)));
+    // The page before the one that only a token leads to, and not the one behind it.
+    assert_eq!(shown(&over), (&json!("failed"), &json!(10), &json!(1_800)));
+    let failed = server.log("event=run.failed").await?;
+    assert_eq!(failed[0]["code"], "paging.no_next", "{failed:?}");
     assert_eq!(server.log("event=watermark.moved").await?.len(), 0);
-    // The date stays, so the next loop reads them all.
-    order(
-        &server,
-        &sim,
-        "options",
-        json!({"withhold_page_token": false}),
-    )
-    .await?;
-    let over = run(&server).await?;
+    // The page is asked again, now with a token in its answer, and the loop goes on behind it.
+    order(&server, &sim, "options", withhold(false)).await?;
+    let id = over["id"].as_str().context("its id")?;
+    let (code, _, errors) = server.folder().command(&["loop", "retry", id]).await?;
+    assert_eq!(code, 0, "{errors}");
+    let over = server
+        .wait_for(&format!("/loops/{id}"), |seen| {
+            seen["status"] == "succeeded"
+        })
+        .await?;
     assert_eq!(
         shown(&over),
         (&json!("succeeded"), &json!(13), &json!(2_500))

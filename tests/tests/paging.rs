@@ -46,6 +46,21 @@ methods:
     response: {records: data, fields: {more: {path: more, when_empty: false}}}
     paging: {style: by_hand, handoff: {page: page, reach: 20, per_page: 10, token: next, send: token}}
     incremental: {by: changed, query: since, format: unix_seconds, key: [id, changed], advance: by_step}
+  whole:
+    kind: list
+    verb: GET
+    path: /orders
+    response: {records: data}
+    paging: {style: none, more: more}
+    incremental: {by: changed, query: since, format: iso8601_utc_seconds, key: [id, changed]}
+  numbered:
+    kind: list
+    verb: GET
+    path: /orders
+    inputs: {page: {type: integer, default: 1, query: page}}
+    response: {records: data}
+    paging: {style: by_hand, more: more}
+    incremental: {by: changed, query: since, format: iso8601_utc_seconds, key: [id, changed]}
 "#;
 
 /// Asks the list, then posts each of its records, then tells how many there were.
@@ -475,5 +490,46 @@ steps:
         .filter_map(|line| line["data"]["repeats"].as_u64())
         .sum();
     assert_eq!(dropped, 30);
+    Ok(())
+}
+
+/// A page that the engine does not go on from, though the API says that there is more.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_that_nothing_leads_to_fails_the_list_and_keeps_its_date() -> Result<()> {
+    // The whole list in one page; a page without records, whose step would leave by the exit for the end.
+    for (method, records, more, expect) in [
+        ("whole", 10, json!(true), Some("paging.no_next")),
+        ("whole", 10, json!(false), None),
+        ("whole", 10, json!("perhaps"), Some("paging.bad_answer")),
+        ("numbered", 0, json!(true), Some("paging.no_next")),
+        ("numbered", 10, json!(true), None),
+        ("numbered", 0, json!(false), None),
+        ("numbered", 10, json!(null), None),
+    ] {
+        let page = move |more: Value| {
+            let mut body = body(1, 1);
+            body["more"] = more;
+            body["data"]
+                .as_array_mut()
+                .map(|data| data.truncate(records));
+            body
+        };
+        let said = more.clone();
+        let sink = Sink::start(move |came, _| match came.path.starts_with("/orders") {
+            true => (200, page(said.clone()), NOW),
+            false => (200, json!({}), NOW),
+        })
+        .await?;
+        let cycle = cycle(&sink, method).replace("retry: {times: 3, first: 20 ms}", "retry: 0");
+        let server = serve(&sink, &cycle).await?;
+        let over = server.loop_over(&begin(&server).await?).await?;
+        let wanted = expect.map_or("succeeded", |_| "failed");
+        assert_eq!(over["status"], wanted, "{method} {records} {more}: {over}");
+        let failed = server.log("event=run.failed").await?;
+        let code = failed.first().and_then(|line| line["code"].as_str());
+        assert_eq!(code, expect, "{method} {records} {more}");
+        let moved = server.log("event=watermark.moved").await?.len();
+        assert_eq!(moved, usize::from(expect.is_none()), "{method} {more}");
+    }
     Ok(())
 }

@@ -64,7 +64,7 @@ fn shop(came: &Came, troubles: &mut Vec<(&str, u16, Value)>) -> (u16, Value) {
     let first = match after.strip_prefix("c-").map(str::parse::<u64>) {
         None => 0,
         Some(Ok(first)) => first,
-        Some(Err(_)) => return (400, json!({"code": "cursor_expired"})),
+        Some(Err(_)) => return (400, json!({"error": {"code": "cursor_expired"}})),
     };
     let limit: u64 = asked
         .get("limit")
@@ -97,7 +97,7 @@ async fn the_files_of_the_page_bring_each_order_once() -> Result<()> {
 
     let troubles = std::sync::Mutex::new(vec![
         ("c-100", 503, json!({})),
-        ("c-200", 400, json!({"code": "cursor_expired"})),
+        ("c-200", 400, json!({"error": {"code": "cursor_expired"}})),
     ]);
     let sink = Sink::start(move |came, _| {
         let mut troubles = troubles

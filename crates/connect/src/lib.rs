@@ -42,7 +42,7 @@ pub use egress::{EgressRules, Looking, Lookup};
 pub use error::{ErrorKind, RequestError};
 pub use oauth::{SignIn, TokenFuture, TokenSet, TokenStore, TokenStoreError};
 pub use options::{ConnectError, ConnectOptions};
-pub use paging::{PageAt, PageCursor, PageSeen, next_page};
+pub use paging::{Behind, PageAt, PageCursor, PageSeen, next_page, way_on};
 pub use process::{News, Process, Work};
 pub use request::{HttpRequest, MethodCall, asked_page, page_asks_token};
 pub use scan::{Scanned, Want, retain_records, scan};

@@ -195,6 +195,9 @@ pub(crate) fn told_sent(
             serde_json::json!({ "loop": loop_id, "lap": lap })
         });
         moving.run.handed_off |= answer.own;
+    } else if let Some((event, message)) = &answer.computed {
+        let line = moving.lines.at(id, level, *event, message.clone());
+        line.item = item;
     } else {
         let message = format!(
             "{} · {} · {}",

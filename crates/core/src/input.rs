@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use velodrome_spec::plan::StepIx;
-use velodrome_types::{Code, CycleState, Json, JsonMap, LogLine, LoopId, RunId, StepId, Timestamp};
+use velodrome_types::{
+    Code, CycleState, Event, Json, JsonMap, LogLine, LoopId, RunId, StepId, Timestamp,
+};
 
 use crate::each::ItemWrites;
 use crate::looped::Loop;
@@ -155,6 +157,8 @@ pub struct SendAnswer {
     pub handoff: Option<(RunId, LoopId, u64, String)>,
     /// Whether the hand-off went to the own cycle.
     pub own: bool,
+    /// What the log says of a step that asked nobody: it computed in this process.
+    pub computed: Option<(Event, String)>,
     /// Script log lines, oldest first.
     pub logs: Vec<String>,
 }
@@ -330,7 +334,16 @@ pub enum Action {
         /// The request as it was built; nothing is run again to build it.
         built: Option<Json>,
     },
-    /// Build and send the requests of some items of a `for_each`.
+    /// Do what a step does in this process: its script, its storage.
+    Compute {
+        /// The step.
+        step: StepId,
+        /// Which attempt.
+        attempt: u32,
+        /// To be reported back.
+        fence: u64,
+    },
+    /// Perform the step for some items of a `for_each`.
     Items {
         /// The step.
         step: StepId,
@@ -350,6 +363,8 @@ pub enum Exit {
     Else,
     /// The error one.
     Catch,
+    /// A switch's case of this place in its list.
+    Case(u16),
     /// A `stop`, which has none: the run ends there.
     End,
 }
@@ -361,6 +376,7 @@ impl Exit {
             Self::Then => "then",
             Self::Else => "else",
             Self::Catch => "catch",
+            Self::Case(_) => "case",
             Self::End => "end",
         }
     }

@@ -208,12 +208,7 @@ impl Moving<'_> {
                 Input::Due { .. },
             ) => {
                 self.timer = TimerChange::Clear;
-                self.lines
-                    .at(&step, Level::Debug, Event::DelayEnded, "delay ended");
-                match self.plan.find(step.as_str()) {
-                    Some(ix) => steps::leave(self, ix, Exit::Then),
-                    None => steps::go(self, None),
-                }
+                steps::waited(self, &step);
             }
             (
                 State::Waiting {

@@ -1,12 +1,12 @@
 //! Going on: pure steps are folded until an action, a wait or the end.
 
 use velodrome_spec::connector::{Advance, IncrementalDef, PagingDef};
-use velodrome_spec::plan::{FirstRun, ListStep, Step, StepIx, StepKind};
-use velodrome_types::{Code, Event, Level, StepId, Timestamp, format_duration};
+use velodrome_spec::plan::{DatePlan, FirstRun, ListStep, Step, StepIx, StepKind, SwitchStep};
+use velodrome_types::{Code, Event, Json, Level, LogLine, StepId, Timestamp, format_duration};
 
 use crate::compare::holds;
 use crate::each;
-use crate::eval::{Scope, evaluate, text_of};
+use crate::eval::{EvalError, Scope, evaluate, text_of};
 use crate::fail;
 use crate::input::{Action, Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
@@ -27,6 +27,10 @@ fn out(moving: &mut Moving<'_>, from: StepIx, exit: Exit) -> Option<StepIx> {
         Exit::Then => step.then,
         Exit::Else => step.otherwise,
         Exit::Catch => step.catch,
+        Exit::Case(at) => match &step.kind {
+            StepKind::Switch(switch) => switch.cases.get(usize::from(at)).map(|(_, to)| *to),
+            _ => None,
+        },
         Exit::End => None,
     }
 }
@@ -49,32 +53,44 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                     }
                 };
                 to = out(moving, ix, if truth { Exit::Then } else { Exit::Else });
-                let target = to.map(|ix| moving.plan.step(ix).id.to_string());
-                let shown = target.as_deref().unwrap_or("end");
-                let line = moving.lines.at(
-                    &step.id,
-                    Level::Info,
-                    Event::DecisionTaken,
-                    format!("{truth} → {shown}"),
-                );
-                line.to = target;
+                told_taken(moving, step, &truth.to_string(), to);
+            }
+            StepKind::Switch(switch) => {
+                let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+                let (exit, shown) = match chosen(switch, scope) {
+                    Ok(chosen) => chosen,
+                    Err(error) => {
+                        let failure = StepFailure::permanent(error.code(), error.to_string());
+                        return fail::failed(moving, step.id.clone(), 1, None, failure);
+                    }
+                };
+                to = out(moving, ix, exit);
+                told_taken(moving, step, &shown, to);
+            }
+            StepKind::WaitUntil(date) => {
+                let due = match until(moving, date) {
+                    Ok(due) => due,
+                    Err(failure) => {
+                        return fail::failed(moving, step.id.clone(), 1, None, failure);
+                    }
+                };
+                if due <= moving.facts.now {
+                    let passed = format!("{due} has passed");
+                    moving
+                        .lines
+                        .at(&step.id, Level::Info, Event::WaitEnded, passed);
+                    to = out(moving, ix, Exit::Then);
+                    continue;
+                }
+                let line = wait_for(moving, &step.id, due, Event::WaitStarted);
+                line.message = format!("until {due}");
+                return;
             }
             StepKind::Delay(length) if length.is_zero() => to = out(moving, ix, Exit::Then),
             StepKind::Delay(length) => {
                 let due = moving.facts.now.plus(*length);
-                moving.run.fence += 1;
-                moving.run.state = State::Waiting {
-                    step: step.id.clone(),
-                    on: WaitingOn::Timer { due },
-                };
-                moving.timer = TimerChange::Set(due);
-                let line = moving.lines.at(
-                    &step.id,
-                    Level::Info,
-                    Event::DelayStarted,
-                    format!("{}, until {}", format_duration(*length), due.time_of_day()),
-                );
-                line.data = Some(serde_json::json!({ "until": due }));
+                let line = wait_for(moving, &step.id, due, Event::DelayStarted);
+                line.message = format!("{}, until {}", format_duration(*length), due.time_of_day());
                 return;
             }
             StepKind::Watermark { of } => {
@@ -104,7 +120,10 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                     .at(&step.id, Level::Info, Event::RunSucceeded, text);
                 return moving.end(Finish::Succeeded);
             }
-            StepKind::List(_) | StepKind::Send(_) => {
+            StepKind::List(_)
+            | StepKind::Send(_)
+            | StepKind::Storage(_)
+            | StepKind::Script { .. } => {
                 return match &step.each {
                     Some(each) => each::begin(moving, step, each),
                     None => act(moving, &step.id, 1),
@@ -126,6 +145,92 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
         .lines
         .push(Level::Debug, Event::RunSucceeded, "run succeeded");
     moving.end(Finish::Succeeded);
+}
+
+/// Says which way was taken.
+fn told_taken(moving: &mut Moving<'_>, step: &Step, chosen: &str, to: Option<StepIx>) {
+    let target = to.map(|ix| moving.plan.step(ix).id.to_string());
+    let shown = target.as_deref().unwrap_or("end");
+    let message = format!("{chosen} → {shown}");
+    let line = moving
+        .lines
+        .at(&step.id, Level::Info, Event::DecisionTaken, message);
+    line.to = target;
+}
+
+/// The way out of a switch, and what the log calls it. Upper and lower case are one, as are a value and
+/// its text; a null fits no case.
+fn chosen(switch: &SwitchStep, scope: Scope<'_>) -> Result<(Exit, String), EvalError> {
+    let value = evaluate(&switch.value, scope)?;
+    let text = value
+        .as_ref()
+        .and_then(text_of)
+        .map(|text| text.to_lowercase());
+    let fits = |(case, _): &(String, StepIx)| Some(case) == text.as_ref();
+    let at = switch.cases.iter().position(fits);
+    Ok(
+        match at.and_then(|at| Some((at, u16::try_from(at).ok()?))) {
+            Some((at, place)) => (Exit::Case(place), switch.cases[at].0.clone()),
+            None => (Exit::Else, "else".to_owned()),
+        },
+    )
+}
+
+/// The moment that a run waits for.
+fn until(moving: &Moving<'_>, date: &DatePlan) -> Result<Timestamp, StepFailure> {
+    let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+    let value = evaluate(&date.at, scope)
+        .map_err(|error| StepFailure::permanent(error.code(), error.to_string()))?;
+    let no_date = |what: String| {
+        StepFailure::permanent(
+            Code::new("wait.no_date"),
+            format!("`at` is {what}, not a date such as `2026-11-23T12:00:00Z`"),
+        )
+    };
+    match value {
+        Some(Json::String(text)) => date
+            .zone
+            .parse(&text)
+            .map_err(|_| no_date(format!("`{}`", shortened(&text)))),
+        None | Some(Json::Null) => Err(no_date("null".to_owned())),
+        Some(other) => Err(no_date(format!("`{}`", shortened(&other.to_string())))),
+    }
+}
+
+/// As much of a text as a message needs.
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// The run waits until then; its log line, to be worded.
+fn wait_for<'m>(
+    moving: &'m mut Moving<'_>,
+    step: &StepId,
+    due: Timestamp,
+    event: Event,
+) -> &'m mut LogLine {
+    moving.run.fence += 1;
+    moving.run.state = State::Waiting {
+        step: step.clone(),
+        on: WaitingOn::Timer { due },
+    };
+    moving.timer = TimerChange::Set(due);
+    let line = moving.lines.at(step, Level::Info, event, String::new());
+    line.data = Some(serde_json::json!({ "until": due }));
+    line
+}
+
+/// A timer of this step is over.
+pub(crate) fn waited(moving: &mut Moving<'_>, id: &StepId) {
+    let Some(ix) = moving.plan.find(id.as_str()) else {
+        return go(moving, None);
+    };
+    let (event, message) = match &moving.plan.step(ix).kind {
+        StepKind::WaitUntil(_) => (Event::WaitEnded, "wait ended"),
+        _ => (Event::DelayEnded, "delay ended"),
+    };
+    moving.lines.at(id, Level::Debug, event, message);
+    leave(moving, ix, Exit::Then);
 }
 
 /// Issues a step's action.
@@ -155,6 +260,11 @@ pub(crate) fn act(moving: &mut Moving<'_>, id: &StepId, attempt: u32) {
     };
     moving.action = match &step.kind {
         StepKind::List(_) => Some(Action::List {
+            step: id.clone(),
+            attempt,
+            fence,
+        }),
+        StepKind::Storage(_) | StepKind::Script { .. } => Some(Action::Compute {
             step: id.clone(),
             attempt,
             fence,

@@ -69,6 +69,13 @@ fn exits(step: &Step) -> Vec<(Exit, Option<StepIx>)> {
     let mut exits = match &step.kind {
         StepKind::Stop { .. } => vec![(Exit::End, None)],
         StepKind::Decision(_) => vec![(Exit::Then, step.then), (Exit::Else, step.otherwise)],
+        StepKind::Switch(switch) => {
+            let cases = switch.cases.iter().zip(0..);
+            cases
+                .map(|((_, to), at)| (Exit::Case(at), Some(*to)))
+                .chain([(Exit::Else, step.otherwise)])
+                .collect()
+        }
         StepKind::List(list) if list.method.def().two_exits => {
             vec![(Exit::Then, step.then), (Exit::Else, step.otherwise)]
         }

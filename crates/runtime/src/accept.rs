@@ -181,8 +181,9 @@ async fn enter(
         loop_id: shared.random.loop_id(now),
     };
     let mut making = Making::default();
-    let delivery = match webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now)?
-    {
+    let received =
+        webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now).await?;
+    let delivery = match received {
         Received::Passed(delivery, overlay) => {
             making.overlay = overlay;
             delivery
@@ -520,6 +521,7 @@ impl Accepting<'_> {
         let Acceptance { run, looped, .. } = acceptance;
         let (run, looped, action) = if placed {
             let moved = webhook::enter(shared, plan, run, looped, &self.delivery, &mut making, now)
+                .await
                 .map_err(|failure| webhook::script_failed(&failure))?;
             making.moved(moved)
         } else {

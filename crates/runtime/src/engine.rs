@@ -563,9 +563,13 @@ fn kind_of(kind: &StepKind) -> &'static str {
         StepKind::Webhook(_) => "webhook",
         StepKind::List(_) => "list",
         StepKind::Send(_) => "request",
+        StepKind::Storage(_) => "storage",
+        StepKind::Script { .. } => "script",
         StepKind::Watermark { .. } => "watermark",
         StepKind::Decision(_) => "decision",
+        StepKind::Switch(_) => "switch",
         StepKind::Delay(_) => "delay",
+        StepKind::WaitUntil(_) => "wait_until",
         StepKind::Stop { .. } => "stop",
     }
 }

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use velodrome_core::{FailureKind, StepFailure};
-use velodrome_script::{Call, Returned, ScriptError, ScriptHost, Vars};
+use velodrome_script::{Call, RUN, Returned, ScriptError, ScriptHost, Vars};
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{Step, StepScript};
+use velodrome_spec::plan::{Language, Step, StepScript};
 use velodrome_store::Store;
-use velodrome_types::{CycleId, JsonMap, LoopId, RunId, Timestamp};
+use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, Timestamp};
 
 use crate::overlay::{Overlay, Reach, View};
 
@@ -19,6 +20,28 @@ use crate::overlay::{Overlay, Reach, View};
 pub(crate) struct Handlers {
     pub(crate) host: Arc<ScriptHost>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) threads: Threads,
+}
+
+/// Where a script runs that may take its time.
+#[derive(Clone, Debug)]
+pub(crate) enum Threads {
+    /// On the caller's thread, the only one: in virtual time nothing happens meanwhile.
+    Own,
+    /// On threads beside the engine's, so many at once: past them calls wait for their turn, and
+    /// whatever scripts do, the engine's own threads go on.
+    Pool(Arc<Semaphore>),
+}
+
+/// Long scripts at once. They are bound by the processor, or wait for a worker or an answer: a few more
+/// than there are cores keep those busy, and leave the engine its share.
+const LONG_SCRIPTS: usize = 8;
+
+impl Threads {
+    /// Threads beside the engine's.
+    pub(crate) fn pool() -> Self {
+        Self::Pool(Arc::new(Semaphore::new(LONG_SCRIPTS)))
+    }
 }
 
 /// Whom a handler runs for.
@@ -58,6 +81,8 @@ impl Purpose {
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) passed: bool,
+    /// What a `script` step's function gave; null of any other handler.
+    pub(crate) value: Json,
     pub(crate) vars: Vars,
     pub(crate) overlay: Overlay,
     pub(crate) logs: Vec<String>,
@@ -68,10 +93,10 @@ pub(crate) struct Called {
 impl Handlers {
     /// Calls a handler that the step's script defines; `None` where it defines none, which counts as
     /// true. On a fault the writes of this call are dropped with the overlay.
-    pub(crate) fn call(
+    pub(crate) async fn call(
         &self,
         caller: Caller<'_>,
-        handler: &str,
+        handler: &'static str,
         mut vars: Vars,
         overlay: Overlay,
     ) -> Result<Called, Box<StepFailure>> {
@@ -83,6 +108,7 @@ impl Handlers {
         else {
             return Ok(Called {
                 passed: true,
+                value: Json::Null,
                 vars,
                 overlay,
                 logs: Vec::new(),
@@ -106,11 +132,32 @@ impl Handlers {
             now: caller.now,
             seed: seed(caller),
         };
-        let finished = self.host.call(&compiled, handler, call);
+        let called = move |host: &ScriptHost, call| match handler {
+            RUN => host.run_step(&compiled, call),
+            handler => host.call(&compiled, handler, call),
+        };
+        let finished = match &self.threads {
+            Threads::Pool(turns) if is_long(script) => {
+                let turn = Arc::clone(turns).acquire_owned().await;
+                let host = Arc::clone(&self.host);
+                let running = tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    called(&host, call)
+                });
+                running
+                    .await
+                    .map_err(|error| Box::new(lost(script, &error)))?
+            }
+            _ => called(&self.host, call),
+        };
         let (overlay, foreign) = view.take();
         match finished.result {
             Ok(returned) => Ok(Called {
-                passed: returned == Returned::True,
+                passed: returned != Returned::False,
+                value: match returned {
+                    Returned::Value(value) => value,
+                    Returned::True | Returned::False => Json::Null,
+                },
                 vars: finished.vars,
                 overlay,
                 logs: finished.logs,
@@ -119,6 +166,19 @@ impl Handlers {
             Err(error) => Err(Box::new(failure(script, error, finished.logs))),
         }
     }
+}
+
+/// Whether it may run for longer than a thread of the engine's can be spared.
+fn is_long(script: &StepScript) -> bool {
+    script.language == Language::JavaScript
+}
+
+/// The thread it ran on is gone, which nothing a script does brings about.
+fn lost(script: &StepScript, error: &tokio::task::JoinError) -> StepFailure {
+    StepFailure::permanent(
+        Code::new("engine.fault"),
+        format!("the script in `{}` was lost: {error}", script.path),
+    )
 }
 
 fn fill(vars: &mut Vars, caller: Caller<'_>) {

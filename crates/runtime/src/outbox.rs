@@ -9,11 +9,13 @@
 //! Where a notice goes is looked up at each attempt, from the present version of its cycle: a URL that was
 //! wrong is mended by mending the file, and no row holds what an environment variable keeps secret. A place
 //! that does not answer is left alone until its first notice is due again, so that notices reach it in the
-//! order of their commits; one that is refused for what it is steps aside.
+//! order of their commits; one that is refused for what it is steps aside. Where a secret that is set makes
+//! another place of the one that a notice waits for, the notice waits no longer.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -48,13 +50,23 @@ const UNREADABLE_LOOKS: u32 = 72;
 /// How long is waited before a write is offered again that the disk refused.
 const REFUSED_PAUSE: Duration = Duration::from_millis(500);
 
-/// Wakes the task when notices were committed.
+/// Wakes the task when notices were committed, or may go elsewhere.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(Notify);
+pub(crate) struct Outbox {
+    woken: Notify,
+    /// Whether notices that wait may go elsewhere now.
+    moved: AtomicBool,
+}
 
 impl Outbox {
     pub(crate) fn wake(&self) {
-        self.0.notify_one();
+        self.woken.notify_one();
+    }
+
+    /// What places are made of has changed: notices that wait for one that is theirs no more are due.
+    pub(crate) fn places_changed(&self) {
+        self.moved.store(true, Ordering::Release);
+        self.wake();
     }
 }
 
@@ -106,7 +118,7 @@ pub(crate) async fn deliver(shared: Arc<Shared>) {
             Some(ended) = outbox.under_way.next(), if !outbox.under_way.is_empty() => {
                 outbox.ended(ended);
             }
-            () = shared.outbox.0.notified(), if !draining => {}
+            () = shared.outbox.woken.notified(), if !draining => {}
             () = until => {}
             () = shared.draining.cancelled(), if !draining => {}
         }
@@ -155,10 +167,18 @@ impl Delivering {
     fn begin_heads(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.held.retain(|_, until| *until > now);
         let mut next = self.shared.store.outbox_next(now)?;
-        for row in self.shared.store.outbox_heads(now)? {
+        let mut heads = match self.shared.outbox.moved.swap(false, Ordering::AcqRel) {
+            true => self.moved_heads(now)?,
+            false => Vec::new(),
+        };
+        heads.extend(self.shared.store.outbox_heads(now)?);
+        for row in heads {
             let id = (row.run, row.number);
             if self.under_way.len() >= AT_ONCE {
-                // The end of one of them looks again.
+                // The end of one of them looks again, at those that are not due yet too.
+                if row.due > now {
+                    self.shared.outbox.moved.store(true, Ordering::Release);
+                }
                 break;
             }
             if self.ids.contains(&id) {
@@ -184,6 +204,19 @@ impl Delivering {
             }));
         }
         Ok(next)
+    }
+
+    /// Notices that are not due because their place did not answer, and whose place is another now.
+    fn moved_heads(&self, now: Timestamp) -> Result<Vec<OutboxRow>, StoreError> {
+        let ever = Timestamp::from_millis(i64::MAX);
+        let mut heads = self.shared.store.outbox_heads(ever)?;
+        heads.retain(|row| {
+            row.due > now
+                && whom(&self.shared, row).is_ok_and(|(known, place)| {
+                    known.stored.holds && !self.held.contains_key(&place)
+                })
+        });
+        Ok(heads)
     }
 
     fn ended(&mut self, ended: Ended) {

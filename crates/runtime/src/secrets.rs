@@ -57,6 +57,8 @@ impl Engine {
             };
             shared.commit_unit(unit, None).await.map_err(uncommitted)?;
             vault.took(secret);
+            // An `error_webhook` that names it leads elsewhere now.
+            shared.outbox.places_changed();
             tracing::info!(name, "secret set");
             if short {
                 tracing::warn!(

@@ -26,7 +26,7 @@ use crate::connections::{Connections, Declared};
 use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
-use crate::handlers::Handlers;
+use crate::handlers::{Handlers, Threads};
 use crate::house::House;
 use crate::outbox::{self, Outbox};
 use crate::plans::{Plans, Settled};
@@ -233,6 +233,10 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         handlers: Handlers {
             host: Arc::clone(&host),
             store: Arc::clone(&store),
+            threads: match &witness {
+                Some(_) => Threads::Own,
+                None => Threads::pool(),
+            },
         },
         connect,
         connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),

@@ -48,7 +48,7 @@ pub(crate) fn trigger(plan: &Plan) -> Option<&WebhookStep> {
 }
 
 /// Runs `before_webhook`, then converts the fields.
-pub(crate) fn receive(
+pub(crate) async fn receive(
     shared: &Shared,
     plan: &Plan,
     ids: Ids,
@@ -80,6 +80,7 @@ pub(crate) fn receive(
         let called = shared
             .handlers
             .call(caller, "before_webhook", vars, overlay)
+            .await
             .map_err(|failure| script_failed(&failure))?;
         overlay = called.overlay;
         if !called.passed {
@@ -135,7 +136,7 @@ pub(crate) fn script_failed(failure: &StepFailure) -> Problem {
 ///
 /// On a fault nothing has been added to `making` and its overlay is gone: the caller decides whether
 /// that refuses the request or fails the run.
-pub(crate) fn enter(
+pub(crate) async fn enter(
     shared: &Shared,
     plan: &Arc<Plan>,
     run: Run,
@@ -169,7 +170,8 @@ pub(crate) fn enter(
     };
     let called = shared
         .handlers
-        .call(caller, "after_webhook", vars, making.take_overlay())?;
+        .call(caller, "after_webhook", vars, making.take_overlay())
+        .await?;
     making.overlay = called.overlay;
     making.foreign_reads(plan, &run, &step.id, called.foreign, now);
     let input = if called.passed {

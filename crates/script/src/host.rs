@@ -8,11 +8,12 @@ use std::time::Duration;
 use rhai::{CallFnOptions, Dynamic, Engine, EvalAltResult, Position, Scope};
 use velodrome_spec::plan::{Language, ScriptAnalysis};
 use velodrome_spec::{ScriptAnalyser, ScriptFault};
-use velodrome_types::{Code, Timestamp};
+use velodrome_types::{Code, Json, Timestamp};
 
 use crate::analyse::{Reader, not_yet};
 use crate::call_state::{CallState, CallTag};
 use crate::clock::{Clock, monotonic};
+use crate::convert::to_json;
 use crate::errors::{FAILED, ScriptError, translate};
 use crate::limits::{ScriptLimits, bounded_engine};
 use crate::meter::{self, Allowance, Metered};
@@ -47,13 +48,18 @@ pub struct Finished {
 }
 
 /// What a handler returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Returned {
     /// True, nothing, or anything that is not `false`.
     True,
     /// `false` itself.
     False,
+    /// What a step's [`RUN`] gave, whatever it is.
+    Value(Json),
 }
+
+/// The function of a `script` step.
+pub const RUN: &str = "run";
 
 /// Compiles scripts and runs their handlers. Shared between threads; holds no lock while a script runs.
 pub struct ScriptHost {
@@ -133,6 +139,22 @@ impl ScriptHost {
     ///
     /// Every error comes back in [`Finished::result`]; nothing a script does makes this panic.
     pub fn call(&self, script: &Script, handler: &str, call: Call) -> Finished {
+        self.finish(script, handler, call, verdict)
+    }
+
+    /// Calls the function of a `script` step, [`RUN`], as [`call`](Self::call) does a handler, and gives what
+    /// it returns.
+    pub fn run_step(&self, script: &Script, call: Call) -> Finished {
+        self.finish(script, RUN, call, given)
+    }
+
+    fn finish(
+        &self,
+        script: &Script,
+        handler: &str,
+        call: Call,
+        reading: fn(&Dynamic) -> Result<Returned, ScriptError>,
+    ) -> Finished {
         if !script.analysis.has(handler) {
             return Finished {
                 result: Ok(Returned::True),
@@ -180,7 +202,7 @@ impl ScriptHost {
                     Some(value) => var.store(&value.flatten(), &mut vars),
                     None => Ok(()),
                 })
-                .map(|()| returned(&value)),
+                .and_then(|()| reading(&value)),
             Some(Err(error)) => Err(translate(*error, &missed)),
             None => Err(failed("the script made its engine fail".to_owned())),
         };
@@ -256,11 +278,17 @@ fn resolve_variables(engine: &mut Engine, clock: Clock) {
     });
 }
 
-fn returned(value: &Dynamic) -> Returned {
-    match value.as_bool() {
+fn verdict(value: &Dynamic) -> Result<Returned, ScriptError> {
+    Ok(match value.as_bool() {
         Ok(false) => Returned::False,
         _ => Returned::True,
-    }
+    })
+}
+
+fn given(value: &Dynamic) -> Result<Returned, ScriptError> {
+    to_json(value)
+        .map(Returned::Value)
+        .map_err(|error| failed(format!("what `{RUN}` returns cannot be kept: {error}")))
 }
 
 fn failed(message: String) -> ScriptError {

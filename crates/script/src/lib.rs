@@ -30,7 +30,7 @@ mod walk;
 mod words;
 
 pub use errors::ScriptError;
-pub use host::{Call, Finished, Returned, ScriptHost};
+pub use host::{Call, Finished, RUN, Returned, ScriptHost};
 pub use limits::ScriptLimits;
 pub use script::Script;
 pub use storage::{Family, StorageFault, StorageView};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use velodrome_types::Json;
 
-use crate::expr::Expr;
+use crate::expr::{Expr, Segment};
 
 /// A connector.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct ConnectorDef {
     pub base_url: Option<Expr>,
     /// Headers and query of every method.
     pub request: RequestDefaults,
+    /// Where the body of an error says what went wrong.
+    pub error_fields: ErrorFields,
     /// Ordered; the first that matches an answer decides. A method's own come before.
     pub errors: Vec<ErrorRule>,
     /// How much may be asked, for each connection.
@@ -155,8 +157,8 @@ pub struct OAuth2Def {
     pub token_url: Expr,
     /// Where tokens are revoked, if anywhere.
     pub revoke_url: Option<Expr>,
-    /// Kept from the callback's query: our name, the parameter's name.
-    pub callback_keep: Vec<(String, String)>,
+    /// Kept from the callback's query.
+    pub callback_keep: Vec<CallbackKept>,
     /// Kept from token answers: our name, the field's name. A later answer without it keeps the old.
     pub token_keep: Vec<(String, String)>,
     /// Hosts that kept URLs may name: our name, the hosts (`host` or `host:port`). Anything else is
@@ -170,6 +172,17 @@ pub struct OAuth2Def {
     pub errors: Vec<(Vec<String>, TokenErrorAction)>,
 }
 
+/// What is kept from a callback's query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbackKept {
+    /// Our name: `${auth.name}`.
+    pub name: String,
+    /// The parameter's name.
+    pub parameter: String,
+    /// What it is where the callback lacks it; held to `hosts_allowed` too.
+    pub default: Option<Expr>,
+}
+
 /// What an error of the token endpoint means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenErrorAction {
@@ -181,14 +194,34 @@ pub enum TokenErrorAction {
     Fail,
 }
 
+/// Where the body of an error says what went wrong: paths, of which each is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorFields {
+    /// Of its code. A rule's `code` may stand at any of them; the first that is there is shown.
+    pub code: Vec<Vec<Segment>>,
+    /// Of its message, likewise.
+    pub message: Vec<Vec<Segment>>,
+}
+
+impl Default for ErrorFields {
+    /// `code` and `message` at the top.
+    fn default() -> Self {
+        let top = |name: &str| vec![vec![Segment::Key(name.to_owned())]];
+        Self {
+            code: top("code"),
+            message: top("message"),
+        }
+    }
+}
+
 /// A rule for answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorRule {
     /// Which HTTP statuses; empty is any that is not 2xx.
     pub status: Vec<StatusMatch>,
-    /// Which values of the body's `code` field; empty is any.
+    /// Which codes in the body, where `error_fields` says; empty is any.
     pub code: Vec<String>,
-    /// Parts of the body's `message` field, in lower case; one must be in it. Empty is any.
+    /// Parts of the body's message, in lower case; one must be in it. Empty is any.
     pub message: Vec<String>,
     /// Which texts of which headers, names in lower case; all must fit, and `*` is any text. Empty is any.
     pub header: Vec<(String, String)>,
@@ -283,6 +316,69 @@ pub enum MethodKind {
     Request,
     /// `update_last_successful_run_date`: done by the engine itself.
     UpdateWatermark,
+    /// Reads or writes the connection's script storage; asks nobody.
+    Storage(StorageDoes),
+}
+
+/// What a storage method does to its connection's script storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StorageDoes {
+    /// Keeps a value under a key, in place of the one before.
+    Set,
+    /// Puts a value behind the one that is kept.
+    Append,
+    /// Reads one value.
+    Get,
+    /// Forgets one value.
+    Delete,
+    /// Reads all values.
+    GetAll,
+    /// Forgets all values.
+    DeleteAll,
+    /// Adds to a number.
+    Increment,
+    /// Takes from a number.
+    Decrement,
+}
+
+impl StorageDoes {
+    /// Every one with its name in a definition.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Set, "set"),
+        (Self::Append, "append"),
+        (Self::Get, "get"),
+        (Self::Delete, "delete"),
+        (Self::GetAll, "get_all"),
+        (Self::DeleteAll, "delete_all"),
+        (Self::Increment, "increment"),
+        (Self::Decrement, "decrement"),
+    ];
+}
+
+/// Whose values a storage step reaches: `scope`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageScope {
+    /// Those that all cycles on the connection share, as `cyclr_storage_*` does.
+    Connection,
+    /// Those of one cycle on it, as `cycle_storage_*` does.
+    Cycle,
+    /// Those of one loop on it, as `loop_storage_*` does.
+    Loop,
+}
+
+impl StorageScope {
+    /// Every one with its name in a file.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Connection, "connection"),
+        (Self::Cycle, "cycle"),
+        (Self::Loop, "loop"),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(_, known)| *known == name);
+        found.map(|(scope, _)| *scope)
+    }
 }
 
 /// An input of a method.
@@ -341,10 +437,17 @@ pub enum PagingDef {
     /// One page, one answer.
     #[default]
     None,
+    /// One page that must be the whole list: more than it is an error.
+    Whole {
+        /// Path of what says whether there is more.
+        more: String,
+    },
     /// One page a run: the cycle loops. Past the reach of page numbers the loop carries a token.
     ByHand {
         /// The hand-off from page numbers to a token, where the API needs one.
         handoff: Option<TokenHandoff>,
+        /// Path of what says whether there is more; more to which nothing leads is an error.
+        more: Option<String>,
     },
     /// All pages inside one step, one request after the other.
     Engine(Box<Pager>),
@@ -355,8 +458,13 @@ impl PagingDef {
     pub fn pager(&self) -> Option<&Pager> {
         match self {
             Self::Engine(pager) => Some(pager),
-            Self::None | Self::ByHand { .. } => None,
+            Self::None | Self::Whole { .. } | Self::ByHand { .. } => None,
         }
+    }
+
+    /// Whether the list can have further pages, whoever asks for them.
+    pub const fn has_pages(&self) -> bool {
+        matches!(self, Self::ByHand { .. } | Self::Engine(_))
     }
 }
 

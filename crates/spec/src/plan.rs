@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId};
+use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId, Zone};
 
 use crate::callers::WebhookAuth;
-use crate::connector::{ConnectorDef, MethodDef};
+use crate::connector::{ConnectorDef, MethodDef, StorageDoes};
 use crate::expr::{Expr, HookTarget};
 
 /// A step's place in [`Plan::steps`]. Means nothing outside its plan: stored records name steps.
@@ -242,6 +242,13 @@ pub enum StepKind {
     List(ListStep),
     /// Sends one request: POST and its like, or any single method.
     Send(SendStep),
+    /// Reads or writes the script storage of a connection.
+    Storage(StorageStep),
+    /// Runs `fn run()` of the step's script; what that returns is the step's data.
+    Script {
+        /// What is `method_request` there.
+        map: Vec<(String, Expr)>,
+    },
     /// Commits the date of a list step.
     Watermark {
         /// The list step.
@@ -249,8 +256,12 @@ pub enum StepKind {
     },
     /// Chooses `then` or `else`.
     Decision(Condition),
+    /// Chooses one of several exits by a text.
+    Switch(SwitchStep),
     /// Waits so long.
     Delay(Duration),
+    /// Waits until a date.
+    WaitUntil(DatePlan),
     /// Ends the run.
     Stop {
         /// What the log says.
@@ -438,6 +449,35 @@ pub struct SendStep {
     pub handoff: Handoff,
 }
 
+/// A step at a storage method.
+#[derive(Clone, Debug)]
+pub struct StorageStep {
+    /// The method.
+    pub method: MethodUse,
+    /// What it does.
+    pub does: StorageDoes,
+    /// The method's inputs.
+    pub map: Vec<(String, Expr)>,
+}
+
+/// A switch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SwitchStep {
+    /// What is looked at.
+    pub value: Expr,
+    /// The texts, in lower case, and where each leads; `else` is where none fits.
+    pub cases: Vec<(String, StepIx)>,
+}
+
+/// A date of a cycle file: known, or what a reference gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatePlan {
+    /// The date.
+    pub at: Expr,
+    /// Where dates without an offset are read.
+    pub zone: Zone,
+}
+
 /// `handoff:`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handoff {
@@ -583,7 +623,11 @@ impl Plan {
                 fields(&send.headers, &mut read);
                 send.url.iter().for_each(&mut read);
             }
+            StepKind::Storage(storage) => fields(&storage.map, &mut read),
+            StepKind::Script { map } => fields(map, &mut read),
             StepKind::Decision(condition) => condition.each(&mut read),
+            StepKind::Switch(switch) => read(&switch.value),
+            StepKind::WaitUntil(date) => read(&date.at),
             StepKind::Stop { message, .. } => message.iter().for_each(&mut read),
             StepKind::Webhook(_) | StepKind::Watermark { .. } | StepKind::Delay(_) => {}
         }
@@ -613,9 +657,13 @@ impl Step {
             StepKind::Webhook(webhook) => webhook.connection.clone(),
             StepKind::List(list) => list.method.connection.clone(),
             StepKind::Send(send) => send.method.connection.clone(),
-            StepKind::Watermark { .. }
+            StepKind::Storage(storage) => storage.method.connection.clone(),
+            StepKind::Script { .. }
+            | StepKind::Watermark { .. }
             | StepKind::Decision(_)
+            | StepKind::Switch(_)
             | StepKind::Delay(_)
+            | StepKind::WaitUntil(_)
             | StepKind::Stop { .. } => ConnectionId::from("data_storage"),
         }
     }

@@ -13,6 +13,7 @@ mod retry;
 mod size;
 mod state;
 mod time;
+mod zone;
 
 pub use code::Code;
 pub use duration::{DurationError, format_duration, parse_duration};
@@ -24,6 +25,7 @@ pub use retry::{OnError, RetryPolicy, RetryTimes};
 pub use size::format_bytes;
 pub use state::{CycleState, LoopStatus, RunStatus};
 pub use time::{TimeError, Timestamp};
+pub use zone::Zone;
 
 /// A JSON value, as it arrives in webhooks, leaves in requests and stands in script storage.
 pub type Json = serde_json::Value;

@@ -79,6 +79,17 @@ impl GitHub {
     }
 }
 
+/// An issue needs a title.
+fn create(asked: &Asked) -> Reply {
+    let issue = asked.json();
+    if issue["title"].as_str().is_none_or(str::is_empty) {
+        let error = json!({"resource": "Issue", "field": "title", "code": "missing_field"});
+        let refused = json!({"message": "Validation Failed", "errors": [error]});
+        return Reply::new(422, refused);
+    }
+    Reply::new(201, json!({"number": 1, "title": issue["title"]}))
+}
+
 /// As GitHub writes it: by the repository's number, with what was asked, and the page.
 fn page_url(asked: &Asked, page: u64) -> String {
     let mut url = format!("{}/repositories/7/issues?", asked.base);
@@ -102,6 +113,7 @@ impl Api for GitHub {
             ("GET", "/repos/octo-org/octo-repo/issues" | "/repositories/7/issues") => {
                 self.list(asked)
             }
+            ("POST", "/repos/octo-org/octo-repo/issues") => create(asked),
             _ => Reply::new(404, json!({"message": "Not Found"})),
         }
     }

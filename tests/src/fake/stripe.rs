@@ -68,6 +68,13 @@ impl Stripe {
         Reply::new(200, list)
     }
 
+    fn one(&self, id: &str) -> Reply {
+        match self.charges.iter().find(|charge| charge["id"] == id) {
+            Some(charge) => Reply::new(200, charge.clone()),
+            None => refused(404, "resource_missing"),
+        }
+    }
+
     /// The same key gets the same answer; with another body it is refused.
     fn create(&mut self, asked: &Asked) -> Reply {
         let form = asked.form();
@@ -104,6 +111,7 @@ impl Api for Stripe {
         match (asked.verb.as_str(), asked.path.as_str()) {
             ("GET", "/v1/charges") => self.list(asked),
             ("POST", "/v1/customers") => self.create(asked),
+            ("GET", path) => self.one(path.trim_start_matches("/v1/charges/")),
             _ => refused(404, "resource_missing"),
         }
     }

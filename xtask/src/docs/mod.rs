@@ -1,10 +1,13 @@
 //! Writes what `docs/` has from the code: the JSON Schemas, the table of keys, the tests of
 //! paging, a page for each code.
 //!
-//! With `--check` nothing is written: a page that would change is an error.
+//! With `--check` nothing is written: a page that would change is an error. What `docs/zoho.md` names is looked for
+//! either way.
 
 mod comparisons;
 mod paging;
+mod shown;
+mod zoho;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +20,10 @@ use velodrome_spec::format::{CONNECTOR, CYCLE, KINDS, Key, SETTINGS, Table, Take
 const NOTE: &str = "<!-- Made by `cargo xtask docs`; change the code instead. -->\n";
 
 pub(crate) fn run(check: bool) -> ExitCode {
-    match pages().and_then(|pages| settle(&pages, check)) {
+    let settled = zoho::check()
+        .and_then(|()| pages())
+        .and_then(|pages| settle(&pages, check));
+    match settled {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(error) => {

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::NOTE;
+use super::shown::look;
 
 const HEAD: &str = "
 What other tools' tests ask of a client that pages through an API, and what Velodrome does, each with the test that shows
@@ -238,7 +239,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
                         "more_records_without_a_token_to_them_fail_and_are_no_end",
                     ),
                 ],
-                "`more` true without a token is an error that is tried again; paged by hand, the page behind fails.",
+                "`more` true without a token is an error that is tried again, by the engine and by hand.",
             ),
             row(
                 22,
@@ -641,30 +642,4 @@ pub(super) fn page() -> Result<String> {
     }
     ensure!(number == ALL, "{number} behaviours of {ALL}");
     Ok(page)
-}
-
-/// Whether this test is there, and is one that runs.
-fn look(file: &Path, test: &str) -> Result<()> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let named = format!("fn {test}(");
-    let at = lines.iter().position(|line| {
-        line.strip_prefix("async ")
-            .unwrap_or(line)
-            .starts_with(&named)
-    });
-    let at = at.with_context(|| format!("{} has no test `{test}`", file.display()))?;
-    let attributes: Vec<&str> = lines[..at]
-        .iter()
-        .rev()
-        .take_while(|line| line.starts_with("#["))
-        .copied()
-        .collect();
-    let is = |name: &str| attributes.iter().any(|line| line.starts_with(name));
-    ensure!(
-        (is("#[test]") || is("#[tokio::test")) && !is("#[ignore"),
-        "`{test}` in {} is no test that runs",
-        file.display()
-    );
-    Ok(())
 }

@@ -106,9 +106,20 @@ impl Connect {
             .filter(|code| !code.is_empty())
             .ok_or_else(|| RequestError::permanent(FAILED, "the callback brought no `code`"))?;
         let mut kept = BTreeMap::new();
-        for (name, parameter) in &oauth.callback_keep {
-            if let Some(value) = query.get(parameter).filter(|value| !value.is_empty()) {
-                kept.insert(name.clone(), hosts::kept(connection, oauth, name, value)?);
+        for keep in &oauth.callback_keep {
+            let brought = query.get(&keep.parameter);
+            let value = match brought.filter(|value| !value.is_empty()) {
+                Some(value) => Some(value.clone()),
+                None => match &keep.default {
+                    Some(default) => eval::evaluate(default, Scope::new(connection))?
+                        .as_ref()
+                        .and_then(eval::text_of),
+                    None => None,
+                },
+            };
+            if let Some(value) = value {
+                let value = hosts::kept(connection, oauth, &keep.name, &value)?;
+                kept.insert(keep.name.clone(), value);
             }
         }
         let redirect = self.redirect_url();

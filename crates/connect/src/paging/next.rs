@@ -205,7 +205,7 @@ fn number_of(counted: &Counted, cursor: &PageCursor) -> u64 {
     }
 }
 
-fn no_next(why: &str) -> RequestError {
+pub(super) fn no_next(why: &str) -> RequestError {
     RequestError::transient(
         "paging.no_next",
         format!("there is another page, but {why}"),
@@ -264,7 +264,7 @@ fn bad(path: &str, what: &str) -> RequestError {
 }
 
 /// `true` or `false`, also as text; anything else is an error and never silently the end.
-fn truth(path: &str, found: Option<&Json>) -> Result<bool, RequestError> {
+pub(super) fn truth(path: &str, found: Option<&Json>) -> Result<bool, RequestError> {
     match found {
         Some(Json::Bool(truth)) => Ok(*truth),
         Some(Json::String(text)) if text.trim().eq_ignore_ascii_case("true") => Ok(true),

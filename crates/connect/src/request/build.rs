@@ -243,8 +243,8 @@ fn target(
 
 fn handoff(method: &MethodDef) -> Option<&TokenHandoff> {
     match &method.paging {
-        PagingDef::ByHand { handoff } => handoff.as_ref(),
-        PagingDef::None | PagingDef::Engine(_) => None,
+        PagingDef::ByHand { handoff, .. } => handoff.as_ref(),
+        PagingDef::None | PagingDef::Whole { .. } | PagingDef::Engine(_) => None,
     }
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use velodrome_spec::connector::TokenHandoff;
 use velodrome_types::{Json, JsonMap};
 
-/// Whether this page lies past what page numbers reach, so that the token of the answer before must
-/// be sent in its place (Zoho: from record 2,001 on).
+/// Whether the page so many behind the one that these inputs ask for lies past what page numbers reach,
+/// so that the token of the answer before must be sent in its place (Zoho: from record 2,001 on).
 pub fn page_asks_token(
     handoff: &TokenHandoff,
     settings: &BTreeMap<String, Json>,
     inputs: &JsonMap,
+    behind: u64,
 ) -> bool {
     let meant = handoff.when.as_ref().is_none_or(|(setting, values)| {
         settings
@@ -18,7 +19,11 @@ pub fn page_asks_token(
             .is_some_and(|value| values.contains(value))
     });
     let page = asked_page(handoff, inputs);
-    meant && page.is_some_and(|page| page.saturating_mul(handoff.per_page) > handoff.reach)
+    let beyond = |page: u64| {
+        let page = page.saturating_add(behind);
+        page.saturating_mul(handoff.per_page) > handoff.reach
+    };
+    meant && page.is_some_and(beyond)
 }
 
 /// The number of the page that these inputs ask for.
@@ -51,7 +56,7 @@ mod tests {
         let check = |version: Json, page: Json, expect: bool| {
             let settings = BTreeMap::from([("api_version".to_owned(), version.clone())]);
             let inputs = JsonMap::from_iter([("page".to_owned(), page.clone())]);
-            let got = page_asks_token(&handoff, &settings, &inputs);
+            let got = page_asks_token(&handoff, &settings, &inputs, 0);
             assert_eq!(got, expect, "{version} {page}");
         };
         check(json!("v8"), json!(10), false);
@@ -62,5 +67,9 @@ mod tests {
         check(json!("v8"), json!("junk"), false);
         check(json!("v8"), json!(null), false);
         check(json!("v2"), json!(11), false);
+        let settings = BTreeMap::from([("api_version".to_owned(), json!("v8"))]);
+        let of = |page: u64| JsonMap::from_iter([("page".to_owned(), json!(page))]);
+        assert!(page_asks_token(&handoff, &settings, &of(10), 1));
+        assert!(!page_asks_token(&handoff, &settings, &of(9), 1));
     }
 }

@@ -7,6 +7,7 @@ mod hops;
 mod notice;
 mod retry_after;
 mod rules;
+mod said;
 mod shown;
 mod wire;
 

@@ -1,14 +1,12 @@
 //! What an answer means: the method's rules, the connector's, then the usual ones (SPEC §6). Pure.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use velodrome_spec::connector::{ConnectorDef, ErrorAction, ErrorRule, MethodDef};
-use velodrome_types::{Json, Timestamp};
+use velodrome_types::Timestamp;
 
 use super::hops::Answer;
+use super::said::Said;
 use super::{Response, Verdict, retry_after};
 use crate::connection::Connection;
 use crate::error::{ErrorKind, RequestError};
@@ -22,20 +20,10 @@ pub(super) fn judge<'a>(
     connector: &'a ConnectorDef,
     may_refresh: bool,
 ) -> Option<&'a ErrorRule> {
-    let (status, body) = (answer.status, &answer.body);
+    let status = answer.status;
     let good = (200..300).contains(&status);
-    let mut read: Option<Option<String>> = None;
-    let mut code_is = |wanted: &[String]| {
-        let code = read.get_or_insert_with(|| text_at(body, "code"));
-        code.as_ref().is_some_and(|code| wanted.contains(code))
-    };
-    let mut told: Option<Option<String>> = None;
-    let mut message_has = |parts: &[String]| {
-        let message = told.get_or_insert_with(|| text_at(body, "message"));
-        let message = message.as_ref().map(|text| text.to_lowercase());
-        message.is_some_and(|text| parts.iter().any(|part| text.contains(part)))
-    };
-    let mut matches = |rule: &&ErrorRule| {
+    let said = Said::of(&answer.body, &connector.error_fields);
+    let matches = |rule: &&ErrorRule| {
         let status_fits = match rule.status.as_slice() {
             [] => !good,
             wanted => wanted.iter().any(|wanted| wanted.matches(status)),
@@ -46,8 +34,8 @@ pub(super) fn judge<'a>(
         });
         status_fits
             && headers_fit
-            && (rule.code.is_empty() || code_is(&rule.code))
-            && (rule.message.is_empty() || message_has(&rule.message))
+            && (rule.code.is_empty() || said.has_code(&rule.code))
+            && (rule.message.is_empty() || said.has_message(&rule.message))
     };
     method
         .errors
@@ -89,16 +77,6 @@ fn asked(answer: &Answer, rule: Option<&ErrorRule>, now: Timestamp) -> Option<Du
     until.or_else(|| retry_after::parse(answer.header("retry-after")?, answer.date(), now))
 }
 
-/// A top-level field of the body, a text or a number.
-fn text_at(body: &[u8], field: &str) -> Option<String> {
-    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).ok()?;
-    match serde_json::from_str(fields.get(field)?.get()).ok()? {
-        Json::String(text) => Some(text),
-        Json::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
 /// The answer, or the error it is.
 pub(super) fn outcome(
     answer: Answer,
@@ -128,7 +106,11 @@ pub(super) fn outcome(
             let why = format!("was refused by the API (status {})", answer.status);
             RequestError::needs_connection(connection.id.as_str(), &why)
         }
-        _ => RequestError::new(kind, "request.status", message(&answer, request)),
+        _ => RequestError::new(
+            kind,
+            "request.status",
+            message(&answer, &connection.def, request),
+        ),
     };
     let asked = asked(&answer, rule, now);
     Err(RequestError {
@@ -147,8 +129,10 @@ pub(super) fn outcome(
     })
 }
 
-fn message(answer: &Answer, request: &HttpRequest) -> String {
-    let code = text_at(&answer.body, "code")
+fn message(answer: &Answer, connector: &ConnectorDef, request: &HttpRequest) -> String {
+    let said = Said::of(&answer.body, &connector.error_fields);
+    let code = said
+        .code()
         .map(|code| {
             let shown: String = code.chars().take(80).flat_map(char::escape_debug).collect();
             format!(", code `{shown}`")

@@ -66,6 +66,7 @@ async fn a_page_of_contacts_is_asked_as_the_api_wants_it() {
             send: "page_token".to_owned(),
             when: None,
         }),
+        more: None,
     };
     list.incremental = Some(IncrementalDef {
         field: "Modified_Time".to_owned(),

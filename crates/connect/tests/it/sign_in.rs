@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::Digest;
 use velodrome_connect::{ErrorKind, RequestError, TokenSet};
+use velodrome_spec::connector::AuthDef;
 use velodrome_types::Json;
 
 use crate::support::*;
@@ -247,6 +248,47 @@ async fn a_sign_in_that_was_not_granted_says_why() {
     nobody.client_id = Some("  ".to_owned());
     let error = rig.connect.begin_sign_in(&nobody).unwrap_err();
     assert_eq!(error.code.as_str(), "auth.missing_client");
+}
+
+/// A callback that does not name the accounts server is of the one that the browser was sent to.
+#[tokio::test]
+async fn where_the_callback_names_no_accounts_server_the_declared_one_is_asked() {
+    let server = accounts(json!({"access_token": "a", "expires_in": 60})).await;
+    let foreign = Server::start(|_| reply(200, "")).await;
+    let here = server.url("");
+    let elsewhere = "https://accounts.zoho.test";
+    for (declared, named, expect) in [
+        (here.as_str(), None, Ok(here.as_str())),
+        (&here, Some(""), Ok(here.as_str())),
+        (elsewhere, Some(here.as_str()), Ok(here.as_str())),
+        // Neither in the definition's list nor in the setting `hosts`.
+        (&foreign.url(""), None, Err("auth.host_refused")),
+        ("https://evil.test", None, Err("auth.host_refused")),
+    ] {
+        let rig = rig();
+        let mut def = zoho_like(&server);
+        if let AuthDef::OAuth2(oauth) = &mut def.auth {
+            oauth.callback_keep[0].default = Some(text("${settings.accounts_url}"));
+        }
+        let mut connection = connection(def);
+        connection
+            .settings
+            .insert("accounts_url".to_owned(), json!(declared));
+        let mut callback = vec![("code", "c")];
+        callback.extend(named.map(|named| ("accounts-server", named)));
+        let verifier = SecretString::from("verifier-verifier-verifier-verifier-verifier");
+        let got = rig
+            .connect
+            .finish_sign_in(&connection, &verifier, query(&callback))
+            .await;
+        let got = got
+            .as_ref()
+            .map(|tokens| tokens.kept["accounts_server"].as_str())
+            .map_err(|error| error.code.as_str());
+        assert_eq!(got, expect, "{declared} {named:?}");
+    }
+    assert_eq!(server.seen().len(), 3);
+    assert!(foreign.seen().is_empty(), "no code was sent there");
 }
 
 #[tokio::test]

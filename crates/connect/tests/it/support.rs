@@ -20,8 +20,8 @@ use velodrome_connect::{
     Response, SendOptions, TokenFuture, TokenSet, TokenStore, TokenStoreError, Work,
 };
 use velodrome_spec::connector::{
-    AuthDef, ClientAuth, ConnectorDef, Grant, MethodDef, MethodKind, OAuth2Def, PagingDef,
-    RequestDefaults, ResponseDef, SettingDef, TokenErrorAction,
+    AuthDef, CallbackKept, ClientAuth, ConnectorDef, Grant, MethodDef, MethodKind, OAuth2Def,
+    PagingDef, RequestDefaults, ResponseDef, SettingDef, TokenErrorAction,
 };
 use velodrome_spec::expr::{Expr, Piece, Reference, Root, Segment};
 use velodrome_types::{ConnectionId, Json, JsonMap, Timestamp};
@@ -366,6 +366,7 @@ pub(crate) fn connector(auth: AuthDef, base_url: Option<&str>) -> ConnectorDef {
         auth,
         base_url: base_url.map(text),
         request: RequestDefaults::default(),
+        error_fields: Default::default(),
         errors: Vec::new(),
         limits: Default::default(),
         methods: BTreeMap::new(),
@@ -431,10 +432,16 @@ pub(crate) fn zoho_like(server: &Server) -> ConnectorDef {
         scopes: text("a.READ,b.READ"),
         token_url: text("${auth.accounts_server}/oauth/v2/token"),
         revoke_url: Some(text("${auth.accounts_server}/oauth/v2/token/revoke")),
-        callback_keep: vec![
-            ("accounts_server".to_owned(), "accounts-server".to_owned()),
-            ("location".to_owned(), "location".to_owned()),
-        ],
+        callback_keep: [
+            ("accounts_server", "accounts-server"),
+            ("location", "location"),
+        ]
+        .map(|(name, parameter)| CallbackKept {
+            name: name.to_owned(),
+            parameter: parameter.to_owned(),
+            default: None,
+        })
+        .into(),
         token_keep: vec![("api_domain".to_owned(), "api_domain".to_owned())],
         hosts_allowed: vec![
             (

@@ -419,12 +419,13 @@ async fn page_eleven_goes_by_token_where_the_version_has_tokens() {
             .insert("api_version".to_owned(), version.clone());
         let PagingDef::ByHand {
             handoff: Some(handoff),
+            ..
         } = &asked.method(BY_PAGE).paging
         else {
             panic!("another definition");
         };
         let inputs = JsonMap::from_iter([("page".to_owned(), json!(11))]);
-        let got = page_asks_token(handoff, &asked.connection.settings, &inputs);
+        let got = page_asks_token(handoff, &asked.connection.settings, &inputs, 0);
         assert_eq!(got, expect, "{version}");
     }
 }

@@ -46,7 +46,10 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
             ..ResponseDef::default()
         },
         paging: if list {
-            PagingDef::ByHand { handoff: None }
+            PagingDef::ByHand {
+                handoff: None,
+                more: None,
+            }
         } else {
             PagingDef::None
         },
@@ -74,6 +77,7 @@ fn connector() -> Arc<ConnectorDef> {
         auth: AuthDef::None,
         base_url: None,
         request: RequestDefaults::default(),
+        error_fields: Default::default(),
         errors: Vec::new(),
         limits: Default::default(),
         methods: BTreeMap::from([
@@ -92,7 +96,7 @@ fn uses(name: &str) -> MethodUse {
     }
 }
 
-fn step(id: &str, kind: StepKind) -> Step {
+pub(crate) fn step(id: &str, kind: StepKind) -> Step {
     Step {
         id: StepId::from(id),
         name: id.into(),

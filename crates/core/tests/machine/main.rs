@@ -8,3 +8,4 @@ mod page_loop;
 mod paging;
 mod resume;
 mod table;
+mod tools;

@@ -8,6 +8,7 @@ use velodrome_spec::Plan;
 use velodrome_store::CommitError;
 use velodrome_types::{Code, CycleId};
 
+use super::inside::begins_a_run;
 use super::{Actor, Left};
 use crate::unit::Making;
 
@@ -25,69 +26,147 @@ pub(super) struct Begins {
     pub(super) admitted: Vec<(CycleId, Admission)>,
 }
 
+/// A run that has moved, what it is about to do, and what is to be committed for it.
+struct Moved {
+    run: Run,
+    looped: Loop,
+    action: Option<Action>,
+    making: Making,
+}
+
+/// A commit that was refused for what scripts wrote.
+struct Refusal {
+    failure: StepFailure,
+    /// As it stood before the first action inside.
+    first: Moved,
+    /// Whether other actions inside followed it.
+    several: bool,
+}
+
 impl Actor {
-    /// Follows a moved run through a hand-off, if that is what it is about to do, and commits all of it.
-    /// `before` is the run and the loop as they are stored.
+    /// Follows a moved run through what stays inside this process, if that is what it is about to do, and
+    /// commits all of it. `before` is the run and the loop as they are stored.
     pub(super) async fn follow(
         &mut self,
         plan: Arc<Plan>,
         run: Run,
         looped: Loop,
         action: Option<Action>,
-        mut making: Making,
+        making: Making,
         before: (Run, Loop),
     ) -> Result<(), Left> {
-        let mut begins = Begins::default();
-        let mut apart = None;
-        let (run, looped, action) = match action {
-            Some(action) if self.may_hand_off(&plan, &action) => {
-                if run.fence != before.0.fence {
-                    apart = Some(Box::new((run.clone(), looped.clone(), making.clone())));
-                }
-                self.item = item_of(&action).or(self.item);
-                self.hand_off(&plan, run, looped, action, &mut making, &mut begins)
-            }
-            action => (run, looped, action),
+        let moved = Moved {
+            run,
+            looped,
+            action,
+            making,
         };
+        self.follow_so_far(plan, moved, before, usize::MAX).await
+    }
+
+    /// The same through so many actions at the most.
+    async fn follow_so_far(
+        &mut self,
+        plan: Arc<Plan>,
+        moved: Moved,
+        before: (Run, Loop),
+        most: usize,
+    ) -> Result<(), Left> {
+        let Moved {
+            mut run,
+            mut looped,
+            mut action,
+            mut making,
+        } = moved;
+        let mut begins = Begins::default();
+        let mut first = None;
+        let mut done = 0;
+        while let Some(next) = action.take() {
+            if done == most || !self.may_stay_inside(&plan, &next) {
+                action = Some(next);
+                break;
+            }
+            if first.is_none() {
+                first = Some(Box::new(Moved {
+                    run: run.clone(),
+                    looped: looped.clone(),
+                    action: Some(next.clone()),
+                    making: making.clone(),
+                }));
+            }
+            self.item = item_of(&next).or(self.item);
+            let begins_a_run = begins_a_run(&plan, &next);
+            (run, looped, action) = self
+                .inside(&plan, (run, looped), next, &mut making, &mut begins)
+                .await;
+            done += 1;
+            if begins_a_run {
+                break;
+            }
+        }
         let refused = self
             .commit(Arc::clone(&plan), run, looped, action, making, begins)
             .await?;
-        match refused {
-            None => Ok(()),
-            Some(failure) => Box::pin(self.refused(plan, before, apart, failure)).await,
+        match (refused, first) {
+            (None, _) => Ok(()),
+            (Some(failure), None) => {
+                self.remembering = None;
+                self.fail(plan, before, failure).await
+            }
+            (Some(failure), Some(first)) => {
+                let refusal = Refusal {
+                    failure,
+                    first: *first,
+                    several: done > 1,
+                };
+                Box::pin(self.refused(plan, before, refusal)).await
+            }
         }
     }
 
-    /// What scripts wrote cannot be applied. Where a hand-off's handlers wrote it, the move that led to
-    /// the hand-off stands (`apart`), and the step that hands off fails.
+    /// What scripts wrote cannot be applied. The move that led to the first action inside stands, and that
+    /// action's step fails; where there were several, nobody knows yet whose writes were refused, so each is
+    /// performed again with a commit of its own.
     async fn refused(
         &mut self,
         plan: Arc<Plan>,
         before: (Run, Loop),
-        apart: Option<Box<(Run, Loop, Making)>>,
-        failure: StepFailure,
+        refusal: Refusal,
     ) -> Result<(), Left> {
-        let Some(apart) = apart else {
-            self.remembering = None;
-            return self.fail(plan, before, failure).await;
-        };
-        let (run, looped, making) = *apart;
-        let (same_run, same_loop) = (run.clone(), looped.clone());
-        let moved = self.commit(
-            Arc::clone(&plan),
-            run,
-            looped,
-            None,
-            making,
-            Begins::default(),
-        );
-        match moved.await? {
-            Some(failure) => {
+        let Refusal {
+            failure,
+            first,
+            several,
+        } = refusal;
+        let here = (first.run.clone(), first.looped.clone());
+        if first.run.fence != before.0.fence {
+            let moved = self.commit(
+                Arc::clone(&plan),
+                first.run,
+                first.looped,
+                None,
+                first.making,
+                Begins::default(),
+            );
+            if let Some(failure) = moved.await? {
                 self.remembering = None;
-                self.fail(plan, before, failure).await
+                return self.fail(plan, before, failure).await;
             }
-            None => self.fail(plan, (same_run, same_loop), failure).await,
+        } else {
+            self.remembering = None;
         }
+        if !several {
+            return self.fail(plan, here, failure).await;
+        }
+        let mut making = Making::default();
+        making.expect_fence(here.0.id, here.0.fence);
+        let again = Moved {
+            run: here.0.clone(),
+            looped: here.1.clone(),
+            action: first.action,
+            making,
+        };
+        self.follow_so_far(plan, again, here, 1).await
     }
 
     /// The run's step fails because what a script wrote for it cannot be applied; nothing of it is kept.

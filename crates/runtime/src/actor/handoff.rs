@@ -12,12 +12,12 @@ use velodrome_core::{
 };
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{SendStep, Step, StepKind};
+use velodrome_spec::plan::{SendStep, Step};
 use velodrome_store::Forget;
-use velodrome_types::{Code, CycleState, Json, JsonMap, RunId};
+use velodrome_types::{Code, Json, JsonMap};
 
+use super::Actor;
 use super::commit::Begins;
-use super::{Actor, Left, is_inside};
 use crate::api::Problem;
 use crate::handlers::{Caller, Purpose};
 use crate::perform::Item;
@@ -26,101 +26,18 @@ use crate::unit::Making;
 use crate::webhook::{self, Ids, Received};
 
 /// A hand-off under way.
-struct Posting<'a> {
-    plan: &'a Arc<Plan>,
-    run: &'a Run,
-    step: &'a Step,
-    send: &'a SendStep,
+pub(super) struct Posting<'a> {
+    pub(super) plan: &'a Arc<Plan>,
+    pub(super) run: &'a Run,
+    pub(super) step: &'a Step,
+    pub(super) send: &'a SendStep,
     /// The item of a `for_each` that it posts.
-    item: Option<&'a Item>,
+    pub(super) item: Option<&'a Item>,
 }
 
 impl Actor {
-    /// Whether the action is a hand-off that may go into the commit that is being made.
-    pub(super) fn may_hand_off(&self, plan: &Plan, action: &Action) -> bool {
-        let one = !matches!(action, Action::Items { items, .. } if items.len() > 1);
-        one && is_inside(plan, action)
-            && !self.shared.draining.is_cancelled()
-            && self.stopping.is_empty()
-            && self.shared.cycles.state(&plan.cycle) != CycleState::Stopped
-    }
-
-    /// A hand-off whose commit is its own.
-    pub(super) async fn hand_off_alone(&mut self, id: RunId, action: Action) -> Result<(), Left> {
-        let Some(active) = self.runs.get(&id) else {
-            return Ok(());
-        };
-        let plan = Arc::clone(&active.plan);
-        let before = (active.run.clone(), self.looped.clone());
-        let mut making = Making::default();
-        making.expect_fence(id, active.committed);
-        let (run, looped) = before.clone();
-        self.follow(plan, run, looped, Some(action), making, before)
-            .await
-    }
-
-    /// Performs a hand-off into the commit that is being made.
-    pub(super) fn hand_off(
-        &mut self,
-        plan: &Arc<Plan>,
-        run: Run,
-        looped: Loop,
-        action: Action,
-        making: &mut Making,
-        begins: &mut Begins,
-    ) -> (Run, Loop, Option<Action>) {
-        let (Action::Send { step, fence, .. }
-        | Action::List { step, fence, .. }
-        | Action::Items { step, fence, .. }) = &action;
-        let fence = *fence;
-        let item = match &action {
-            Action::Items { items, .. } => items
-                .first()
-                .and_then(|call| Item::of(&self.shared, plan, &run, step, call)),
-            _ => None,
-        };
-        let Some(step) = plan.find(step.as_str()).map(|ix| plan.step(ix)) else {
-            return (run, looped, Some(action));
-        };
-        let StepKind::Send(send) = &step.kind else {
-            return (run, looped, Some(action));
-        };
-        let posting = Posting {
-            plan,
-            run: &run,
-            step,
-            send,
-            item: item.as_ref(),
-        };
-        // A failed hand-off leaves nothing behind: neither its handlers' writes nor a place.
-        let saved = making.overlay.clone();
-        let mut next = Making::with_overlay(making.take_overlay());
-        let mut next_looped = looped.clone();
-        let input = match self.post(&posting, fence, &mut next, &mut next_looped, begins) {
-            Ok(input) => input,
-            Err(failure) => {
-                next = Making::with_overlay(saved);
-                next_looped = looped;
-                Input::Failed {
-                    fence,
-                    failure: *failure,
-                }
-            }
-        };
-        let input = match &item {
-            Some(item) => item.report(input),
-            None => input,
-        };
-        making.overlay = std::mem::take(&mut next.overlay);
-        let moved = self
-            .advance(plan, run, next_looped, input)
-            .expect("the fence is the action's own");
-        let moved = making.moved(moved);
-        making.append(next);
-        moved
-    }
-
-    fn post(
+    /// Accepts what is posted, into the commit that is being made.
+    pub(super) async fn post(
         &mut self,
         posting: &Posting<'_>,
         fence: u64,
@@ -135,7 +52,7 @@ impl Actor {
             .expect("only a hand-off comes here");
         let now = self.now;
         let mut logs = Vec::new();
-        let delivery = self.deliver(posting, next, &mut logs)?;
+        let delivery = self.deliver(posting, next, &mut logs).await?;
         let own = target.cycle == posting.plan.cycle;
         let to = if own {
             self.shared.lap_plan(posting.plan)
@@ -180,6 +97,7 @@ impl Actor {
         let overlay = next.take_overlay();
         let (delivery, overlay) =
             match webhook::receive(&self.shared, &to, ids, delivery, overlay, now)
+                .await
                 .map_err(refused)?
             {
                 Received::Passed(delivery, overlay) => (delivery, overlay),
@@ -210,7 +128,7 @@ impl Actor {
         let (status, accepted) = if own {
             let acceptance =
                 accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
-            let entered = self.enter(&to, acceptance, &delivery, next)?;
+            let entered = self.enter(&to, acceptance, &delivery, next).await?;
             *looped = entered.1.clone();
             let kept = self.shared.retention.of(Some(&to.retention)).laps;
             next.forget.extend(old_laps(looped, kept));
@@ -238,7 +156,7 @@ impl Actor {
             );
             let mut status = 202;
             if placed {
-                match self.enter(&to, acceptance, &delivery, next) {
+                match self.enter(&to, acceptance, &delivery, next).await {
                     Ok((run, other, action)) => {
                         status = status_of(&run);
                         begins.others.push((other, run, to, action));
@@ -272,8 +190,8 @@ impl Actor {
 
     /// Runs the accepted run's `after_webhook` and its first steps. A throw before the answer is 500
     /// to the caller, and nothing is accepted.
-    fn enter(
-        &self,
+    async fn enter(
+        &mut self,
         to: &Arc<Plan>,
         acceptance: Acceptance,
         delivery: &Delivery,
@@ -283,13 +201,14 @@ impl Actor {
         next.accepted(&acceptance, to);
         let Acceptance { run, looped, .. } = acceptance;
         let moved = webhook::enter(&self.shared, to, run, looped, delivery, next, now)
+            .await
             .map_err(|failure| refused(webhook::script_failed(&failure)))?;
         Ok(next.moved(moved))
     }
 
     /// Builds what is posted: the mapped fields, and what `before_action` makes of them.
-    fn deliver(
-        &self,
+    async fn deliver(
+        &mut self,
         posting: &Posting<'_>,
         next: &mut Making,
         logs: &mut Vec<String>,
@@ -336,10 +255,11 @@ impl Actor {
                 at: self.item.map_or(0, |(index, _)| index),
                 purpose: Purpose::Run,
             };
-            let called =
-                self.shared
-                    .handlers
-                    .call(caller, "before_action", vars, next.take_overlay())?;
+            let called = self
+                .shared
+                .handlers
+                .call(caller, "before_action", vars, next.take_overlay())
+                .await?;
             next.overlay = called.overlay;
             next.foreign_reads(plan, run, &step.id, called.foreign, now);
             logs.extend(called.logs);

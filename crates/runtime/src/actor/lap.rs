@@ -83,7 +83,8 @@ impl Actor {
             &delivery,
             &mut making,
             now,
-        );
+        )
+        .await;
         let transition = match entered {
             Ok(transition) => transition,
             Err(failure) => {
@@ -114,7 +115,7 @@ impl Actor {
             Some(known) => Ok(known),
             None => {
                 let mut making = Making::default();
-                match self.prepare_lap(&origin, delivery, &mut making) {
+                match self.prepare_lap(&origin, delivery, &mut making).await {
                     Ok(lap) => {
                         match self.commit_lap(lap.0, making, &origin, &lap.1).await {
                             Ok(()) => Ok(lap.1),
@@ -179,8 +180,8 @@ impl Actor {
         Ok(())
     }
 
-    fn prepare_lap(
-        &self,
+    async fn prepare_lap(
+        &mut self,
         origin: &SignedOrigin,
         delivery: Delivery,
         making: &mut Making,
@@ -208,7 +209,8 @@ impl Actor {
             delivery,
             making.take_overlay(),
             now,
-        )?;
+        )
+        .await?;
         let delivery = match received {
             Received::Passed(delivery, overlay) => {
                 making.overlay = overlay;
@@ -233,6 +235,7 @@ impl Actor {
         making.accepted(&acceptance, &plan);
         let Acceptance { run, looped, .. } = acceptance;
         let moved = webhook::enter(&self.shared, &plan, run, looped, &delivery, making, now)
+            .await
             .map_err(|failure| webhook::script_failed(&failure))?;
         let (run, looped, action) = making.moved(moved);
         let told = accepted_answer(&self.shared, &run);

@@ -13,6 +13,7 @@
 
 mod commit;
 mod handoff;
+mod inside;
 mod lap;
 mod load;
 
@@ -27,7 +28,7 @@ use futures_util::{FutureExt as _, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use velodrome_core::{Action, Facts, Input, Loop, RecordKey, Run, State, advance};
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{Handoff, StepKind};
+use velodrome_spec::plan::StepKind;
 use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
 use crate::handlers::Purpose;
@@ -176,7 +177,7 @@ impl Actor {
             // is under way ends the run.
             return;
         }
-        if is_inside(&active.plan, &action) {
+        if inside::is_inside(&active.plan, &action) {
             let one_by_one = one_by_one(action);
             self.inside.extend(one_by_one.map(|action| (id, action)));
             return;
@@ -186,6 +187,7 @@ impl Actor {
             Action::Send {
                 step, fence, built, ..
             } => (step, fence, vec![(built, None)]),
+            Action::Compute { step, fence, .. } => (step, fence, vec![(None, None)]),
             Action::Items { step, fence, items } => {
                 let calls = items.into_iter().map(|call| {
                     let item = Item::of(&self.shared, &active.plan, &active.run, &step, &call);
@@ -258,7 +260,7 @@ impl Actor {
             let held = self.shared.cycles.state(&self.looped.cycle) == CycleState::Stopped;
             if !held && let Some((id, action)) = self.inside.pop_front() {
                 self.now = self.shared.clock.now();
-                self.hand_off_alone(id, action).await?;
+                self.inside_alone(id, action).await?;
                 // A loop that only hands off to itself must not keep its other steps from their turn, nor
                 // a store that answers at once the other loops.
                 if let Some(Some(report)) = self.performing.next().now_or_never() {
@@ -424,16 +426,4 @@ fn one_by_one(action: Action) -> impl Iterator<Item = Action> {
         other => vec![other],
     };
     actions.into_iter()
-}
-
-/// A hand-off in process: no socket, no commit before it.
-fn is_inside(plan: &Plan, action: &Action) -> bool {
-    let (Action::Send { step, .. } | Action::Items { step, .. }) = action else {
-        return false;
-    };
-    plan.find(step.as_str())
-        .is_some_and(|ix| match &plan.step(ix).kind {
-            StepKind::Send(send) => send.target.is_some() && send.handoff == Handoff::Direct,
-            _ => false,
-        })
 }

@@ -5,7 +5,7 @@
 //! for the first page of the new walk.
 
 use velodrome_connect::{
-    Connection, HttpRequest, MethodCall, PageCursor, Verdict, asked_page, page_asks_token,
+    Behind, Connection, HttpRequest, MethodCall, PageCursor, Verdict, asked_page, page_asks_token,
 };
 use velodrome_core::{Input, ListAnswer, MAX_RESTARTS, StepFailure, evaluate_map};
 use velodrome_spec::connector::{MethodDef, Pager, PagingDef, TokenHandoff};
@@ -35,9 +35,13 @@ pub(super) async fn ask(
         PagingDef::Engine(pager) => asking.next_page(pager, inputs, gathered).await?,
         PagingDef::ByHand {
             handoff: Some(handoff),
+            ..
         } => asking.by_hand(handoff, inputs, gathered).await?,
-        PagingDef::None | PagingDef::ByHand { handoff: None } => {
-            asking.one_page(inputs, gathered).await?
+        PagingDef::ByHand { handoff: None, .. } => {
+            asking.one_page(inputs, Behind::Number, gathered).await?
+        }
+        PagingDef::None | PagingDef::Whole { .. } => {
+            asking.one_page(inputs, Behind::Nobody, gathered).await?
         }
     };
     Ok(Input::Listed {
@@ -71,6 +75,7 @@ impl Asking<'_> {
     async fn one_page(
         &self,
         inputs: JsonMap,
+        behind: Behind,
         gathered: &mut Gathered,
     ) -> Result<ListAnswer, Box<StepFailure>> {
         let asked = Json::Object(inputs.clone());
@@ -78,7 +83,7 @@ impl Asking<'_> {
             inputs,
             ..MethodCall::default()
         };
-        match self.page(call, None, gathered).await? {
+        match self.page(call, Place::Alone(behind), gathered).await? {
             Got::Page(answer) => Ok(ListAnswer { asked, ..*answer }),
             Got::Void { status, .. } => Err(token_expired(status)),
         }
@@ -101,13 +106,18 @@ impl Asking<'_> {
             if let Some(number) = number.filter(|number| before > 0 && *number > before) {
                 inputs.insert(handoff.page.clone(), Json::from(number - before));
             }
-            let behind = page_asks_token(handoff, &self.connection.settings, &inputs);
+            let settings = &self.connection.settings;
+            let by_token = page_asks_token(handoff, settings, &inputs, 0);
+            let behind = match page_asks_token(handoff, settings, &inputs, 1) {
+                true => Behind::Token,
+                false => Behind::Number,
+            };
             let call = MethodCall {
                 inputs,
-                page_token: list.token.clone().filter(|_| behind),
+                page_token: list.token.clone().filter(|_| by_token),
                 ..MethodCall::default()
             };
-            match self.page(call, None, gathered).await? {
+            match self.page(call, Place::Alone(behind), gathered).await? {
                 Got::Page(answer) => {
                     return Ok(ListAnswer {
                         asked,
@@ -116,9 +126,9 @@ impl Asking<'_> {
                     });
                 }
                 Got::Void { status, .. } => {
-                    let Some(number) = number
-                        .filter(|_| behind && restarted.is_none() && list.restarts < MAX_RESTARTS)
-                    else {
+                    let Some(number) = number.filter(|_| {
+                        by_token && restarted.is_none() && list.restarts < MAX_RESTARTS
+                    }) else {
                         return Err(token_expired(status));
                     };
                     before = number.saturating_sub(1);
@@ -154,28 +164,30 @@ impl Asking<'_> {
             pager,
             cursor: &cursor,
         };
-        Ok(match self.page(call, Some(walk), gathered).await? {
-            Got::Page(answer) => ListAnswer {
-                page: cursor.page,
-                ..*answer
+        Ok(
+            match self.page(call, Place::Walked(walk), gathered).await? {
+                Got::Page(answer) => ListAnswer {
+                    page: cursor.page,
+                    ..*answer
+                },
+                // Refused on its first page it would be refused for ever.
+                Got::Void { status, .. } if cursor.page == 1 => return Err(token_expired(status)),
+                Got::Void { status, ms, url } => ListAnswer {
+                    status,
+                    ms,
+                    url,
+                    page: cursor.page,
+                    restarted: Some(0),
+                    ..ListAnswer::default()
+                },
             },
-            // Refused on its first page it would be refused for ever.
-            Got::Void { status, .. } if cursor.page == 1 => return Err(token_expired(status)),
-            Got::Void { status, ms, url } => ListAnswer {
-                status,
-                ms,
-                url,
-                page: cursor.page,
-                restarted: Some(0),
-                ..ListAnswer::default()
-            },
-        })
+        )
     }
 
     async fn page(
         &self,
         call: MethodCall,
-        walk: Option<Walk<'_>>,
+        place: Place<'_>,
         gathered: &mut Gathered,
     ) -> Result<Got, Box<StepFailure>> {
         let filter = self.job.list.filter;
@@ -202,9 +214,9 @@ impl Asking<'_> {
             method: self.method,
             connection: self.connection,
             request: &request,
-            walk,
+            place,
         };
-        Ok(Got::Page(Box::new(reading.read(came, gathered)?)))
+        Ok(Got::Page(Box::new(reading.read(came, gathered).await?)))
     }
 
     async fn build(
@@ -221,8 +233,28 @@ impl Asking<'_> {
             .build(self.connection, tokens.as_ref(), self.method, call)
             .map_err(request_failure)?;
         let filter = self.job.list.filter;
-        self.job.before_action(&mut request, filter, gathered)?;
+        self.job
+            .before_action(&mut request, filter, gathered)
+            .await?;
         Ok(request)
+    }
+}
+
+/// What comes behind a page.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// The next one of a walk that the engine does.
+    Walked(Walk<'a>),
+    /// What another run asks for, or nobody.
+    Alone(Behind),
+}
+
+impl<'a> Place<'a> {
+    pub(super) const fn walk(self) -> Option<Walk<'a>> {
+        match self {
+            Self::Walked(walk) => Some(walk),
+            Self::Alone(_) => None,
+        }
     }
 }
 

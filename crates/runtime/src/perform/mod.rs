@@ -2,6 +2,7 @@
 //!
 //! A job knows the run as it was committed and reports one [`Input`] back; it changes nothing itself.
 
+mod compute;
 mod list;
 mod page;
 mod request;
@@ -139,6 +140,12 @@ impl Job {
             }
             velodrome_spec::plan::StepKind::Send(send) => {
                 send::send(&self, step, send, &mut gathered).await
+            }
+            velodrome_spec::plan::StepKind::Script { map } => {
+                self.run_script(map, &mut gathered).await
+            }
+            velodrome_spec::plan::StepKind::Storage(storage) => {
+                self.use_storage(storage, &mut gathered).await
             }
             _ => Err(Box::new(StepFailure::permanent(
                 Code::new("engine.fault"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use velodrome_connect::{
     Connection, HttpRequest, PageSeen, Response, Scanned, Verdict, Want, next_page, retain_records,
-    scan,
+    scan, way_on,
 };
 use velodrome_core::{ListAnswer, RecordKey, StepFailure};
 use velodrome_script::Vars;
@@ -18,7 +18,7 @@ use velodrome_spec::connector::{ErrorAction, MethodDef, PagingDef};
 use velodrome_spec::plan::{ListStep, Step};
 use velodrome_types::{Code, Json, JsonMap};
 
-use super::list::Walk;
+use super::list::Place;
 use super::{Gathered, Job, headers_of, request_failure};
 
 /// What a request brought.
@@ -37,7 +37,7 @@ pub(super) struct Reading<'a> {
     pub(super) method: &'a MethodDef,
     pub(super) connection: &'a Connection,
     pub(super) request: &'a HttpRequest,
-    pub(super) walk: Option<Walk<'a>>,
+    pub(super) place: Place<'a>,
 }
 
 /// A page reduced to what somebody reads.
@@ -54,7 +54,7 @@ struct Page {
 }
 
 impl Reading<'_> {
-    pub(super) fn read(
+    pub(super) async fn read(
         &self,
         came: Came,
         gathered: &mut Gathered,
@@ -74,7 +74,7 @@ impl Reading<'_> {
                     Verdict::Empty => self.plain(b"")?,
                     // Nothing at all is no record, as without a script: there is nothing to give to one.
                     _ if self.step.handles("after_action") && !response.body.is_empty() => {
-                        self.scripted(&response, gathered)?
+                        self.scripted(&response, gathered).await?
                     }
                     _ => self.plain(&response.body)?,
                 };
@@ -115,7 +115,7 @@ impl Reading<'_> {
         };
         let last = answer.next.is_none() || answer.cut;
         if last && let Some(response) = &response {
-            answer.next_date = self.after_paging(response, page.left, gathered)?;
+            answer.next_date = self.after_paging(response, page.left, gathered).await?;
         }
         Ok(answer)
     }
@@ -123,7 +123,7 @@ impl Reading<'_> {
     /// How many records more the walk may bring.
     fn room(&self) -> u64 {
         let before = self.job.pages().map_or(0, |pages| pages.count);
-        self.walk.map_or(u64::MAX, |walk| {
+        self.place.walk().map_or(u64::MAX, |walk| {
             walk.pager.max_records.saturating_sub(before)
         })
     }
@@ -133,8 +133,14 @@ impl Reading<'_> {
         page: &Page,
         response: Option<&Response>,
     ) -> Result<Option<Json>, Box<StepFailure>> {
-        let Some(walk) = self.walk else {
-            return Ok(None);
+        let walk = match self.place {
+            Place::Walked(walk) => walk,
+            Place::Alone(behind) => {
+                if let Some(more) = self.more() {
+                    way_on(more, behind, page.sent, &page.scanned).map_err(request_failure)?;
+                }
+                return Ok(None);
+            }
         };
         let scanned = Scanned {
             count: page.sent,
@@ -187,7 +193,7 @@ impl Reading<'_> {
     }
 
     /// A page that `after_action` sees, and may change: without repeats.
-    fn scripted(
+    async fn scripted(
         &self,
         response: &Response,
         gathered: &mut Gathered,
@@ -215,7 +221,8 @@ impl Reading<'_> {
         let filter = self.job.list.filter;
         let left = self
             .job
-            .after_action(self.request, response, tree, filter, gathered)?;
+            .after_action(self.request, response, tree, filter, gathered)
+            .await?;
         let mut scanned = scan(self.method, left.to_string().as_bytes(), &self.want())
             .map_err(request_failure)?;
         let mut sent = scanned.count;
@@ -275,7 +282,7 @@ impl Reading<'_> {
     }
 
     /// `after_action_paging`, once behind the last page; gives the date it wants for the next run.
-    fn after_paging(
+    async fn after_paging(
         &self,
         response: &Response,
         left: Option<Json>,
@@ -304,8 +311,20 @@ impl Reading<'_> {
             last_successful_run_date: self.job.list.filter,
             ..Vars::default()
         };
-        let (_, vars) = self.job.handler("after_action_paging", vars, gathered)?;
+        let (_, vars) = self
+            .job
+            .handler("after_action_paging", vars, gathered)
+            .await?;
         Ok(vars.next_last_successful_run_date)
+    }
+
+    /// Where the answer says whether there is more, of a list that the engine does not walk.
+    fn more(&self) -> Option<&str> {
+        match &self.method.paging {
+            PagingDef::Whole { more } => Some(more),
+            PagingDef::ByHand { more, .. } => more.as_deref(),
+            PagingDef::None | PagingDef::Engine(_) => None,
+        }
     }
 
     /// What somebody reads of this step's answer; nothing else is built.
@@ -322,18 +341,20 @@ impl Reading<'_> {
             records: live.has("records"),
             ..Want::default()
         };
-        match (&self.method.paging, self.walk) {
-            (_, Some(walk)) => want.of_page(walk.pager),
-            (
-                PagingDef::ByHand {
-                    handoff: Some(handoff),
-                },
-                None,
-            ) => Want {
-                token_path: Some(handoff.token.clone()),
-                ..want
-            },
-            _ => want,
+        if let Place::Walked(walk) = self.place {
+            return want.of_page(walk.pager);
+        }
+        let token_path = match &self.method.paging {
+            PagingDef::ByHand {
+                handoff: Some(handoff),
+                ..
+            } => Some(handoff.token.clone()),
+            _ => None,
+        };
+        Want {
+            token_path,
+            probes: self.more().into_iter().map(str::to_owned).collect(),
+            ..want
         }
     }
 }
@@ -378,7 +399,7 @@ pub(crate) fn drops_repeats(plan: &Plan, step: &Step, list: &ListStep) -> bool {
             .any(|rule| rule.action == ErrorAction::RestartPaging)
     };
     let twice = method.incremental.is_some()
-        || (method.paging != PagingDef::None
+        || (method.paging.has_pages()
             && (restarts(&method.errors) || restarts(&list.method.connector.errors)));
     plan.limits.remember > 0 && (step.live.has("records") || by_script) && twice
 }

@@ -9,7 +9,7 @@ use velodrome_spec::connector::MethodDef;
 use velodrome_types::{Code, Json, JsonMap, Timestamp};
 
 use super::{Exchanged, Gathered, Job, body_of, headers_of, request_failure};
-use crate::handlers::{Caller, Purpose};
+use crate::handlers::{Called, Caller, Purpose};
 
 impl Job {
     fn caller(&self) -> Caller<'_> {
@@ -29,26 +29,34 @@ impl Job {
     }
 
     /// Runs a handler and keeps what it wrote and logged.
-    pub(super) fn handler(
+    pub(super) async fn handler(
         &self,
-        name: &str,
+        name: &'static str,
         vars: Vars,
         gathered: &mut Gathered,
     ) -> Result<(bool, Vars), Box<StepFailure>> {
-        let called = self.shared.handlers.call(
-            self.caller(),
-            name,
-            vars,
-            std::mem::take(&mut gathered.overlay),
-        )?;
-        gathered.overlay = called.overlay;
-        gathered.logs.extend(called.logs);
-        gathered.foreign.extend(called.foreign);
+        let called = self.called(name, vars, gathered).await?;
         Ok((called.passed, called.vars))
     }
 
+    /// The same, with all that it left.
+    pub(super) async fn called(
+        &self,
+        name: &'static str,
+        vars: Vars,
+        gathered: &mut Gathered,
+    ) -> Result<Called, Box<StepFailure>> {
+        let overlay = std::mem::take(&mut gathered.overlay);
+        let handlers = &self.shared.handlers;
+        let mut called = handlers.call(self.caller(), name, vars, overlay).await?;
+        gathered.overlay = std::mem::take(&mut called.overlay);
+        gathered.logs.append(&mut called.logs);
+        gathered.foreign.append(&mut called.foreign);
+        Ok(called)
+    }
+
     /// Runs `before_action`, which may change what is sent.
-    pub(super) fn before_action(
+    pub(super) async fn before_action(
         &self,
         request: &mut HttpRequest,
         filter: Option<Timestamp>,
@@ -68,7 +76,7 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        let (passed, vars) = self.handler("before_action", vars, gathered)?;
+        let (passed, vars) = self.handler("before_action", vars, gathered).await?;
         if !passed {
             return Err(Box::new(StepFailure::permanent(
                 Code::new("script.aborted"),
@@ -137,7 +145,7 @@ impl Job {
         }
         match sent {
             Ok(response) => Ok(Exchange::Answered(response)),
-            Err(error) => self.after_error(request, error, gathered),
+            Err(error) => self.after_error(request, error, gathered).await,
         }
     }
 
@@ -153,7 +161,7 @@ impl Job {
         error
     }
 
-    fn after_error(
+    async fn after_error(
         &self,
         request: &HttpRequest,
         error: RequestError,
@@ -179,7 +187,7 @@ impl Job {
             }),
             ..Vars::default()
         };
-        let (_, vars) = self.handler("after_error", vars, gathered)?;
+        let (_, vars) = self.handler("after_error", vars, gathered).await?;
         let is_error = vars
             .method_error
             .get("isError")
@@ -205,7 +213,7 @@ impl Job {
     }
 
     /// Runs `after_action` over a body that has been parsed for it.
-    pub(super) fn after_action(
+    pub(super) async fn after_action(
         &self,
         request: &HttpRequest,
         response: &Response,
@@ -228,7 +236,7 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        let left = self.handler("after_action", vars, gathered)?.1;
+        let left = self.handler("after_action", vars, gathered).await?.1;
         if let Some(watched) = gathered.watched.last_mut() {
             watched.left = Some(left.method_response.clone());
         }

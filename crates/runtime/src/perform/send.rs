@@ -72,7 +72,9 @@ pub(super) async fn send(
                 Json::Null
             };
             if step.handles("after_action") {
-                body = job.after_action(&request, &response, body, None, gathered)?;
+                body = job
+                    .after_action(&request, &response, body, None, gathered)
+                    .await?;
             }
             SendAnswer {
                 status: response.status,
@@ -165,7 +167,7 @@ async fn build(
         .connect
         .build(&connection, tokens.as_ref(), send.method.def(), call)
         .map_err(request_failure)?;
-    job.before_action(&mut request, None, gathered)?;
+    job.before_action(&mut request, None, gathered).await?;
     Ok(request)
 }
 

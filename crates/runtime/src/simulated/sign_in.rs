@@ -27,8 +27,9 @@ impl SignedIn {
 }
 
 fn tokens(oauth: &OAuth2Def) -> TokenSet {
-    let names = oauth.callback_keep.iter().chain(&oauth.token_keep);
-    let kept = names.map(|(name, _)| {
+    let of_callback = oauth.callback_keep.iter().map(|keep| &keep.name);
+    let of_answers = oauth.token_keep.iter().map(|(name, _)| name);
+    let kept = of_callback.chain(of_answers).map(|name| {
         let hosts = oauth.hosts_allowed.iter().find(|(known, _)| known == name);
         let value = match hosts.and_then(|(_, hosts)| hosts.first()) {
             Some(host) => format!("https://{host}"),

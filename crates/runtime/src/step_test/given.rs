@@ -45,6 +45,8 @@ pub(super) fn filled(
     let map = match &mut step.kind {
         StepKind::List(list) => &mut list.map,
         StepKind::Send(send) => &mut send.map,
+        StepKind::Storage(storage) => &mut storage.map,
+        StepKind::Script { map } => map,
         _ => return Ok(filled),
     };
     for (name, value) in inputs {
@@ -73,6 +75,12 @@ fn missing(plan: &Plan, ix: StepIx, data: &JsonMap) -> Vec<String> {
             inputs.extend(send.map.iter().map(|(name, expr)| (name.as_str(), expr)));
             others.extend(&send.url);
             others.extend(send.query.iter().chain(&send.headers).map(|(_, expr)| expr));
+        }
+        StepKind::Storage(step) => {
+            inputs.extend(step.map.iter().map(|(name, expr)| (name.as_str(), expr)));
+        }
+        StepKind::Script { map } => {
+            inputs.extend(map.iter().map(|(name, expr)| (name.as_str(), expr)));
         }
         _ => {}
     }

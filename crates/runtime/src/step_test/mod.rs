@@ -6,8 +6,8 @@
 //!
 //! Connection, guard, limits and handlers are those of runs, by the same code. Nothing is committed: what
 //! the handlers wrote is told and dropped, no watermark moves, nothing is tried again, and of a list that
-//! pages itself only the first page is asked. What a step does inside this server (tools, webhooks,
-//! hand-offs) is not tested here: nothing would be asked.
+//! pages itself only the first page is asked. A `script` step and script storage are tested alike; the other
+//! tools, webhooks and hand-offs are not: nothing would be asked or computed.
 
 mod given;
 mod show;
@@ -257,6 +257,7 @@ fn asks(kind: &StepKind) -> Option<&MethodUse> {
     match kind {
         StepKind::List(list) => Some(&list.method),
         StepKind::Send(send) if send.target.is_none() => Some(&send.method),
+        StepKind::Storage(storage) => Some(&storage.method),
         _ => None,
     }
 }
@@ -266,7 +267,7 @@ fn testable(plan: &Plan, ix: StepIx) -> Result<(), Problem> {
     let step = plan.step(ix);
     let (id, cycle) = (&step.id, &plan.cycle);
     let what = match &step.kind {
-        StepKind::List(_) => return Ok(()),
+        StepKind::List(_) | StepKind::Storage(_) | StepKind::Script { .. } => return Ok(()),
         StepKind::Send(send) => match &send.target {
             None => return Ok(()),
             Some(to) => format!(
@@ -285,7 +286,11 @@ fn testable(plan: &Plan, ix: StepIx) -> Result<(), Problem> {
         StepKind::Watermark { .. } => format!(
             "`{id}` only moves a watermark, which no test does: `velodrome watermark set {cycle} …` sets one"
         ),
-        StepKind::Decision(_) | StepKind::Delay(_) | StepKind::Stop { .. } => format!(
+        StepKind::Decision(_)
+        | StepKind::Switch(_)
+        | StepKind::Delay(_)
+        | StepKind::WaitUntil(_)
+        | StepKind::Stop { .. } => format!(
             "`{id}` is a tool and asks no API: a cycle test shows what it does, `velodrome test` runs it"
         ),
     };

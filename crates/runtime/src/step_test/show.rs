@@ -68,7 +68,7 @@ pub(super) fn view(
         }
         Outcome::Sent(answer) => {
             view.logs = answer.logs;
-            view.body = exchanged.map_or(Json::Null, body);
+            view.body = exchanged.map_or(answer.body, body);
         }
         Outcome::Failed(failure) => {
             view.status = StepTestStatus::Failed;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use velodrome_types::Json;
 
 use super::{ConnectorNames, one_or_more, pairs};
-use crate::connector::{AuthDef, ClientAuth, Grant, OAuth2Def, TokenErrorAction};
+use crate::connector::{AuthDef, CallbackKept, ClientAuth, Grant, OAuth2Def, TokenErrorAction};
 use crate::expr::Expr;
+use crate::format::CALLBACK_KEEP;
 use crate::keys::{Faults, Keys, choice, duration, text};
 use crate::values::value;
 use crate::yaml::{Node, Value};
@@ -121,7 +122,7 @@ fn oauth2(
         .map_or_else(Vec::new, |node| pairs(node, names, faults));
     let callback_keep = keys
         .get("callback_keep")
-        .map_or_else(Vec::new, |node| renames(node, faults));
+        .map_or_else(Vec::new, |node| callback(node, names, faults));
     let token_keep = keys
         .get("token_keep")
         .map_or_else(Vec::new, |node| renames(node, faults));
@@ -151,6 +152,41 @@ fn oauth2(
         refresh_before: refresh_before.unwrap_or(Duration::from_secs(60)),
         errors,
     })
+}
+
+/// `accounts_server: accounts-server`, or a map with what it is where the callback lacks it.
+fn callback(node: &Node, names: &mut ConnectorNames, faults: &mut Faults) -> Vec<CallbackKept> {
+    let Value::Map(entries) = &node.value else {
+        let message = "this must be a map of our names to theirs";
+        faults.error("value.type", node.span, message);
+        return Vec::new();
+    };
+    let mut kept = Vec::new();
+    for entry in entries {
+        let node = &entry.value;
+        let (parameter, default) = if node.scalar().is_some() {
+            (text(node, "a parameter's name", faults), None)
+        } else {
+            let what = format!("`{}`", entry.key);
+            let Some(mut keys) = Keys::in_table(node, &CALLBACK_KEEP, &what, faults) else {
+                continue;
+            };
+            let parameter = keys
+                .need("query", &what, faults)
+                .and_then(|node| text(node, "`query`", faults));
+            let default = keys
+                .get("default")
+                .and_then(|node| value(node, names, faults));
+            keys.finish(&what, faults);
+            (parameter, default)
+        };
+        kept.extend(parameter.map(|parameter| CallbackKept {
+            name: entry.key.clone(),
+            parameter,
+            default,
+        }));
+    }
+    kept
 }
 
 fn renames(node: &Node, faults: &mut Faults) -> Vec<(String, String)> {

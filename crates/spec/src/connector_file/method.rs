@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use velodrome_types::Json;
 
-use super::{ConnectorNames, errors, incremental, paging, pairs};
+use super::{ConnectorNames, errors, incremental, paging, pairs, storage};
 use crate::connector::{
     InputDef, Limits, MethodDef, MethodKind, PagingDef, RequestDefaults, ResponseDef,
-    ResponseField, SendAs,
+    ResponseField, SendAs, StorageDoes,
 };
 use crate::format::{INPUT, METHOD, RESPONSE, RESPONSE_FIELD};
 use crate::keys::{Faults, Keys, choice, text, truth};
@@ -31,13 +31,22 @@ pub(super) fn read(
         ("list", MethodKind::List),
         ("request", MethodKind::Request),
         ("update_watermark", MethodKind::UpdateWatermark),
+        ("storage", MethodKind::Storage(StorageDoes::Get)),
     ];
     let kind = keys
         .need("kind", &what, faults)
         .and_then(|node| choice(node, "`kind`", &kinds, faults))?;
-    let inputs = keys
-        .get("inputs")
-        .map_or_else(BTreeMap::new, |node| inputs(node, faults));
+    let does = match kind {
+        MethodKind::Storage(_) => Some(storage::does(&what, &mut keys, faults)?),
+        _ => None,
+    };
+    let kind = does.map_or(kind, MethodKind::Storage);
+    let written = keys.get("inputs");
+    let inputs = match (does, written) {
+        (Some(does), _) => storage::inputs(does),
+        (None, Some(node)) => inputs(node, faults),
+        (None, None) => BTreeMap::new(),
+    };
     names.inputs = inputs.keys().cloned().collect();
     let (paging, incremental) = (keys.get("paging"), keys.get("incremental"));
     names.last = paging::last_names(paging);
@@ -86,18 +95,19 @@ pub(super) fn read(
             .get("open_body")
             .and_then(|node| truth(node, "`open_body`", faults))
             .unwrap_or(false),
-        response: keys.get("response").map_or_else(
-            || ResponseDef {
+        response: match (does, keys.get("response")) {
+            (Some(does), _) => storage::response(does),
+            (None, Some(node)) => response(node, faults),
+            (None, None) => ResponseDef {
                 open: true,
                 ..ResponseDef::default()
             },
-            |node| response(node, faults),
-        ),
+        },
         paging: paging.map_or(PagingDef::None, |node| paging::read(node, faults)),
         incremental: incremental.and_then(|node| incremental::read(node, in_values, faults)),
         errors: keys
             .get("errors")
-            .map_or_else(Vec::new, |node| errors(node, faults)),
+            .map_or_else(Vec::new, |node| errors::rules(node, faults)),
         limits: keys
             .get("limits")
             .map_or_else(Limits::default, |node| super::limits::read(node, faults)),

@@ -18,22 +18,23 @@
 //! list `${since}`.
 
 mod auth;
+mod errors;
 mod incremental;
 mod limits;
 mod method;
 mod paging;
+mod storage;
+pub(crate) use storage::SCOPE;
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use velodrome_types::{Json, parse_duration};
+use velodrome_types::Json;
 
-use crate::connector::{
-    AuthDef, ConnectorDef, ErrorAction, ErrorRule, Limits, RequestDefaults, SettingDef, StatusMatch,
-};
+use crate::connector::{AuthDef, ConnectorDef, ErrorFields, Limits, RequestDefaults, SettingDef};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
-use crate::keys::{Faults, Keys, choice, text, truth};
+use crate::keys::{Faults, Keys, text, truth};
 use crate::values::{Names, unknown, value};
 use crate::yaml::{self, Node, Value};
 
@@ -86,7 +87,10 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
         });
     let errors = keys
         .get("errors")
-        .map_or_else(Vec::new, |node| errors(node, faults));
+        .map_or_else(Vec::new, |node| errors::rules(node, faults));
+    let error_fields = keys
+        .get("error_fields")
+        .map_or_else(ErrorFields::default, |node| errors::fields(node, faults));
     let limits = keys
         .get("limits")
         .map_or_else(Limits::default, |node| limits::read(node, faults));
@@ -117,6 +121,7 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
         auth,
         base_url,
         request,
+        error_fields,
         errors,
         limits,
         methods,
@@ -194,120 +199,6 @@ fn pairs(node: &Node, names: &mut ConnectorNames, faults: &mut Faults) -> Vec<(S
             Vec::new()
         }
     }
-}
-
-fn errors(node: &Node, faults: &mut Faults) -> Vec<ErrorRule> {
-    let Value::List(items) = &node.value else {
-        faults.error(
-            "value.type",
-            node.span,
-            format!("`errors` must be a list, not {}", node.kind()),
-        );
-        return Vec::new();
-    };
-    items
-        .iter()
-        .filter_map(|item| error_rule(item, faults))
-        .collect()
-}
-
-fn error_rule(node: &Node, faults: &mut Faults) -> Option<ErrorRule> {
-    let mut keys = Keys::of(node, "an error rule", faults)?;
-    let mut status = Vec::new();
-    for node in keys.get("status").into_iter().flat_map(one_or_more) {
-        let shown = node
-            .scalar()
-            .map(|scalar| scalar.text.clone())
-            .unwrap_or_default();
-        match (
-            shown.parse::<u16>(),
-            shown
-                .strip_suffix("xx")
-                .and_then(|class| class.parse().ok()),
-        ) {
-            (Ok(code), _) => status.push(StatusMatch::Is(code)),
-            (_, Some(class)) => status.push(StatusMatch::Class(class)),
-            _ => {
-                let message = format!("`{shown}` is no status: write 429 or 4xx");
-                faults.error("value.type", node.span, message);
-            }
-        }
-    }
-    let code: Vec<String> = keys
-        .get("code")
-        .into_iter()
-        .flat_map(one_or_more)
-        .filter_map(|node| text(node, "`code`", faults))
-        .collect();
-    let message: Vec<String> = keys
-        .get("message")
-        .into_iter()
-        .flat_map(one_or_more)
-        .filter_map(|node| text(node, "`message`", faults))
-        .map(|part| part.to_lowercase())
-        .collect();
-    let header = keys
-        .get("header")
-        .map_or_else(Vec::new, |node| header_texts(node, faults));
-    let until_header = keys
-        .get("until_header")
-        .and_then(|node| text(node, "`until_header`", faults))
-        .map(|name| name.to_ascii_lowercase());
-    let words = [
-        ("empty", ErrorAction::Empty),
-        ("fail", ErrorAction::Fail),
-        ("retry", ErrorAction::Retry),
-        ("refresh_then_retry", ErrorAction::RefreshThenRetry),
-        ("reconnect", ErrorAction::Reconnect),
-        ("wait", ErrorAction::Wait(Vec::new())),
-        ("restart_paging", ErrorAction::RestartPaging),
-    ];
-    let plain: Vec<(&str, usize)> = words
-        .iter()
-        .enumerate()
-        .map(|(at, (word, _))| (*word, at))
-        .collect();
-    let action = keys
-        .need("do", "an error rule", faults)
-        .and_then(|node| choice(node, "`do`", &plain, faults));
-    let mut action = words[action?].1.clone();
-    if let ErrorAction::Wait(gaps) = &mut action {
-        for node in keys.get("gaps").into_iter().flat_map(one_or_more) {
-            if let Some(text) = text(node, "a gap", faults) {
-                match parse_duration(&text) {
-                    Ok(gap) => gaps.push(gap),
-                    Err(error) => {
-                        faults.error("value.duration", node.span, error.to_string());
-                    }
-                }
-            }
-        }
-    }
-    keys.finish("an error rule", faults);
-    Some(ErrorRule {
-        status,
-        code,
-        message,
-        header,
-        action,
-        until_header,
-    })
-}
-
-/// A map of header names to the texts that are looked for.
-fn header_texts(node: &Node, faults: &mut Faults) -> Vec<(String, String)> {
-    let Value::Map(entries) = &node.value else {
-        let message = format!("`header` must be a map, not {}", node.kind());
-        faults.error("value.type", node.span, message);
-        return Vec::new();
-    };
-    entries
-        .iter()
-        .filter_map(|entry| {
-            let wanted = text(&entry.value, "a header's text", faults)?;
-            Some((entry.key.to_ascii_lowercase(), wanted))
-        })
-        .collect()
 }
 
 fn one_or_more(node: &Node) -> Vec<&Node> {

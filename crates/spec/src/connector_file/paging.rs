@@ -59,7 +59,10 @@ pub(super) fn last_names(node: Option<&Node>) -> Vec<String> {
 pub(super) fn read(node: &Node, faults: &mut Faults) -> PagingDef {
     if node.scalar().is_some() {
         return match choice(node, "`paging`", &STYLES[..2], faults) {
-            Some(Style::ByHand) => PagingDef::ByHand { handoff: None },
+            Some(Style::ByHand) => PagingDef::ByHand {
+                handoff: None,
+                more: None,
+            },
             _ => PagingDef::None,
         };
     }
@@ -70,9 +73,14 @@ pub(super) fn read(node: &Node, faults: &mut Faults) -> PagingDef {
         .need("style", "`paging`", faults)
         .and_then(|node| choice(node, "`style`", STYLES, faults));
     let paging = match style {
-        None | Some(Style::None) => PagingDef::None,
+        None => PagingDef::None,
+        Some(Style::None) => match path("more", &mut keys, faults) {
+            Some(more) => PagingDef::Whole { more },
+            None => PagingDef::None,
+        },
         Some(Style::ByHand) => PagingDef::ByHand {
             handoff: keys.get("handoff").and_then(|node| by_hand(node, faults)),
+            more: path("more", &mut keys, faults),
         },
         Some(style) => pager(style, node, &mut keys, faults)
             .map_or(PagingDef::None, |pager| PagingDef::Engine(Box::new(pager))),
@@ -81,12 +89,14 @@ pub(super) fn read(node: &Node, faults: &mut Faults) -> PagingDef {
     paging
 }
 
+/// A path in the answer's body.
+fn path(key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults) -> Option<String> {
+    keys.get(key)
+        .and_then(|node| text(node, &format!("`{key}`"), faults))
+}
+
 fn pager(style: Style, node: &Node, keys: &mut Keys<'_>, faults: &mut Faults) -> Option<Pager> {
     let size = keys.get("size").and_then(|node| size(node, faults));
-    let path = |key: &'static str, keys: &mut Keys<'_>, faults: &mut Faults| {
-        keys.get(key)
-            .and_then(|node| text(node, &format!("`{key}`"), faults))
-    };
     let more = path("more", keys, faults);
     let total = path("total", keys, faults);
     let total_pages = path("total_pages", keys, faults);

@@ -57,9 +57,15 @@ impl Form {
                     fields: described(&def.response),
                 }
             }
+            StepKind::Storage(storage) => Self::Send {
+                two_exits: false,
+                fields: described(&storage.method.def().response),
+            },
+            StepKind::Script { .. } => Self::Script,
             StepKind::Watermark { .. } => Self::Watermark,
             StepKind::Decision(_) => Self::Decision,
-            StepKind::Delay(_) => Self::Wait,
+            StepKind::Switch(_) => Self::Switch,
+            StepKind::Delay(_) | StepKind::WaitUntil(_) => Self::Wait,
             StepKind::Stop { .. } => Self::Stop,
         }
     }

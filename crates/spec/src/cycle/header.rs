@@ -1,6 +1,6 @@
 //! The keys of the cycle itself.
 
-use velodrome_types::{CycleId, Json, OnError, RetryPolicy, RetryTimes, Timestamp, check_name};
+use velodrome_types::{CycleId, Json, OnError, RetryPolicy, RetryTimes, Zone, check_name};
 
 use super::schedule;
 use crate::format;
@@ -25,6 +25,7 @@ pub(super) struct Header {
     log: LogPolicy,
     retention: Retention,
     pub(super) language: Language,
+    pub(super) zone: Zone,
 }
 
 pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
@@ -105,9 +106,10 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
         .unwrap_or(Language::Rhai);
     let zone = keys
         .get("time_zone")
-        .and_then(|node| schedule::zone(node, faults));
+        .and_then(|node| schedule::zone(node, faults))
+        .unwrap_or(Zone::UTC);
     if let Some(node) = keys.get("schedule") {
-        schedule::read(node, zone, faults);
+        schedule::read(node, &zone, faults);
     }
     let retention = keys
         .get("retention")
@@ -125,12 +127,8 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
         log,
         retention,
         language,
+        zone,
     }
-}
-
-/// Whether a text is a date.
-pub(super) fn is_date(text: &str) -> bool {
-    Timestamp::parse(text).is_ok()
 }
 
 /// `retention:`, of a cycle or of all.

@@ -5,13 +5,15 @@ use velodrome_types::{ConnectionId, Json, Timestamp};
 use super::names::CycleNames;
 use super::{Checker, ConnectionLookup};
 use crate::callers;
-use crate::connector::{MethodKind, StatusMatch};
+use crate::connector::{MethodKind, StatusMatch, StorageScope};
+use crate::connector_file::SCOPE;
 use crate::diagnostic::Span;
 use crate::expr::{Expr, HookTarget, Reference, Root, Segment};
 use crate::format;
 use crate::keys::{Faults, Keys, choice, closest, list, text};
 use crate::plan::{
-    FieldKind, FirstRun, Handoff, ListStep, MethodUse, SendStep, StepIx, StepKind, WebhookStep,
+    FieldKind, FirstRun, Handoff, ListStep, MethodUse, SendStep, StepIx, StepKind, StorageStep,
+    WebhookStep,
 };
 use crate::values::{named, value};
 use crate::yaml::{Node, Value};
@@ -46,6 +48,12 @@ impl Checker<'_> {
             MethodKind::List => {
                 keys.also(&format::LIST);
                 Some(StepKind::List(self.list(method, used, keys, names)))
+            }
+            MethodKind::Storage(does) => {
+                keys.also(&format::STORAGE);
+                let map = self.map(&method, used, keys, names);
+                self.storage_map(&map, keys);
+                Some(StepKind::Storage(StorageStep { method, does, map }))
             }
             MethodKind::Request => {
                 keys.also(&format::SEND);
@@ -112,6 +120,32 @@ impl Checker<'_> {
             connector,
             method: method.to_owned(),
         })
+    }
+
+    /// The inputs of a storage step: a scope that is known must be one, and no secret may be kept.
+    fn storage_map(&mut self, map: &[(String, Expr)], keys: &mut Keys<'_>) {
+        let Some(node) = keys.get("map") else { return };
+        let span = |name: &str| match &node.value {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|entry| entry.key == name)
+                .map_or(node.span, |entry| entry.value.span),
+            _ => node.span,
+        };
+        for (name, expr) in map {
+            let why = "script storage is read by people and by every script of the connection";
+            self.no_secret([expr], span(name), why);
+            if name != SCOPE {
+                continue;
+            }
+            if let Expr::Literal(Json::String(text)) = expr
+                && StorageScope::named(text).is_none()
+            {
+                let known: Vec<&str> = StorageScope::ALL.iter().map(|(_, name)| *name).collect();
+                let message = format!("`scope` is {}, not `{text}`", list(&known));
+                self.faults.error("value.choice", span(name), message);
+            }
+        }
     }
 
     fn no_map(&mut self, keys: &mut Keys<'_>, why: &str) {

@@ -30,7 +30,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use velodrome_types::CycleId;
+use velodrome_types::{CycleId, Zone};
 
 use crate::analyse::ScriptAnalyser;
 use crate::connector::ConnectorDef;
@@ -129,6 +129,7 @@ pub fn check_cycle(input: CycleInput<'_>) -> Checked {
         undeclared: BTreeSet::new(),
         graph: None,
         secrets: Vec::new(),
+        zone: Zone::UTC,
     };
     let (cycle, plan) = checker.check(&root);
     let mut diagnostics = checker.faults.0;
@@ -151,6 +152,8 @@ struct Checker<'a> {
     undeclared: BTreeSet<String>,
     graph: Option<Graph>,
     secrets: Vec<(String, Span)>,
+    /// Where dates without an offset are read.
+    zone: Zone,
 }
 
 impl Checker<'_> {
@@ -170,6 +173,7 @@ impl Checker<'_> {
             return (None, None);
         };
         let header = header::read(&mut keys, &mut self.faults);
+        self.zone = header.zone.clone();
         let cycle = header.cycle.clone();
         let error_webhook = keys
             .get("error_webhook")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
+use velodrome_types::Zone;
 
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text};
@@ -12,21 +12,19 @@ use crate::yaml::{Node, Value};
 const LEAST: Duration = Duration::from_secs(1);
 
 /// An IANA time zone.
-pub(super) fn zone(node: &Node, faults: &mut Faults) -> Option<TimeZone> {
+pub(super) fn zone(node: &Node, faults: &mut Faults) -> Option<Zone> {
     let name = text(node, "`time_zone`", faults)?;
-    match TimeZone::get(&name) {
-        Ok(zone) => Some(zone),
-        Err(_) => {
-            let message = format!("`{name}` is no time zone");
-            faults
-                .error("value.time_zone", node.span, message)
-                .hint("write an IANA name such as `Europe/Berlin` or `UTC`");
-            None
-        }
+    let found = Zone::named(&name);
+    if found.is_none() {
+        let message = format!("`{name}` is no time zone");
+        faults
+            .error("value.time_zone", node.span, message)
+            .hint("write an IANA name such as `Europe/Berlin` or `UTC`");
     }
+    found
 }
 
-pub(super) fn read(node: &Node, _zone: Option<TimeZone>, faults: &mut Faults) {
+pub(super) fn read(node: &Node, _zone: &Zone, faults: &mut Faults) {
     let Some(mut keys) = Keys::in_table(node, &format::SCHEDULE, "`schedule`", faults) else {
         return;
     };

@@ -46,10 +46,17 @@ impl Draft {
     /// The step, unless its kind could not be read.
     pub(super) fn finish(self, live: Live) -> Option<Step> {
         let exit = |exits: Vec<ExitDraft>| exits.into_iter().next().and_then(|exit| exit.ix);
+        let mut kind = self.kind?;
+        if let StepKind::Switch(switch) = &mut kind {
+            let cases = self.exits.cases.into_iter();
+            switch.cases = cases
+                .filter_map(|(text, exit)| Some((text.to_lowercase(), exit.ix?)))
+                .collect();
+        }
         Some(Step {
             name: self.name.unwrap_or_else(|| self.id.to_string()),
             id: self.id,
-            kind: self.kind?,
+            kind,
             script: self.script,
             then: exit(self.exits.then),
             otherwise: exit(self.exits.otherwise),
@@ -244,10 +251,8 @@ impl Checker<'_> {
             return;
         };
         match draft.form {
-            Form::Send { .. } | Form::Unknown => {}
-            Form::List { .. } | Form::Script => self
-                .faults
-                .not_yet(span, "`for_each` at a list or a script step"),
+            Form::Send { .. } | Form::Script | Form::Unknown => {}
+            Form::List { .. } => self.faults.not_yet(span, "`for_each` at a list"),
             _ => {
                 let message = "`for_each` is for methods and for `script`";
                 self.faults.error("field.alone", span, message);

@@ -7,7 +7,7 @@ use super::step::{Draft, exit};
 use crate::expr::Expr;
 use crate::format;
 use crate::keys::{Keys, choice, closest, duration, list, text};
-use crate::plan::StepKind;
+use crate::plan::{DatePlan, StepKind, SwitchStep};
 use crate::values::{named, value};
 use crate::yaml::{Node, Value};
 
@@ -105,17 +105,22 @@ impl Checker<'_> {
                 })
             }
             "switch" => {
-                if let Some(node) = keys.need("value", "a switch", &mut self.faults) {
-                    value(node, names, &mut self.faults);
-                }
+                let looked_at = keys
+                    .need("value", "a switch", &mut self.faults)
+                    .and_then(|node| value(node, names, &mut self.faults));
                 let node = keys.need("cases", "a switch", &mut self.faults)?;
                 self.cases(node, draft);
-                None
+                // Where the cases lead is known when all steps have been read.
+                Some(StepKind::Switch(SwitchStep {
+                    value: looked_at?,
+                    cases: Vec::new(),
+                }))
             }
             "wait_until" => {
                 let node = keys.need("at", "a wait", &mut self.faults)?;
-                self.date(node, names);
-                None
+                let at = self.date(node, names)?;
+                let zone = self.zone.clone();
+                Some(StepKind::WaitUntil(DatePlan { at, zone }))
             }
             "wait_all" => {
                 let words = [("lap", ()), ("cycle", ())];
@@ -129,8 +134,12 @@ impl Checker<'_> {
                 None
             }
             _ => {
-                keys.get("map")
-                    .map(|node| named(node, "`map`", names, &mut self.faults));
+                let map = keys.get("map").map_or_else(Vec::new, |node| {
+                    let map = named(node, "`map`", names, &mut self.faults);
+                    let why = "a script step sends nothing: what it returns is kept with the run";
+                    self.no_secret(map.iter().map(|(_, expr)| expr), node.span, why);
+                    map
+                });
                 let runs = draft
                     .script
                     .as_ref()
@@ -139,7 +148,7 @@ impl Checker<'_> {
                     let message = "a `script` step needs a script with `fn run()`";
                     self.faults.error("script.no_run", draft.span, message);
                 }
-                None
+                Some(StepKind::Script { map })
             }
         }
     }
@@ -170,16 +179,19 @@ impl Checker<'_> {
     }
 
     /// A date, or a reference that gives one while the run is on.
-    fn date(&mut self, node: &Node, names: &mut CycleNames<'_>) {
-        let found = value(node, names, &mut self.faults);
-        if let Some(Expr::Literal(literal)) = found {
-            let date = literal.as_str().is_some_and(super::header::is_date);
-            if !date {
+    fn date(&mut self, node: &Node, names: &mut CycleNames<'_>) -> Option<Expr> {
+        let found = value(node, names, &mut self.faults)?;
+        self.no_secret([&found], node.span, "the date is shown to people");
+        if let Expr::Literal(literal) = &found {
+            let text = literal.as_str();
+            if !text.is_some_and(|text| self.zone.parse(text).is_ok()) {
                 self.faults
                     .error("value.date", node.span, "`at` is no date")
                     .hint("write `2026-11-23T12:00:00Z`, or a reference to one");
+                return None;
             }
         }
+        Some(found)
     }
 
     fn respond(&mut self, keys: &mut Keys<'_>, names: &mut CycleNames<'_>) {

@@ -32,6 +32,11 @@ pub const CONNECTOR: Table = Table {
             "Headers and query of every method.",
         ),
         Key::new(
+            "error_fields",
+            Takes::Keys(&ERROR_FIELDS),
+            "Where the body of an error says what went wrong.",
+        ),
+        Key::new(
             "errors",
             Takes::List(&Takes::Keys(&ERROR_RULE)),
             "Rules for answers; the first that fits decides.",
@@ -144,7 +149,7 @@ const AUTH: Table = Table {
         ),
         Key::new(
             "callback_keep",
-            NAMES,
+            Takes::Map(&Takes::Either(&[Takes::Text, Takes::Keys(&CALLBACK_KEEP)])),
             "`oauth2`: kept of the callback's query, our name: theirs.",
         ),
         Key::new(
@@ -217,11 +222,43 @@ pub(crate) const RATE_LIMITS: Table = Table {
     ],
 };
 
+/// One of `callback_keep:`.
+pub(crate) const CALLBACK_KEEP: Table = Table {
+    name: "what is kept of a callback",
+    keys: &[
+        Key::new("query", Takes::Text, "The query parameter that brings it.").required(),
+        Key::new(
+            "default",
+            Takes::Value,
+            "What it is where the callback lacks it; `hosts_allowed` holds for it too.",
+        ),
+    ],
+};
+
+/// `error_fields:`.
+pub(crate) const ERROR_FIELDS: Table = Table {
+    name: "`error_fields`",
+    keys: &[
+        Key::new(
+            "code",
+            ONE_OR_MORE,
+            "Paths of its code, such as `error.code` or `errors[0].code`; a rule's `code` may stand at any of them, the first that is there is shown.",
+        )
+        .default("code"),
+        Key::new("message", ONE_OR_MORE, "Paths of its message, likewise.").default("message"),
+    ],
+};
+
 const ERROR_RULE: Table = Table {
     name: "an error rule",
     keys: &[
         Key::new("status", ONE_OR_MORE, "Statuses: 429, `4xx`, or a list.").default("any but 2xx"),
-        Key::new("code", ONE_OR_MORE, "Values of the body's `code`.").default("any"),
+        Key::new(
+            "code",
+            ONE_OR_MORE,
+            "Codes that the body has, where `error_fields` says.",
+        )
+        .default("any"),
         Key::new(
             "do",
             Takes::Choice(&[
@@ -239,7 +276,7 @@ const ERROR_RULE: Table = Table {
         Key::new(
             "message",
             ONE_OR_MORE,
-            "Parts of the body's `message`, whatever their case.",
+            "Parts of the body's message, where `error_fields` says, whatever their case.",
         )
         .default("any"),
         Key::new(
@@ -268,10 +305,24 @@ pub(crate) const METHOD: Table = Table {
         Key::new("title", Takes::Text, "Its title for people.").default("the name"),
         Key::new(
             "kind",
-            Takes::Choice(&["webhook", "list", "request", "update_watermark"]),
+            Takes::Choice(&["webhook", "list", "request", "update_watermark", "storage"]),
             "What it is to the engine.",
         )
         .required(),
+        Key::new(
+            "does",
+            Takes::Choice(&[
+                "set",
+                "append",
+                "get",
+                "delete",
+                "get_all",
+                "delete_all",
+                "increment",
+                "decrement",
+            ]),
+            "What it does to the connection's script storage; of `storage`, whose inputs and answer follow from it.",
+        ),
         Key::new(
             "verb",
             Takes::Choice(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
@@ -472,7 +523,7 @@ pub(crate) const PAGING: Table = Table {
         Key::new(
             "more",
             Takes::Text,
-            "Path of what says whether there are more pages; false ends the list whatever else is said.",
+            "Path of what says whether there are more pages; false ends the list whatever else is said. `none`, `by_hand`: more to which nothing leads is an error.",
         ),
         Key::new(
             "total",

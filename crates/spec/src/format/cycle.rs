@@ -18,7 +18,7 @@ pub const CYCLE: Table = Table {
         Key::new("loop", Takes::Keys(&LOOP), "Bounds of a loop."),
         Key::new("split", Takes::Choice(&["none", "first_step", "all_steps"]), "Which list steps make a child run of each record.").default("none"),
         Key::new("schedule", Takes::Keys(&SCHEDULE), "Starts the cycle by the clock as well.").later(),
-        Key::new("time_zone", Takes::Text, "The zone of dates without an offset and of `schedule`: an IANA name such as `Europe/Berlin`.").default("UTC").later(),
+        Key::new("time_zone", Takes::Text, "The zone of dates without an offset and of `schedule`: an IANA name such as `Europe/Berlin`.").default("UTC"),
         Key::new("autostart", Takes::Boolean, "Whether the cycle runs as soon as its file is there.").default("true"),
         Key::new("retention", Takes::Keys(&RETENTION), "How long finished runs are kept."),
         Key::new("log", Takes::Keys(&LOG), "What of payloads the log shows."),

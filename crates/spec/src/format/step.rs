@@ -38,21 +38,26 @@ pub const KINDS: &[StepTable] = &[
         "Commits the date that a list step holds, so that the next loop asks for what is newer.",
         &WATERMARK,
     ),
+    method(
+        "a storage method",
+        "Reads or writes the connection's script storage, inside the engine.",
+        &STORAGE,
+    ),
     tool(
         "decision",
         "Goes on by `then` if the condition holds, else by `else`.",
         &tool::DECISION,
     ),
-    later("switch", "Goes on by the case that fits.", &tool::SWITCH),
+    tool("switch", "Goes on by the case that fits.", &tool::SWITCH),
     tool("delay", "Waits so long; survives restarts.", &tool::DELAY),
-    later("wait_until", "Waits until a date.", &tool::WAIT_UNTIL),
+    tool("wait_until", "Waits until a date.", &tool::WAIT_UNTIL),
     later(
         "wait_all",
         "Goes on once, when the lap has no other unfinished run.",
         &tool::WAIT_ALL,
     ),
     later("respond", "Answers the webhook's caller.", &tool::RESPOND),
-    later(
+    tool(
         "script",
         "Runs `fn run()`; what it returns is the step's data.",
         &tool::SCRIPT_TOOL,
@@ -287,6 +292,12 @@ pub(crate) const SEND: Table = Table {
         )
         .default("direct"),
     ],
+};
+
+/// A step that reads or writes script storage: all it takes stands in `map`.
+pub(crate) const STORAGE: Table = Table {
+    name: "a storage step",
+    keys: &[],
 };
 
 /// A step that commits a list step's date.

@@ -66,6 +66,7 @@ fn excused(path: &std::path::Path) -> bool {
         "step.no_map",
         "field.alone",
         "step.unknown_input",
+        "storage_step",
         "watermark",
     ]
     .iter()

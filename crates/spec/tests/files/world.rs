@@ -7,12 +7,12 @@ use velodrome_script::{ScriptHost, ScriptLimits};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, check_connector, check_cycle};
 
-/// Connections `generic_webhook`, `zoho`, `github`, `hubspot` and `stripe`; connector `zoho_crm` without a connection of its name; the
+/// Connections `generic_webhook`, `zoho`, `data_storage`, `github`, `hubspot` and `stripe`; connector `zoho_crm` without a connection of its name; the
 /// cycles `other` and `export_poll` with a webhook; `STAGE` of the environment.
 pub(crate) struct World {
     generic_webhook: Arc<ConnectorDef>,
     zoho_crm: Arc<ConnectorDef>,
-    others: [Arc<ConnectorDef>; 3],
+    others: [Arc<ConnectorDef>; 4],
     scripts: ScriptHost,
 }
 
@@ -21,7 +21,7 @@ impl World {
         Self {
             generic_webhook: connector("generic_webhook"),
             zoho_crm: connector("zoho_crm"),
-            others: ["github", "hubspot", "stripe"].map(connector),
+            others: ["data_storage", "github", "hubspot", "stripe"].map(connector),
             scripts: ScriptHost::new(ScriptLimits::default()),
         }
     }

@@ -141,6 +141,7 @@ fn kind(kind: MethodKind) -> &'static str {
         MethodKind::List => "list",
         MethodKind::Request => "request",
         MethodKind::UpdateWatermark => "update_watermark",
+        MethodKind::Storage(_) => "storage",
     }
 }
 
@@ -150,7 +151,10 @@ fn exits(method: &MethodDef) -> Vec<&'static str> {
     if method.two_exits {
         exits.push("else");
     }
-    if matches!(method.kind, MethodKind::List | MethodKind::Request) {
+    if matches!(
+        method.kind,
+        MethodKind::List | MethodKind::Request | MethodKind::Storage(_)
+    ) {
         exits.push("catch");
     }
     exits
@@ -181,8 +185,8 @@ fn place(place: &SendAs) -> Option<String> {
 
 fn paging(paging: &PagingDef) -> Value {
     match paging {
-        PagingDef::None => Value::Null,
-        PagingDef::ByHand { handoff } => {
+        PagingDef::None | PagingDef::Whole { .. } => Value::Null,
+        PagingDef::ByHand { handoff, .. } => {
             let size = handoff.as_ref().map(|handoff| handoff.per_page);
             json!({"style": "by_hand", "size": size, "max_records": null})
         }
