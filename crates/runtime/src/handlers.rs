@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use velodrome_core::{FailureKind, StepFailure};
 use velodrome_script::{Call, RUN, Returned, ScriptError, ScriptHost, Vars};
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{Language, Step, StepScript};
+use velodrome_spec::plan::{Step, StepScript};
 use velodrome_store::Store;
 use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, Timestamp};
 
@@ -170,7 +170,7 @@ impl Handlers {
 
 /// Whether it may run for longer than a thread of the engine's can be spared.
 fn is_long(script: &StepScript) -> bool {
-    script.language == Language::JavaScript
+    !script.analysis.short
 }
 
 /// The thread it ran on is gone, which nothing a script does brings about.

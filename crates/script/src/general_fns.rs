@@ -1,33 +1,16 @@
-//! `log`, `now`, `uuid`, `btoa` and `atob`.
+//! `log`, `now` and `uuid`.
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use sha2::{Digest, Sha256};
 
 use crate::call_state::with_state;
 use crate::convert::to_json;
-use crate::errors::{FAILED, Raised};
 use crate::meter;
 
 type Outcome<T> = Result<T, Box<EvalAltResult>>;
 
 /// Known functions of Cyclr's that have no implementation yet.
-pub(crate) const NOT_YET: [&str; 5] = [
-    "http_request",
-    "cyclr_sign",
-    "cyclr_csv_parse",
-    "cyclr_xml_serialize",
-    "cyclr_xml_deserialize",
-];
-
-/// As browsers read base64: padding may be there or not.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+pub(crate) const NOT_YET: [&str; 1] = ["http_request"];
 
 /// Registers them all.
 pub(crate) fn register(engine: &mut Engine) {
@@ -44,15 +27,6 @@ pub(crate) fn register(engine: &mut Engine) {
             changing.uuids += 1;
             Ok(derived_uuid(&state.seed, number))
         })
-    });
-    engine.register_fn("btoa", |text: &str| STANDARD.encode(text));
-    engine.register_fn("atob", |text: &str| -> Outcome<String> {
-        let compact: String = text.split_ascii_whitespace().collect();
-        let bytes = LENIENT
-            .decode(compact)
-            .map_err(|error| Raised::error(FAILED, format!("`atob`: no base64: {error}")))?;
-        String::from_utf8(bytes)
-            .map_err(|_| Raised::error(FAILED, "`atob`: what is encoded is no UTF-8 text"))
     });
 }
 

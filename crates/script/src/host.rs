@@ -20,7 +20,7 @@ use crate::meter::{self, Allowance, Metered};
 use crate::script::{Cache, Script};
 use crate::storage::StorageView;
 use crate::vars::{Var, Vars};
-use crate::{bounded_fns, general_fns, storage_fns};
+use crate::{bounded_fns, general_fns, pure_fns, storage_fns};
 
 /// What a handler is called with.
 pub struct Call {
@@ -87,6 +87,7 @@ impl ScriptHost {
     fn with(limits: ScriptLimits, clock: Clock) -> Self {
         let mut engine = bounded_engine(&limits);
         general_fns::register(&mut engine);
+        pure_fns::register(&mut engine, &limits);
         storage_fns::register(&mut engine);
         bounded_fns::register(&mut engine);
         engine.on_print(meter::log);

@@ -5,8 +5,7 @@
 //! draws randomness, blocks, or reaches file, network or environment: what a script sees comes in with
 //! its [`Call`], what it leaves comes back in [`Finished`].
 //!
-//! Not here: JavaScript, and the functions that need a connection (`http_request`, `cyclr_sign`, CSV and
-//! XML). A script that names one of them is refused as `feature.not_yet`.
+//! Not here: JavaScript, and `http_request`. A script that names it is refused as `feature.not_yet`.
 
 mod analyse;
 mod bounded_fns;
@@ -15,12 +14,14 @@ mod clock;
 mod closures;
 mod convert;
 mod errors;
+mod functions;
 mod general_fns;
 mod hints;
 mod host;
 mod javascript;
 mod limits;
 mod meter;
+mod pure_fns;
 mod script;
 mod storage;
 mod storage_fns;

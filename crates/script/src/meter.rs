@@ -3,7 +3,8 @@
 //! The engine reports progress before every statement and expression, without saying whose: a call
 //! stays on one thread, so its meter stands in that thread. Three things are watched.
 //!
-//! *Time*: read every [`EVERY`] operations and held against the deadline.
+//! *Time*: read every [`EVERY`] operations, and after functions that may take long by themselves, and
+//! held against the deadline.
 //!
 //! *Stack*: the address of a local tells how much of the thread's stack the call has taken. This holds
 //! whatever the build and however functions and expressions are nested in each other.
@@ -98,6 +99,8 @@ struct Meter {
     next_look_operations: Cell<u64>,
     now: Cell<Duration>,
     operations: Cell<u64>,
+    /// The clock is to be read at the next progress.
+    look_at_clock: Cell<bool>,
     /// Bytes in the scope of each function in progress, as last seen.
     levels: RefCell<Vec<Option<usize>>>,
     log: RefCell<Log>,
@@ -144,6 +147,7 @@ impl Metered {
             meter.next_look.set(allowance.now.saturating_add(LOOK));
             meter.next_look_operations.set(LOOK_OPERATIONS);
             meter.operations.set(0);
+            meter.look_at_clock.set(false);
             Some(Self(()))
         })
     }
@@ -179,7 +183,8 @@ pub(crate) fn progress(operations: u64, clock: &dyn Fn() -> Duration) -> Option<
         if stack_address().abs_diff(meter.stack.get()) > STACK {
             meter.stopped.set(Some(Stop::Depth));
         }
-        if operations.is_multiple_of(EVERY) && meter.running.get() {
+        let looked_for = meter.look_at_clock.take();
+        if (looked_for || operations.is_multiple_of(EVERY)) && meter.running.get() {
             let now = clock();
             meter.now.set(now);
             meter.operations.set(operations);
@@ -192,6 +197,11 @@ pub(crate) fn progress(operations: u64, clock: &dyn Fn() -> Duration) -> Option<
         }
         meter.stopped.get().map(Stop::token)
     })
+}
+
+/// Has the clock read at the next progress: a function is about to run that may take long.
+pub(crate) fn look_at_clock() {
+    METER.with(|meter| meter.look_at_clock.set(true));
 }
 
 /// Whether what the script holds should be looked at.

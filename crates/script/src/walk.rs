@@ -26,6 +26,29 @@ const HANDLER: &str = "script.handler";
 /// A function without a name where it may not stand.
 const CLOSURE: &str = "script.closure";
 
+/// Nodes of a script that can be short: without loops and calls none is evaluated twice in one handler.
+const SHORT_NODES: usize = 400;
+
+/// Functions whose cost does not grow with data, or only as copying it does. All others may be long.
+const QUICK: [&str; 16] = [
+    "abs",
+    "ceiling",
+    "floor",
+    "is_empty",
+    "len",
+    "log",
+    "max",
+    "min",
+    "now",
+    "parse_float",
+    "parse_int",
+    "round",
+    "to_float",
+    "to_int",
+    "type_of",
+    "uuid",
+];
+
 /// Every handler that something calls by name.
 const HANDLERS: [&str; 13] = [
     "before_webhook",
@@ -65,6 +88,9 @@ pub(crate) struct Walk<'a> {
     analysis: ScriptAnalysis,
     changes: [bool; Var::COUNT],
     faults: Vec<ScriptFault>,
+    nodes: usize,
+    /// Something stands in it that may take long.
+    long: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -81,6 +107,8 @@ impl<'a> Walk<'a> {
             analysis: ScriptAnalysis::default(),
             changes: [false; Var::COUNT],
             faults: Vec::new(),
+            nodes: 0,
+            long: false,
         }
     }
 
@@ -91,6 +119,7 @@ impl<'a> Walk<'a> {
             true
         });
         self.handlers(ast, code);
+        self.analysis.short = !self.long && self.nodes <= SHORT_NODES;
         Found {
             analysis: self.analysis,
             changes: self.changes,
@@ -101,6 +130,10 @@ impl<'a> Walk<'a> {
     fn visit(&mut self, path: &[ASTNode<'_>]) {
         if closures::is_misplaced(path, &self.own) {
             self.misplaced_closure(path);
+        }
+        self.nodes += 1;
+        if let Some(ASTNode::Stmt(Stmt::While(..) | Stmt::Do(..) | Stmt::For(..))) = path.last() {
+            self.long = true;
         }
         match path.last() {
             Some(ASTNode::Expr(Expr::FnCall(call, at) | Expr::MethodCall(call, at)))
@@ -150,6 +183,7 @@ impl<'a> Walk<'a> {
             return;
         }
         self.called.insert(name.to_owned());
+        self.long |= self.own.contains(name) || !is_quick(name);
         if name == closures::CAPTURE {
             self.capture(&call.args);
         } else if general_fns::NOT_YET.contains(&name) {
@@ -274,6 +308,11 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+fn is_quick(name: &str) -> bool {
+    let stored = storage_fns::of_name(name).is_some_and(|(_, access)| access != Access::Keyless);
+    stored || QUICK.contains(&name)
 }
 
 fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {

@@ -224,6 +224,11 @@ pub struct ScriptAnalysis {
     pub writes: BTreeSet<(String, String)>,
     /// Literal keys it reads, with the storage family.
     pub reads: BTreeSet<(String, String)>,
+    /// Whether each of its handlers certainly ends within a few hundred operations, none of which costs
+    /// more than copying the data it is given: it has no loop, calls no function of its own and takes
+    /// none as a value, and calls only functions that are known to be quick. False where that is not
+    /// certain.
+    pub short: bool,
 }
 
 impl ScriptAnalysis {

@@ -228,7 +228,7 @@ fn what_cannot_be_is_told_before_anything_runs() {
 
 #[test]
 fn every_fault_is_told_in_order() {
-    let code = "fn run() {\n  foo();\n  bar = 1;\n  cyclr_sign(1);\n}\nlog(1);";
+    let code = "fn run() {\n  foo();\n  bar = 1;\n  http_request(1);\n}\nlog(1);";
     let found: Vec<_> = faults(code)
         .into_iter()
         .map(|fault| (fault.line, fault.code))
@@ -246,20 +246,12 @@ fn every_fault_is_told_in_order() {
 
 #[test]
 fn what_is_not_there_yet_is_named() {
-    for name in [
+    check(
+        "fn run() { http_request(1) }",
+        "feature.not_yet",
+        (1, 12),
         "http_request",
-        "cyclr_sign",
-        "cyclr_csv_parse",
-        "cyclr_xml_serialize",
-        "cyclr_xml_deserialize",
-    ] {
-        check(
-            &format!("fn run() {{ {name}(1) }}"),
-            "feature.not_yet",
-            (1, 12),
-            name,
-        );
-    }
+    );
     let faults = HOST
         .analyse(Language::JavaScript, "function run() {}")
         .unwrap_err();
@@ -301,4 +293,63 @@ fn javascript_gets_a_hint() {
         "'pageNumber'",
     );
     check("fn run() { throw new Error(\"x\"); }", (1, 18), "new");
+}
+
+#[test]
+fn a_script_is_short_only_where_that_is_certain() {
+    let check = |name: &str, code: &str, expect: bool| {
+        let analysis = HOST.analyse(Language::Rhai, code).unwrap();
+        assert_eq!(analysis.short, expect, "{name}");
+    };
+    let body = |name: &str, body: &str, expect: bool| {
+        check(name, &format!("fn run() {{ {body} }}"), expect);
+    };
+    check(
+        "the paging loop",
+        "fn after_webhook() { cyclr_storage_set(\"pageNumber\", method_response.page); return true; }
+         fn before_action() { method_request.page = cyclr_storage_get(\"pageNumber\") + 1; return true; }",
+        true,
+    );
+    body(
+        "choices",
+        "if statusCode == 200 { switch 1 { 1 => 2, _ => 3 } } else { throw \"x\" }",
+        true,
+    );
+    body(
+        "texts",
+        "let a = `${method_response.a} ${now()}`; log(a.len());",
+        true,
+    );
+    body("while", "while statusCode == 1 { }", false);
+    body("loop", "loop { break; }", false);
+    body("do", "do { } while false;", false);
+    body("for", "for i in 0..3 { }", false);
+    body(
+        "a loop inside",
+        "if true { try { for i in [1] { } } catch { } }",
+        false,
+    );
+    check("its own function", "fn run() { f() } fn f() { 1 }", false);
+    check("recursion", "fn run() { run() }", false);
+    check(
+        "its own function of a quick one's name",
+        "fn run() { len(1) } fn len(x) { x }",
+        false,
+    );
+    body("a function without a name", "[1].map(|x| x)", false);
+    body("a function by name", "Fn(\"run\").call()", false);
+    body("filter", "method_response.filter(|x| true)", false);
+    body("sorting", "method_response.sort()", false);
+    body("padding", "let t = \"x\"; t.pad(1000000, 'x');", false);
+    body(
+        "replacing",
+        "let t = \"x\"; t.replace(\"x\", \"y\");",
+        false,
+    );
+    body("JSON", "parse_json(\"1\")", false);
+    body("signing", "cyclr_sign(\"HMAC-SHA1\", \"k\", \"x\")", false);
+    body("XML", "cyclr_xml_deserialize(\"<a/>\")", false);
+    body("all keys", "cyclr_storage_list_keys()", false);
+    body("all values", "loop_storage_list_values()", false);
+    body("much text", &"log(1);".repeat(500), false);
 }

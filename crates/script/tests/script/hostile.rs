@@ -519,3 +519,130 @@ fn hostile_neighbours_do_not_disturb() {
         });
     });
 }
+
+#[test]
+fn functions_given_what_they_are_not_for() {
+    let large = |unit: &str| format!("let t = \"{unit}\"; t.pad(1000000, \"{unit}\");");
+    check(
+        "unfolding entities",
+        "cyclr_xml_deserialize(`<!DOCTYPE a [<!ENTITY b \"bbbb\"><!ENTITY c \"&b;&b;&b;&b;\">]><a>&c;</a>`)",
+        "script.failed",
+    );
+    check(
+        "an entity that is a file",
+        "cyclr_xml_deserialize(`<!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]><a>&b;</a>`)",
+        "script.failed",
+    );
+    check(
+        "an entity of nobody",
+        "cyclr_xml_deserialize(\"<a>&b;</a>\")",
+        "script.failed",
+    );
+    check(
+        "deep XML",
+        &format!("{} cyclr_xml_deserialize(t)", large("<a>")),
+        "script.failed",
+    );
+    check(
+        "XML without an end",
+        &format!(
+            "{} cyclr_xml_deserialize(\"<a \" + t.sub_string(0, 900000))",
+            large("a")
+        ),
+        "script.failed",
+    );
+    check(
+        "many elements",
+        &format!(
+            "{} t.crop(0, 999996); cyclr_xml_deserialize(\"<b>\" + t + \"</b>\")",
+            large("<a/>")
+        ),
+        "script.memory",
+    );
+    check(
+        "deep values as XML",
+        "let m = #{}; for i in 0..100 { m = #{a: m}; } cyclr_xml_serialize(m)",
+        "script.failed",
+    );
+    check(
+        "a long name for each of many",
+        "let n = \"n\"; n.pad(10000, 'n'); let l = []; l.pad(10000, 0); let m = #{}; m[n] = l; cyclr_xml_serialize(#{a: m})",
+        "script.memory",
+    );
+    check(
+        "markup as a name",
+        "cyclr_xml_serialize(#{\"a/><b\": 1})",
+        "script.failed",
+    );
+    check(
+        "many values of CSV",
+        &format!("{} cyclr_csv_parse(t)", large(",")),
+        "script.memory",
+    );
+    check(
+        "many lines of CSV",
+        &format!("{} cyclr_csv_parse(t)", large("1\\n")),
+        "script.memory",
+    );
+    check(
+        "a long header for each line",
+        "let h = \"h\"; h.pad(500000, 'h'); let t = \"1\\n\"; t.pad(60000, \"1\\n\"); cyclr_csv_parse(h + \"\\n\" + t, \",\", true)",
+        "script.memory",
+    );
+    check(
+        "a line end for a delimiter",
+        "cyclr_csv_parse(\"a\", \"\\n\")",
+        "script.failed",
+    );
+    check(
+        "base64 that outgrows its text",
+        &format!("{} btoa(t)", large("x")),
+        "script.memory",
+    );
+    check(
+        "wide base64",
+        &format!("{} btoa(t.sub_string(0, 300000), \"UTF-32\")", large("x")),
+        "script.memory",
+    );
+    check(
+        "no base64",
+        &format!("{} atob(t)", large("?")),
+        "script.failed",
+    );
+    check(
+        "half of a pair",
+        "atob(\"2AA=\", \"UTF-16BE\")",
+        "script.failed",
+    );
+    check(
+        "no key",
+        "cyclr_sign(\"RSA-SHA256\", \"\", \"x\")",
+        "script.failed",
+    );
+    check(
+        "a key of garbage",
+        &format!(
+            "{} cyclr_sign(\"RSA-SHA256\", \"-----BEGIN PRIVATE KEY-----\" + t.sub_string(0, 4000) + \"-----END PRIVATE KEY-----\", \"x\")",
+            large("A")
+        ),
+        "script.failed",
+    );
+    check(
+        "a key without end",
+        &format!(
+            "{} cyclr_sign(\"RSA-SHA256\", \"-----BEGIN RSA PRIVATE KEY-----\" + t.sub_string(0, 900000), \"x\")",
+            large("A")
+        ),
+        "script.failed",
+    );
+    check(
+        "a function for a text",
+        "btoa(Fn(\"run\"))",
+        "script.failed",
+    );
+    check(
+        "caught for ever",
+        "loop { try { atob(\"?\") } catch { } }",
+        "script.operations",
+    );
+}

@@ -2,6 +2,7 @@
 //! and how hostile ones end.
 
 mod analysis;
+mod functions;
 mod handlers;
 mod hostile;
 mod support;
