@@ -108,7 +108,10 @@ async fn a_run_that_answers_nothing_is_accepted_and_one_that_fails_is_500() -> R
     assert!(!answer.text.contains("inside"), "{}", answer.text);
     // A repeat is a request of its own: the run that failed is not its answer.
     let again = ask(&server, "b", json!({"id": 1})).await?;
-    assert_eq!((again.status, again.header("idempotency-replayed")), (500, ""));
+    assert_eq!(
+        (again.status, again.header("idempotency-replayed")),
+        (500, "")
+    );
     assert_eq!(sink.came().len(), 2);
     Ok(())
 }

@@ -26,9 +26,11 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt};
 use tokio::sync::{mpsc, oneshot};
-use velodrome_core::{Action, Facts, Input, Loop, RecordKey, Run, State, advance};
+use velodrome_core::{
+    Action, Facts, Input, ItemReport, Loop, RecordKey, Run, State, StepFailure, advance,
+};
 use velodrome_spec::Plan;
-use velodrome_spec::plan::StepKind;
+use velodrome_spec::plan::{Handoff, StepKind};
 use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
 use crate::handlers::Purpose;
@@ -332,10 +334,39 @@ impl Actor {
         let Some(active) = self.runs.get(&report.run) else {
             return Ok(());
         };
+        if self.is_lap_of_stopped(active, &report) {
+            // The lap came just when its cycle was stopped. The word that ends the run, stopped like all the
+            // others, is on its way; the refusal is no error of its own.
+            return Ok(());
+        }
         let mut making = Making::with_overlay(report.overlay);
         let now = self.now;
         making.foreign_reads(&active.plan, &active.run, &report.step, report.foreign, now);
         self.move_on(report.run, report.input, making).await
+    }
+
+    /// Whether it says that the own cycle, which is stopped, takes no further lap by request.
+    fn is_lap_of_stopped(&self, active: &Active, report: &Report) -> bool {
+        let refused = |failure: &StepFailure| failure.code.as_str() == "cycle.stopped";
+        let refused = match &report.input {
+            Input::Failed { failure, .. } => refused(failure),
+            Input::Item {
+                report: ItemReport::Failed(failure),
+                ..
+            } => refused(failure),
+            _ => false,
+        };
+        let own = active.plan.find(report.step.as_str()).is_some_and(|ix| {
+            let StepKind::Send(send) = &active.plan.step(ix).kind else {
+                return false;
+            };
+            send.handoff == Handoff::Http
+                && send
+                    .target
+                    .as_ref()
+                    .is_some_and(|to| to.cycle == active.plan.cycle)
+        });
+        refused && own && self.shared.cycles.state(&active.plan.cycle) == CycleState::Stopped
     }
 
     /// Moves a run, follows it through what stays inside, and commits.

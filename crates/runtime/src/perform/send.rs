@@ -171,6 +171,18 @@ async fn build(
     Ok(request)
 }
 
+/// Whether it looks like one of the engine's codes: `area.reason`.
+fn is_code(text: &str) -> bool {
+    let word = |word: &str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    text.split_once('.')
+        .is_some_and(|(area, reason)| word(area) && word(reason))
+}
+
 /// `handoff: http`: a real request to the own webhook, with the loop in a signed header.
 async fn over_http(
     job: &Job,
@@ -209,6 +221,11 @@ async fn over_http(
         .await;
     let response = sent.map_err(|error| {
         let mut failure = request_failure(job.told(error));
+        // It is this server's own refusal, which the step sees as that of a hand-off without a socket.
+        let code = failure.body.as_ref().and_then(|body| body["code"].as_str());
+        if let Some(code) = code.filter(|code| is_code(code)) {
+            failure.code = Code::from_text(code);
+        }
         // The server remembers the engine's key: sending again cannot make a second lap.
         if failure.kind == velodrome_core::FailureKind::Unknown {
             failure.kind = velodrome_core::FailureKind::Transient;

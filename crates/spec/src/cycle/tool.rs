@@ -1,7 +1,5 @@
 //! `use` with a tool.
 
-use velodrome_types::Json;
-
 use super::Checker;
 use super::form::Form;
 use super::names::CycleNames;

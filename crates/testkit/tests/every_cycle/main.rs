@@ -57,7 +57,7 @@ fn each_file(name: &str, suite: Suite) {
 /// A caller who is answered 500 or above may ask again under the same key, which is then a request of its own
 /// (SPEC §5): what is asked again after a crash is not comparable.
 fn is_remembered(clean: &Clean) -> bool {
-    let mut answers = clean.outcome.answers.iter().flatten();
+    let answers = clean.outcome.answers.iter().flatten();
     answers.copied().all(|status| status < 500)
 }
 
