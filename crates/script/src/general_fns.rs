@@ -45,15 +45,24 @@ pub(crate) fn register(engine: &mut Engine) {
             Ok(derived_uuid(&state.seed, number))
         })
     });
-    engine.register_fn("btoa", |text: &str| STANDARD.encode(text));
+    engine.register_fn("btoa", |text: &str| encode_base64(text));
     engine.register_fn("atob", |text: &str| -> Outcome<String> {
-        let compact: String = text.split_ascii_whitespace().collect();
-        let bytes = LENIENT
-            .decode(compact)
-            .map_err(|error| Raised::error(FAILED, format!("`atob`: no base64: {error}")))?;
-        String::from_utf8(bytes)
-            .map_err(|_| Raised::error(FAILED, "`atob`: what is encoded is no UTF-8 text"))
+        decode_base64(text).map_err(|message| Raised::error(FAILED, message))
     });
+}
+
+/// `btoa`.
+pub(crate) fn encode_base64(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+/// `atob`, or what is wrong with the text.
+pub(crate) fn decode_base64(text: &str) -> Result<String, String> {
+    let compact: String = text.split_ascii_whitespace().collect();
+    let bytes = LENIENT
+        .decode(compact)
+        .map_err(|error| format!("`atob`: no base64: {error}"))?;
+    String::from_utf8(bytes).map_err(|_| "`atob`: what is encoded is no UTF-8 text".to_owned())
 }
 
 /// Text as it stands, anything else as JSON.
@@ -68,7 +77,7 @@ fn shown(value: &Dynamic) -> String {
 }
 
 /// The id of this number. Hashed, so that one id tells nothing of the seed or of the others.
-fn derived_uuid(seed: &[u8; 16], number: u64) -> String {
+pub(crate) fn derived_uuid(seed: &[u8; 16], number: u64) -> String {
     let hash = Sha256::new()
         .chain_update(seed)
         .chain_update(number.to_be_bytes())

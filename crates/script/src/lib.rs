@@ -1,12 +1,15 @@
-//! Runs scripts: one hardened Rhai host with the names of Cyclr.
+//! Runs scripts: a hardened Rhai host, and JavaScript in processes of its own, with the names of Cyclr.
 //!
 //! [`ScriptHost`] compiles a text once and then calls its handlers, each call with its own variables,
 //! its own view of storage and its own limits. Nothing here reads a clock but the one that ends scripts,
-//! draws randomness, blocks, or reaches file, network or environment: what a script sees comes in with
+//! draws randomness, or reaches file, network or environment: what a script sees comes in with
 //! its [`Call`], what it leaves comes back in [`Finished`].
 //!
-//! Not here: JavaScript, and the functions that need a connection (`http_request`, `cyclr_sign`, CSV and
-//! XML). A script that names one of them is refused as `feature.not_yet`.
+//! A program that runs JavaScript says by [`Workers`] how a worker is started, and calls [`run_worker`]
+//! where it was started as one.
+//!
+//! Not here: the functions that need a connection (`http_request`, `cyclr_sign`, CSV and XML). A script
+//! that names one of them is refused as `feature.not_yet`.
 
 mod analyse;
 mod bounded_fns;
@@ -19,10 +22,12 @@ mod general_fns;
 mod hints;
 mod host;
 mod javascript;
+mod js;
 mod limits;
 mod meter;
 mod script;
 mod storage;
+mod storage_calls;
 mod storage_fns;
 mod vars;
 mod walk;
@@ -30,6 +35,7 @@ mod words;
 
 pub use errors::ScriptError;
 pub use host::{Call, Finished, Returned, ScriptHost};
+pub use js::{Workers, run_worker};
 pub use limits::ScriptLimits;
 pub use script::Script;
 pub use storage::{Family, StorageFault, StorageView};

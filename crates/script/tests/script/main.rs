@@ -4,4 +4,5 @@
 mod analysis;
 mod handlers;
 mod hostile;
+mod javascript;
 mod support;
