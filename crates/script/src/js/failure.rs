@@ -45,6 +45,10 @@ pub(crate) fn syntax(ctx: &Ctx<'_>, error: &Error) -> Place {
 
 fn exception<'js>(ctx: &Ctx<'js>, value: Value<'js>, state: &CallState) -> Failure {
     let Some(exception) = value.clone().into_object().and_then(Exception::from_object) else {
+        if value.is_null() && state.threw_at.get().is_none() {
+            // The script has thrown nothing: there was no memory left to say so.
+            return failure(Kind::Memory, Place::default());
+        }
         let message = shown(ctx, &value)
             .unwrap_or_else(|_| "something was thrown that cannot be shown".to_owned());
         // What showing it may have thrown in its turn.
@@ -63,7 +67,8 @@ fn exception<'js>(ctx: &Ctx<'js>, value: Value<'js>, state: &CallState) -> Failu
     let message = exception.message().unwrap_or_default();
     let place = place(&exception, message);
     let kind = match (name.as_str(), place.message.as_str()) {
-        ("InternalError", "out of memory") => Kind::Memory,
+        ("InternalError", "out of memory" | "string too long")
+        | ("RangeError", "invalid string length") => Kind::Memory,
         ("InternalError", "stack overflow")
         | ("RangeError", "Maximum call stack size exceeded") => Kind::Depth,
         (name, _) if LANGUAGE.contains(&name) => Kind::Failed,

@@ -114,7 +114,7 @@ fn a_throw_is_told_as_it_was_thrown() {
         "let x = null;\n  x.y;",
         "script.failed",
         "cannot read property `y` of null",
-        (3, 5),
+        (3, 3),
     );
     check_value("return 1 + 1;", Vars::default(), json!(2));
 }

@@ -4,5 +4,6 @@
 mod analysis;
 mod handlers;
 mod hostile;
+mod hostile_javascript;
 mod javascript;
 mod support;
