@@ -100,11 +100,19 @@ pub(crate) enum FromWorker {
     Failed { failure: Failure, peak: u64 },
 }
 
-/// A variable as the call left it; nothing for what is no JSON.
+/// A variable as the call left it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Left {
     pub(crate) name: String,
-    pub(crate) value: Option<Box<RawValue>>,
+    pub(crate) value: LeftValue,
+}
+
+/// Not an `Option`: null is a value too.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum LeftValue {
+    Json(Box<RawValue>),
+    /// A function, or a text that is none.
+    NoJson,
 }
 
 /// Something that is wrong with a text, and where.

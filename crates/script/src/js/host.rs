@@ -17,7 +17,7 @@ use crate::errors::{
 use crate::hints;
 use crate::host::{Call, Finished, Returned};
 use crate::js::analyse::{self, Read};
-use crate::js::frame::{Answer, Failure, FromWorker, Kind, Place, Request, ToWorker};
+use crate::js::frame::{Answer, Failure, FromWorker, Kind, Left, Place, Request, ToWorker};
 use crate::js::launch::Workers;
 use crate::js::pool::{Lent, Pool};
 use crate::js::tokens::Shifts;
@@ -245,7 +245,7 @@ impl JavaScript {
         let (returned, left) = end.map_err(|failure| failed(failure, source, conversation))?;
         for left in left {
             if let Some(var) = Var::find(&left.name).filter(|var| var.is_writable()) {
-                vars::take(var, left.value.as_deref(), vars, &self.limits)?;
+                vars::take(var, &left.value, vars, &self.limits)?;
             }
         }
         Ok(returned)
@@ -278,7 +278,7 @@ impl JavaScript {
 }
 
 /// How a call ended.
-type End = Result<(Returned, Vec<crate::js::frame::Left>), Failure>;
+type End = Result<(Returned, Vec<Left>), Failure>;
 
 /// The questions of one call.
 struct Conversation {

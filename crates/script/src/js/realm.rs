@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Clock;
 use crate::js::failure;
-use crate::js::frame::{Failure, Kind, Left, Place, Request};
+use crate::js::frame::{Failure, Kind, Left, LeftValue, Place, Request};
 use crate::js::limits::Allowances;
 use crate::js::natives;
 use crate::js::serve::Line;
@@ -226,8 +226,10 @@ fn left(ctx: &Ctx<'_>, name: &str) -> rquickjs::Result<Left> {
         value
     };
     let value = match ctx.json_stringify(value)? {
-        Some(json) => RawValue::from_string(json.to_string()?).ok(),
-        None => None,
+        Some(json) => {
+            RawValue::from_string(json.to_string()?).map_or(LeftValue::NoJson, LeftValue::Json)
+        }
+        None => LeftValue::NoJson,
     };
     Ok(Left {
         name: name.to_owned(),

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use velodrome_types::{Code, Json, JsonMap, Timestamp};
 
 use crate::errors::{FAILED, MEMORY, ScriptError};
-use crate::js::frame::Given;
+use crate::js::frame::{Given, LeftValue};
 use crate::limits::ScriptLimits;
 use crate::vars::{Var, Vars};
 
@@ -58,14 +58,14 @@ fn date(moment: Option<Timestamp>) -> serde_json::Result<Box<RawValue>> {
     to_raw_value(&text)
 }
 
-/// Takes back what a script left in a variable; `None` is what is no JSON.
+/// Takes back what a script left in a variable.
 pub(crate) fn take(
     var: Var,
-    left: Option<&RawValue>,
+    left: &LeftValue,
     vars: &mut Vars,
     limits: &ScriptLimits,
 ) -> Result<(), ScriptError> {
-    let Some(left) = left else {
+    let LeftValue::Json(left) = left else {
         let message = "cannot be taken over: a function is no JSON";
         return Err(wrong(var, message));
     };

@@ -2,6 +2,7 @@
 //! and how hostile ones end.
 
 mod analysis;
+mod both;
 mod handlers;
 mod hostile;
 mod hostile_javascript;
