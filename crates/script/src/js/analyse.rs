@@ -13,7 +13,7 @@ use crate::errors::{NOT_YET, SYNTAX, lower_first};
 use crate::general_fns;
 use crate::hints::did_you_mean;
 use crate::js::natives::{THROWS, names};
-use crate::js::tokens::{Kind, Shifts, Token, literal, place, tokens};
+use crate::js::tokens::{Kind, Shifts, Token, byte_place, literal, place, tokens};
 use crate::storage_fns::{self, Access};
 use crate::vars::Var;
 use crate::walk::{HANDLER, HANDLERS, UNKNOWN_FUNCTION};
@@ -240,6 +240,8 @@ fn note_throws(code: &str, tokens: &[Token<'_>]) -> (Option<String>, Shifts) {
     let mut noted = String::new();
     let mut shifts = Shifts::default();
     let mut done = 0;
+    // Bytes that were put into this line already.
+    let (mut on, mut moved) = (0, 0);
     for (at, token) in tokens.iter().enumerate() {
         if !token.is("throw") {
             continue;
@@ -258,12 +260,17 @@ fn note_throws(code: &str, tokens: &[Token<'_>]) -> (Option<String>, Shifts) {
         if field || other {
             continue;
         }
-        let (line, column) = place(code, token.at);
+        let (line, column) = byte_place(code, token.at);
         let end = token.at + token.text.len();
-        let note = format!(" {THROWS}({line},{column}),");
+        if line != on {
+            (on, moved) = (line, 0);
+        }
+        // As the engine would tell it: with all that stands before it now.
+        let note = format!(" {THROWS}({line},{}),", column + moved);
         noted.push_str(&code[done..end]);
         noted.push_str(&note);
-        shifts.note(place(code, end), note.len());
+        shifts.note(byte_place(code, end), note.len());
+        moved += u32::try_from(note.len()).unwrap_or(0);
         done = end;
     }
     if done == 0 {

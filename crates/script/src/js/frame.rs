@@ -121,7 +121,7 @@ pub(crate) struct Place {
     pub(crate) message: String,
     /// 1-based, within the text that the worker was given.
     pub(crate) line: Option<u32>,
-    /// 1-based, in characters.
+    /// 1-based, in bytes.
     pub(crate) column: Option<u32>,
 }
 

@@ -20,7 +20,7 @@ use crate::js::analyse::{self, Read};
 use crate::js::frame::{Answer, Failure, FromWorker, Kind, Left, Place, Request, ToWorker};
 use crate::js::launch::Workers;
 use crate::js::pool::{Lent, Pool};
-use crate::js::tokens::Shifts;
+use crate::js::tokens::{Shifts, in_characters};
 use crate::js::vars;
 use crate::js::worker::Lost;
 use crate::limits::ScriptLimits;
@@ -56,6 +56,8 @@ pub(crate) struct Source {
     text: String,
     /// How these moved it.
     shifts: Shifts,
+    /// The text as it was written, where its characters are not all of one byte.
+    wide: Option<String>,
     /// The variables that it names.
     vars: Vec<Var>,
 }
@@ -97,6 +99,7 @@ impl JavaScript {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
             text,
             shifts,
+            wide: (!code.is_ascii()).then(|| code.to_owned()),
             vars: vars.filter_map(|name| Var::find(name)).collect(),
         };
         Ok((source, analysis))
@@ -121,6 +124,7 @@ impl JavaScript {
             Ok(FromWorker::Refused(place)) => {
                 lent.give_back();
                 let (line, column) = (place.line.unwrap_or(1), place.column.unwrap_or(1));
+                let column = in_characters(code, line, column);
                 Err(fault(
                     SYNTAX,
                     analyse::message(&place.message),
@@ -385,6 +389,10 @@ fn failed(failure: Failure, source: &Source, conversation: &Conversation) -> Scr
         },
     };
     let (line, column) = source.shifts.back(line, column);
+    let column = match (&source.wide, line, column) {
+        (Some(text), Some(line), Some(column)) => Some(in_characters(text, line, column)),
+        _ => column,
+    };
     ScriptError {
         line,
         column,

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::js::frame::{FromWorker, Request};
 use crate::js::serve::Line;
 use crate::js::watch::Watch;
@@ -25,19 +27,19 @@ pub(crate) struct CallState {
 
 impl CallState {
     pub(crate) fn new(line: &Rc<Line>, watch: &Rc<Watch>, request: &Request) -> Self {
-        let (low, high) = request.seed.split_at(8);
-        let number = |bytes: &[u8]| {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(bytes);
-            u64::from_le_bytes(eight)
-        };
+        let hash = Sha256::new()
+            .chain_update(request.seed)
+            .chain_update(b"Math.random")
+            .finalize();
+        let mut random = [0; 8];
+        random.copy_from_slice(&hash[..8]);
         Self {
             line: Rc::clone(line),
             watch: Rc::clone(watch),
             now: request.now.clone(),
             seed: request.seed,
             uuids: Cell::new(0),
-            random: Cell::new(number(low) ^ number(high).rotate_left(32)),
+            random: Cell::new(u64::from_le_bytes(random)),
             threw_at: Cell::new(None),
             raised: RefCell::default(),
             lines: Cell::new(0),

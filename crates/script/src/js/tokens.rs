@@ -249,14 +249,35 @@ pub(crate) fn literal(token: &Token<'_>) -> Option<String> {
     }
 }
 
-/// Line and column of a byte offset, both 1-based.
+/// Line and column of a byte offset, both 1-based; the column in characters.
 pub(crate) fn place(text: &str, at: usize) -> (u32, u32) {
+    let (line, column) = byte_place(text, at);
+    (line, in_characters(text, line, column))
+}
+
+/// As [`place`], with the column in bytes, as QuickJS counts.
+pub(crate) fn byte_place(text: &str, at: usize) -> (u32, u32) {
     let before = &text[..at];
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     let line = before.matches('\n').count() + 1;
-    let column = before[start..].chars().count() + 1;
     let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
-    (number(line), number(column))
+    (number(line), number(at - start + 1))
+}
+
+/// A column in characters, of one in bytes.
+pub(crate) fn in_characters(text: &str, line: u32, column: u32) -> u32 {
+    let before = (column as usize).saturating_sub(1);
+    let line = text.lines().nth((line as usize).saturating_sub(1));
+    let wide = line.map_or(0, |line| {
+        let bytes = line.bytes().take(before);
+        // All bytes of a character but its first.
+        bytes
+            .filter(|byte| byte & 0b1100_0000 == 0b1000_0000)
+            .count()
+    });
+    column
+        .saturating_sub(u32::try_from(wide).unwrap_or(0))
+        .max(1)
 }
 
 /// Where something was put into a text, so that places in it can be told as they were before.
@@ -266,13 +287,13 @@ pub(crate) struct Shifts(Vec<Shift>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shift {
     line: u32,
-    /// The column before it was put in.
+    /// The column before it was put in, in bytes.
     column: u32,
     length: u32,
 }
 
 impl Shifts {
-    /// Notes that so many characters were put in here; called in the order of the text.
+    /// Notes that so many bytes were put in here; called in the order of the text.
     pub(crate) fn note(&mut self, (line, column): (u32, u32), length: usize) {
         self.0.push(Shift {
             line,
