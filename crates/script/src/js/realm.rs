@@ -20,7 +20,7 @@ use crate::js::state::CallState;
 use crate::js::watch::Watch;
 
 /// What places in a script are called in stacks.
-pub(crate) const SCRIPT: &str = "script.js";
+pub(crate) const SCRIPT: &str = "velodrome:script";
 const PRELUDE: &str = include_str!("prelude.js");
 /// Memory that a new context takes itself, with room for the prelude.
 const CONTEXT: usize = 1024 * 1024;

@@ -388,7 +388,7 @@ fn a_fault_thrown_by_hand_is_no_fault_of_the_engine() {
     );
     check(
         "a stack of its own",
-        "const e = new Error('x'); e.stack = 'script.js:99999999999:1)'; throw e;",
+        "const e = new Error('x'); e.stack = 'velodrome:script:99999999999:1)'; throw e;",
         "script.threw",
     );
 }
