@@ -302,7 +302,7 @@ pub(crate) fn message(text: &str) -> String {
     let mut quoted = text.split('\'');
     let mut message = lower_first(quoted.next().unwrap_or_default());
     // Quotes come in pairs; a lone one is an apostrophe.
-    if text.matches('\'').count() % 2 == 0 {
+    if text.matches('\'').count().is_multiple_of(2) {
         for part in quoted {
             message.push('`');
             message.push_str(part);
