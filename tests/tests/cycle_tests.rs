@@ -154,7 +154,7 @@ async fn the_server_and_check_take_test_files_for_no_cycles() -> Result<()> {
     let folder = shipped()?;
     let (code, out, err) = folder.command(&["check"]).await?;
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("2 cycles and 2 test files checked"), "{out}");
+    assert!(out.contains("3 cycles and 3 test files checked"), "{out}");
     let folder = Folder::new(
         &[
             ("first_loop.yaml", FIRST_LOOP),
