@@ -7,6 +7,8 @@ use velodrome_tests::{Folder, ZOHO_INCREMENTAL};
 const FIRST_LOOP: &str = include_str!("../../cycles/first_loop.yaml");
 const FIRST_TESTS: &str = include_str!("../../cycles/first_loop.test.yaml");
 const ZOHO_TESTS: &str = include_str!("../../cycles/zoho_incremental.test.yaml");
+const ZOHO_JS: &str = include_str!("../../cycles/zoho_incremental_js.yaml");
+const ZOHO_JS_TESTS: &str = include_str!("../../cycles/zoho_incremental_js.test.yaml");
 
 fn shipped() -> Result<Folder> {
     Folder::new(
@@ -15,6 +17,8 @@ fn shipped() -> Result<Folder> {
             ("first_loop.test.yaml", FIRST_TESTS),
             ("zoho_incremental.yaml", ZOHO_INCREMENTAL),
             ("zoho_incremental.test.yaml", ZOHO_TESTS),
+            ("zoho_incremental_js.yaml", ZOHO_JS),
+            ("zoho_incremental_js.test.yaml", ZOHO_JS_TESTS),
         ],
         "connections: {zoho: {connector: zoho_crm, settings: {domain: \"${env:NOT_SET_HERE}\"}}}\n",
     )
@@ -29,7 +33,7 @@ async fn the_shipped_cycles_pass_their_tests_the_same_each_time() -> Result<()> 
         "ok      counts from one to five, one a second",
         "5 of 5 exits taken, 100%",
         "8 of 8 exits taken, 100%",
-        "8 tests passed",
+        "13 tests passed",
         "00:00:02.120  zoho_incremental  lap 2  webhook",
     ] {
         assert!(out.contains(wanted), "`{wanted}` is missing:\n{out}{err}");
@@ -41,7 +45,7 @@ async fn the_shipped_cycles_pass_their_tests_the_same_each_time() -> Result<()> 
     let report: Value = serde_json::from_str(&json)?;
     assert_eq!(
         (&report["passed"], &report["failed"]),
-        (&8.into(), &0.into())
+        (&13.into(), &0.into())
     );
     let pages = &report["files"][1]["tests"][0];
     assert_eq!(pages["requests"][2]["query"]["page"], "3");
@@ -150,7 +154,7 @@ async fn the_server_and_check_take_test_files_for_no_cycles() -> Result<()> {
     let folder = shipped()?;
     let (code, out, err) = folder.command(&["check"]).await?;
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("2 cycles and 2 test files checked"), "{out}");
+    assert!(out.contains("3 cycles and 3 test files checked"), "{out}");
     let folder = Folder::new(
         &[
             ("first_loop.yaml", FIRST_LOOP),

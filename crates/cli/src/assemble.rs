@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
 use velodrome_runtime::{Engine, Redactor, StartError, StartOptions};
-use velodrome_script::ScriptLimits;
+use velodrome_script::{ScriptLimits, Workers};
 use velodrome_server::{Now, ServerOptions, TokenHash};
 use velodrome_spec::callers::{WebhookDefaults, is_exposed};
 use velodrome_spec::connector::ConnectorDef;
@@ -22,6 +22,7 @@ use velodrome_store::KeyRing;
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
 use velodrome_types::{ConnectionId, Json};
 
+use crate::SCRIPT_WORKER;
 use crate::config::Settings;
 use crate::exit::Ended;
 use crate::settings_watch;
@@ -103,6 +104,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         response_limit: config.response_limit,
         workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
         script_limits: script_limits(config),
+        script_workers: script_workers(),
         env: environment(config),
         strict: plan.strict,
         retention: config.retention,
@@ -366,6 +368,17 @@ pub(crate) fn script_limits(config: &Config) -> ScriptLimits {
         text: count(said.text, usual.text),
         list: count(said.list, usual.list),
     }
+}
+
+/// Where JavaScript runs: in this program, started as a worker by `main`.
+pub(crate) fn script_workers() -> Workers {
+    // The very file that runs now, whatever an upgrade has put in its place.
+    let own = Path::new("/proc/self/exe");
+    let program = match std::env::current_exe() {
+        Ok(named) if !own.exists() => named,
+        _ => own.to_owned(),
+    };
+    Workers::program(program, [SCRIPT_WORKER])
 }
 
 /// What holds for webhooks that say nothing else, with the server's own environment filled in.

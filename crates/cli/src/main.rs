@@ -21,7 +21,16 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The command that makes this program a worker that runs JavaScript. No person calls it: it is in no help.
+const SCRIPT_WORKER: &str = "script-worker";
+
 fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == SCRIPT_WORKER)
+    {
+        return velodrome_script::run_worker();
+    }
     let args = args::Args::parse();
     exit::code(commands::run(args))
 }

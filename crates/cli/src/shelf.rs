@@ -17,7 +17,7 @@ use velodrome_spec::{
 };
 use velodrome_types::Code;
 
-use crate::assemble::{Connectors, connector_of, known_connectors, script_limits};
+use crate::assemble::{Connectors, connector_of, known_connectors, script_limits, script_workers};
 use crate::config::{Settings, cycle_files};
 use crate::exit::Ended;
 
@@ -147,7 +147,10 @@ impl Shelf {
         Ok(Self {
             folder: settings.cycles(),
             connectors,
-            host: Arc::new(ScriptHost::new(script_limits(&settings.config))),
+            host: Arc::new(ScriptHost::new(
+                script_limits(&settings.config),
+                script_workers(),
+            )),
             known: Known {
                 declared,
                 built_in,

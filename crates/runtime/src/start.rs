@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_connect::{
     Connect, ConnectOptions, Connection, EgressRules, Process, TokenStore, Transport,
 };
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::callers::WebhookDefaults;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::expr::Expr;
@@ -74,6 +74,8 @@ pub struct StartOptions {
     pub workers: usize,
     /// Limits of one handler call.
     pub script_limits: ScriptLimits,
+    /// Where JavaScript runs.
+    pub script_workers: Workers,
     /// Environment variables that cycles may read, with their values; `None` is not set.
     pub env: HashMap<String, Option<String>>,
     /// Whether a file with errors keeps the engine from starting.
@@ -145,7 +147,10 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         egress: options.egress,
         response_limit: options.response_limit,
         workers: options.workers,
-        host: Arc::new(ScriptHost::new(options.script_limits)),
+        host: Arc::new(ScriptHost::new(
+            options.script_limits,
+            options.script_workers,
+        )),
         env: options.env,
         strict: options.strict,
         retention: options.retention,

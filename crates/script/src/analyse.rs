@@ -11,11 +11,11 @@ use std::sync::Arc;
 use rhai::{AST, ASTFlags, Engine, ParseErrorType, Position, Scope, Stmt};
 use velodrome_spec::ScriptFault;
 
-use crate::errors::{FAILED, NOT_YET, SYNTAX, place, syntax_message, translate};
+use crate::errors::{FAILED, SYNTAX, place, syntax_message, translate};
 use crate::javascript;
 use crate::limits::{DISABLED_WORDS, ScriptLimits};
 use crate::meter::{Allowance, Metered};
-use crate::script::{Facts, Script};
+use crate::script::{Body, Facts, Script};
 use crate::walk::Walk;
 
 /// A statement outside functions.
@@ -32,11 +32,6 @@ const BUILT_IN: [&str; 8] = [
     "print",
     "type_of",
 ];
-
-/// A fault of something that is known and not there yet.
-pub(crate) fn not_yet(message: impl Into<String>) -> ScriptFault {
-    fault(NOT_YET, message, None, Position::NONE)
-}
 
 /// A fault at a place of the engine's; without one it stands at the beginning.
 pub(crate) fn fault(
@@ -108,13 +103,13 @@ impl Reader {
             .iter_raw()
             .map(|(name, _, value)| (name.into(), value.clone().into_read_only().into_shared()))
             .collect();
+        let facts = Arc::new(Facts {
+            constants,
+            changes: found.changes,
+        });
         Ok(Script {
-            ast,
             analysis: found.analysis,
-            facts: Arc::new(Facts {
-                constants,
-                changes: found.changes,
-            }),
+            body: Body::Rhai { ast, facts },
         })
     }
 }

@@ -26,6 +26,10 @@ pub(crate) const OPERATIONS: &str = "script.operations";
 pub(crate) const MEMORY: &str = "script.memory";
 /// Past `script_limits.depth`.
 pub(crate) const DEPTH: &str = "script.depth";
+/// The process that ran a script has ended.
+pub(crate) const CRASHED: &str = "script.crashed";
+/// There is no process to run a script.
+pub(crate) const NO_WORKER: &str = "script.no_worker";
 /// Known, and not there yet.
 pub(crate) const NOT_YET: &str = "feature.not_yet";
 
@@ -33,7 +37,8 @@ pub(crate) const NOT_YET: &str = "feature.not_yet";
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct ScriptError {
-    /// `script.threw`, `.failed`, `.syntax`, `.time`, `.operations`, `.memory`, `.depth`, those of
+    /// `script.threw`, `.failed`, `.syntax`, `.time`, `.operations`, `.memory`, `.depth`, in
+    /// JavaScript `.crashed` and `.no_worker`, those of
     /// [`ScriptAnalyser`](velodrome_spec::ScriptAnalyser), or the storage's own.
     pub code: Code,
     /// What happened; of a throw, exactly what was thrown: text, or anything else as JSON.

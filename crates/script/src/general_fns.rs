@@ -42,7 +42,7 @@ fn shown(value: &Dynamic) -> String {
 }
 
 /// The id of this number. Hashed, so that one id tells nothing of the seed or of the others.
-fn derived_uuid(seed: &[u8; 16], number: u64) -> String {
+pub(crate) fn derived_uuid(seed: &[u8; 16], number: u64) -> String {
     let hash = Sha256::new()
         .chain_update(seed)
         .chain_update(number.to_be_bytes())

@@ -1,6 +1,7 @@
 //! What to do about an error, where a script's author can be told.
 
 use crate::errors::lower_first;
+use crate::vars::Var;
 
 /// `name (types)` as the engine writes the function it did not find.
 fn split_signature(signature: &str) -> (&str, Option<&str>) {
@@ -79,6 +80,47 @@ pub(crate) fn for_unit(missed: &[String]) -> String {
         None => "`()` is a value that is not there, such as a field that the object lacks: give a \
                  value for that case, such as `x ?? 0`"
             .to_owned(),
+    }
+}
+
+/// What to do about an error of JavaScript's, where its message tells.
+pub(crate) fn for_javascript(message: &str, missed: &[String]) -> Option<String> {
+    if let Some(name) = message.strip_suffix(" is not defined") {
+        let name = name.trim_matches('\'');
+        if let Some(hint) = javascript_without(name) {
+            return Some(hint.to_owned());
+        }
+        let functions: Vec<String> = crate::js::function_names().collect();
+        let known = functions.iter().map(String::as_str);
+        let meant = did_you_mean(name, known.chain(Var::ALL.iter().map(|var| var.as_str())));
+        return meant.map(|meant| format!("did you mean `{meant}`?"));
+    }
+    let nothing = message.contains(" of null") || message.contains(" of undefined");
+    if !nothing {
+        return None;
+    }
+    Some(match missed.last() {
+        Some(latest) => format!(
+            "{latest}, so `get` gave null: give a value for that case, such as `get(…) ?? {{}}`"
+        ),
+        None => "the value is not there, such as a field that the object lacks: ask first, such as `x?.y ?? 0`"
+            .to_owned(),
+    })
+}
+
+/// Names of other places where JavaScript runs.
+fn javascript_without(name: &str) -> Option<&'static str> {
+    match name {
+        "require" | "module" | "exports" | "process" | "Deno" | "Bun" | "Buffer" => Some(
+            "scripts reach no modules, files or processes; `btoa`, `atob` and JavaScript's own objects are there",
+        ),
+        "window" | "document" | "fetch" | "XMLHttpRequest" | "localStorage" => {
+            Some("scripts run in no browser; requests go through `http_request`")
+        }
+        "setTimeout" | "setInterval" | "setImmediate" => {
+            Some("scripts do not wait: a `delay` step does")
+        }
+        _ => None,
     }
 }
 

@@ -5,19 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhai::{CallFnOptions, Dynamic, Engine, EvalAltResult, Position, Scope};
+use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Position, Scope};
 use velodrome_spec::plan::{Language, ScriptAnalysis};
 use velodrome_spec::{ScriptAnalyser, ScriptFault};
 use velodrome_types::{Code, Json, Timestamp};
 
-use crate::analyse::{Reader, not_yet};
+use crate::analyse::Reader;
 use crate::call_state::{CallState, CallTag};
 use crate::clock::{Clock, monotonic};
 use crate::convert::to_json;
 use crate::errors::{FAILED, ScriptError, translate};
+use crate::js::{JavaScript, Wanted, Workers};
 use crate::limits::{ScriptLimits, bounded_engine};
 use crate::meter::{self, Allowance, Metered};
-use crate::script::{Cache, Script};
+use crate::script::{Body, Cache, Facts, Script};
 use crate::storage::StorageView;
 use crate::vars::{Var, Vars};
 use crate::{bounded_fns, general_fns, pure_fns, storage_fns};
@@ -68,23 +69,26 @@ pub struct ScriptHost {
     limits: ScriptLimits,
     clock: Clock,
     scripts: Cache,
+    javascript: JavaScript,
 }
 
 impl ScriptHost {
-    /// A host with these limits for every call, timed by the machine's monotonic clock.
-    pub fn new(limits: ScriptLimits) -> Self {
-        Self::with(limits, monotonic())
+    /// A host with these limits for every call, timed by the machine's monotonic clock. JavaScript runs in
+    /// `workers`; none is started before it is needed.
+    pub fn new(limits: ScriptLimits, workers: Workers) -> Self {
+        Self::with(limits, workers, monotonic())
     }
 
-    /// As [`new`](Self::new) with another clock: time since some fixed moment, never going back.
+    /// As [`new`](Self::new) with another clock for Rhai: time since some fixed moment, never going back.
     pub fn new_with_clock(
         limits: ScriptLimits,
+        workers: Workers,
         clock: Box<dyn Fn() -> Duration + Send + Sync>,
     ) -> Self {
-        Self::with(limits, clock.into())
+        Self::with(limits, workers, clock.into())
     }
 
-    fn with(limits: ScriptLimits, clock: Clock) -> Self {
+    fn with(limits: ScriptLimits, workers: Workers, clock: Clock) -> Self {
         let mut engine = bounded_engine(&limits);
         general_fns::register(&mut engine);
         pure_fns::register(&mut engine, &limits);
@@ -98,6 +102,7 @@ impl ScriptHost {
         Self {
             reader: Reader::new(&engine),
             engine,
+            javascript: JavaScript::new(&limits, workers),
             limits,
             clock,
             scripts: Cache::default(),
@@ -115,16 +120,23 @@ impl ScriptHost {
     }
 
     fn read(&self, language: Language, code: &str) -> Result<Arc<Script>, Vec<ScriptFault>> {
-        if language == Language::JavaScript {
-            return Err(vec![not_yet("scripts in JavaScript do not run yet")]);
-        }
-        if let Some(script) = self.scripts.get(code) {
+        if let Some(script) = self.scripts.get(language, code) {
             return Ok(script);
         }
-        let script = self
-            .reader
-            .read(&self.engine, &self.limits, self.allowance(), code)?;
-        Ok(self.scripts.put(code, Arc::new(script)))
+        let script = match language {
+            Language::Rhai => {
+                self.reader
+                    .read(&self.engine, &self.limits, self.allowance(), code)?
+            }
+            Language::JavaScript => {
+                let (source, analysis) = self.javascript.read(code)?;
+                Script {
+                    analysis,
+                    body: Body::JavaScript(source),
+                }
+            }
+        };
+        Ok(self.scripts.put(language, code, Arc::new(script)))
     }
 
     fn allowance(&self) -> Allowance {
@@ -135,26 +147,21 @@ impl ScriptHost {
         }
     }
 
-    /// Calls a handler and waits for its end. One that the script does not define counts as true.
+    /// Calls a handler and waits for its end, and in JavaScript for a free worker before. A handler that
+    /// the script does not define counts as true.
     ///
     /// Every error comes back in [`Finished::result`]; nothing a script does makes this panic.
     pub fn call(&self, script: &Script, handler: &str, call: Call) -> Finished {
-        self.finish(script, handler, call, verdict)
+        self.finish(script, handler, call, Wanted::Verdict)
     }
 
     /// Calls the function of a `script` step, [`RUN`], as [`call`](Self::call) does a handler, and gives what
     /// it returns.
     pub fn run_step(&self, script: &Script, call: Call) -> Finished {
-        self.finish(script, RUN, call, given)
+        self.finish(script, RUN, call, Wanted::Value)
     }
 
-    fn finish(
-        &self,
-        script: &Script,
-        handler: &str,
-        call: Call,
-        reading: fn(&Dynamic) -> Result<Returned, ScriptError>,
-    ) -> Finished {
+    fn finish(&self, script: &Script, handler: &str, call: Call, wanted: Wanted) -> Finished {
         if !script.analysis.has(handler) {
             return Finished {
                 result: Ok(Returned::True),
@@ -173,14 +180,32 @@ impl ScriptHost {
                 logs: Vec::new(),
             };
         };
+        match &script.body {
+            Body::Rhai { ast, facts } => {
+                self.call_rhai((ast, facts), handler, call, (&metered, wanted))
+            }
+            Body::JavaScript(source) => {
+                let of_call = (&metered, wanted);
+                self.javascript.call(source, handler, call, of_call)
+            }
+        }
+    }
+
+    fn call_rhai(
+        &self,
+        (ast, facts): (&AST, &Arc<Facts>),
+        handler: &str,
+        call: Call,
+        (metered, wanted): (&Metered, Wanted),
+    ) -> Finished {
         let state = Arc::new(CallState::new(
             call.vars,
             call.storage,
-            Arc::clone(&script.facts),
+            Arc::clone(facts),
             call.now,
             call.seed,
         ));
-        let outcome = self.run(script, handler, &state);
+        let outcome = self.run(ast, handler, &state);
         let logs = metered.take_log();
         let (storage, missed) = {
             let mut changing = state.changing();
@@ -197,12 +222,15 @@ impl ScriptHost {
             Some(Ok(value)) => Var::ALL
                 .iter()
                 .zip(slots)
-                .filter(|(var, _)| script.facts.changes[**var as usize])
+                .filter(|(var, _)| facts.changes[**var as usize])
                 .try_for_each(|(var, slot)| match slot.into_inner() {
                     Some(value) => var.store(&value.flatten(), &mut vars),
                     None => Ok(()),
                 })
-                .and_then(|()| reading(&value)),
+                .and_then(|()| match wanted {
+                    Wanted::Verdict => Ok(verdict(&value)),
+                    Wanted::Value => given(&value),
+                }),
             Some(Err(error)) => Err(translate(*error, &missed)),
             None => Err(failed("the script made its engine fail".to_owned())),
         };
@@ -217,7 +245,7 @@ impl ScriptHost {
     /// `None` is a panic inside the engine: a defect there must not take other runs down.
     fn run(
         &self,
-        script: &Script,
+        ast: &AST,
         handler: &str,
         state: &Arc<CallState>,
     ) -> Option<Result<Dynamic, Box<EvalAltResult>>> {
@@ -228,7 +256,7 @@ impl ScriptHost {
             self.engine.call_fn_with_options::<Dynamic>(
                 options,
                 &mut Scope::new(),
-                &script.ast,
+                ast,
                 handler,
                 (),
             )
@@ -278,11 +306,11 @@ fn resolve_variables(engine: &mut Engine, clock: Clock) {
     });
 }
 
-fn verdict(value: &Dynamic) -> Result<Returned, ScriptError> {
-    Ok(match value.as_bool() {
+fn verdict(value: &Dynamic) -> Returned {
+    match value.as_bool() {
         Ok(false) => Returned::False,
         _ => Returned::True,
-    })
+    }
 }
 
 fn given(value: &Dynamic) -> Result<Returned, ScriptError> {

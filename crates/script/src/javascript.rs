@@ -47,8 +47,7 @@ fn is_quoted_text(word: &str) -> bool {
 pub(crate) fn hint(sign: &str) -> String {
     format!(
         "this looks like JavaScript (`{sign}`): in Rhai write `fn`, `let`, `==`, `()` for null and \
-         \"text\" in double quotes; or say `language: javascript`, which does not run yet \
-         (`feature.not_yet`)"
+         \"text\" in double quotes; or say `language: javascript`"
     )
 }
 

@@ -1,11 +1,14 @@
-//! Runs scripts: one hardened Rhai host with the names of Cyclr.
+//! Runs scripts: a hardened Rhai host, and JavaScript in processes of its own, with the names of Cyclr.
 //!
 //! [`ScriptHost`] compiles a text once and then calls its handlers, each call with its own variables,
 //! its own view of storage and its own limits. Nothing here reads a clock but the one that ends scripts,
-//! draws randomness, blocks, or reaches file, network or environment: what a script sees comes in with
+//! draws randomness, or reaches file, network or environment: what a script sees comes in with
 //! its [`Call`], what it leaves comes back in [`Finished`].
 //!
-//! Not here: JavaScript, and `http_request`. A script that names it is refused as `feature.not_yet`.
+//! A program that runs JavaScript says by [`Workers`] how a worker is started, and calls [`run_worker`]
+//! where it was started as one.
+//!
+//! Not here: `http_request`. A script that names it is refused as `feature.not_yet`.
 
 mod analyse;
 mod bounded_fns;
@@ -19,11 +22,13 @@ mod general_fns;
 mod hints;
 mod host;
 mod javascript;
+mod js;
 mod limits;
 mod meter;
 mod pure_fns;
 mod script;
 mod storage;
+mod storage_calls;
 mod storage_fns;
 mod vars;
 mod walk;
@@ -31,6 +36,7 @@ mod words;
 
 pub use errors::ScriptError;
 pub use host::{Call, Finished, RUN, Returned, ScriptHost};
+pub use js::{Workers, run_worker};
 pub use limits::ScriptLimits;
 pub use script::Script;
 pub use storage::{Family, StorageFault, StorageView};

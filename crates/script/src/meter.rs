@@ -41,8 +41,8 @@ const LOOK_OPERATIONS: u64 = 8_192;
 /// Values nested deeper end a call: copying and dropping them takes stack in proportion.
 const NESTING: usize = 512;
 /// What a call may say in its log: lines, and bytes of them all.
-const LOG_LINES: usize = 1_000;
-const LOG_BYTES: usize = 256 * 1024;
+pub(crate) const LOG_LINES: usize = 1_000;
+pub(crate) const LOG_BYTES: usize = 256 * 1024;
 
 /// Which limit ended a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

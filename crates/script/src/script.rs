@@ -5,15 +5,28 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{AST, Dynamic, ImmutableString};
-use velodrome_spec::plan::ScriptAnalysis;
+use velodrome_spec::plan::{Language, ScriptAnalysis};
 
+use crate::js::Source;
 use crate::vars::Var;
 
 /// A compiled script. Shared between calls and threads.
 pub struct Script {
-    pub(crate) ast: AST,
     pub(crate) analysis: ScriptAnalysis,
-    pub(crate) facts: Arc<Facts>,
+    pub(crate) body: Body,
+}
+
+/// What runs.
+pub(crate) enum Body {
+    /// Here.
+    Rhai {
+        /// Compiled.
+        ast: AST,
+        /// What a call needs to know.
+        facts: Arc<Facts>,
+    },
+    /// In a worker.
+    JavaScript(Source),
 }
 
 /// What a call needs to know of its script.
@@ -52,7 +65,10 @@ impl fmt::Debug for Script {
 /// How many scripts are kept compiled: more than a busy server has, and at some 20 kB each no burden.
 const KEPT: usize = 1_024;
 
-/// Compiled scripts by their text; the oldest goes first.
+/// A script's language and text.
+type Key = (Language, Arc<str>);
+
+/// Compiled scripts by language and text; the oldest goes first.
 #[derive(Default)]
 pub(crate) struct Cache {
     inner: Mutex<Kept>,
@@ -60,30 +76,40 @@ pub(crate) struct Cache {
 
 #[derive(Default)]
 struct Kept {
-    scripts: HashMap<Arc<str>, Arc<Script>>,
-    order: VecDeque<Arc<str>>,
+    rhai: HashMap<Arc<str>, Arc<Script>>,
+    javascript: HashMap<Arc<str>, Arc<Script>>,
+    order: VecDeque<Key>,
+}
+
+impl Kept {
+    fn of(&mut self, language: Language) -> &mut HashMap<Arc<str>, Arc<Script>> {
+        match language {
+            Language::Rhai => &mut self.rhai,
+            Language::JavaScript => &mut self.javascript,
+        }
+    }
 }
 
 impl Cache {
-    pub(crate) fn get(&self, code: &str) -> Option<Arc<Script>> {
-        let kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.scripts.get(code).cloned()
+    pub(crate) fn get(&self, language: Language, code: &str) -> Option<Arc<Script>> {
+        let mut kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.of(language).get(code).cloned()
     }
 
     /// Keeps a script; gives the one already kept if another thread was faster.
-    pub(crate) fn put(&self, code: &str, script: Arc<Script>) -> Arc<Script> {
+    pub(crate) fn put(&self, language: Language, code: &str, script: Arc<Script>) -> Arc<Script> {
         let mut kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.scripts.get(code) {
+        if let Some(known) = kept.of(language).get(code) {
             return Arc::clone(known);
         }
         if kept.order.len() >= KEPT
-            && let Some(oldest) = kept.order.pop_front()
+            && let Some((language, oldest)) = kept.order.pop_front()
         {
-            kept.scripts.remove(&oldest);
+            kept.of(language).remove(&oldest);
         }
         let code: Arc<str> = code.into();
-        kept.order.push_back(Arc::clone(&code));
-        kept.scripts.insert(code, Arc::clone(&script));
+        kept.order.push_back((language, Arc::clone(&code)));
+        kept.of(language).insert(code, Arc::clone(&script));
         script
     }
 }

@@ -16,13 +16,13 @@ use crate::vars::Var;
 use crate::words::definition;
 
 /// A function that nothing defines.
-const UNKNOWN_FUNCTION: &str = "script.unknown_function";
+pub(crate) const UNKNOWN_FUNCTION: &str = "script.unknown_function";
 /// A variable that nothing defines.
 const UNKNOWN_VARIABLE: &str = "script.unknown_variable";
 /// A variable that scripts cannot change.
 const READ_ONLY: &str = "script.read_only";
 /// A handler with parameters, or one whose name is nearly a handler's.
-const HANDLER: &str = "script.handler";
+pub(crate) const HANDLER: &str = "script.handler";
 /// A function without a name where it may not stand.
 const CLOSURE: &str = "script.closure";
 
@@ -50,7 +50,7 @@ const QUICK: [&str; 16] = [
 ];
 
 /// Every handler that something calls by name.
-const HANDLERS: [&str; 13] = [
+pub(crate) const HANDLERS: [&str; 13] = [
     "before_webhook",
     "after_webhook",
     "before_action",

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use velodrome_connect::{BUILT_IN, Connection, EgressRules};
 use velodrome_cycle_test::{Bench, connection};
 use velodrome_runtime::HeldFiles;
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::StepKind;
 use velodrome_spec::test_file::{CycleTest, TestFile, check_test_file, is_test_file};
@@ -68,7 +68,7 @@ pub fn shipped(folder: &Path) -> Vec<Shipped> {
         .iter()
         .map(|path| (relative(folder, path), read(path)))
         .collect();
-    let host = Arc::new(ScriptHost::new(ScriptLimits::default()));
+    let host = Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads()));
     let plans: BTreeMap<&String, Arc<Plan>> = texts
         .iter()
         .map(|(file, text)| (file, plan(folder, file, text, &host)))

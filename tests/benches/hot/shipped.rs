@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use velodrome_connect::BUILT_IN;
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::connector::{ConnectorDef, MethodDef};
 use velodrome_spec::{
     ConnectionLookup, CycleInput, Lookup, Plan, check_connector, check_cycle, render,
@@ -64,7 +64,7 @@ impl Lookup for Connections {
 }
 
 pub(crate) fn host() -> ScriptHost {
-    ScriptHost::new(ScriptLimits::default())
+    ScriptHost::new(ScriptLimits::default(), Workers::threads())
 }
 
 /// Checks the shipped file as a server does when it loads it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use velodrome_connect::{BUILT_IN, Connection};
 use velodrome_cycle_test::{Bench, FileReport, run};
 use velodrome_runtime::HeldFiles;
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::test_file::{check_against, check_test_file};
 use velodrome_spec::{
@@ -53,7 +53,7 @@ pub(crate) fn bench(cycles: &[&str]) -> Arc<Bench> {
         })
         .collect();
     let known = Known(connectors);
-    let host = Arc::new(ScriptHost::new(ScriptLimits::default()));
+    let host = Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads()));
     let mut files = HeldFiles::default();
     let mut plans: Vec<Arc<Plan>> = Vec::new();
     for (at, text) in cycles.iter().enumerate() {

@@ -176,6 +176,7 @@ impl Fixture {
             response_limit: 1 << 20,
             workers: 16,
             script_limits: Default::default(),
+            script_workers: velodrome_script::Workers::threads(),
             env: Default::default(),
             strict: true,
             retention: Default::default(),

@@ -7,7 +7,7 @@ use velodrome_connect::{BUILT_IN, Carrying, Errand, Incoming, Outgoing, Transpor
 use velodrome_runtime::api::{BodyFormat, HookRequest};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, HeldFiles};
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::check_connector;
 use velodrome_spec::expr::Expr;
 use velodrome_store::{MemoryStore, Outbox as _};
@@ -109,7 +109,7 @@ impl Telling {
             response_limit: 1 << 20,
             error_webhook: Some(Expr::Literal("https://alerts.test/secret/path".into())),
             env: Default::default(),
-            host: Arc::new(ScriptHost::new(ScriptLimits::default())),
+            host: Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads())),
             world: Arc::new(world),
             time,
             seed: 1,

@@ -7,7 +7,7 @@ use velodrome_connect::{BUILT_IN, Carrying, Incoming, Outgoing, Transport};
 use velodrome_runtime::api::{BodyFormat, HookAnswer, HookRequest};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, HeldFiles};
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::check_connector;
 use velodrome_store::{LogFilter, MemoryStore, Store};
 use velodrome_types::{Event, LogLine, LoopStatus, Timestamp};
@@ -58,7 +58,7 @@ fn simulated(text: &str, seed: u64, failures: u32, store: Arc<dyn Store>) -> Sim
         response_limit: 1 << 20,
         error_webhook: None,
         env: Default::default(),
-        host: Arc::new(ScriptHost::new(ScriptLimits::default())),
+        host: Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads())),
         world: Arc::new(World {
             time: time.clone(),
             takes: Duration::from_millis(120),

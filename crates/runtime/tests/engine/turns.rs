@@ -7,7 +7,7 @@ use velodrome_connect::{BUILT_IN, Carrying, Incoming, Outgoing, Transport};
 use velodrome_runtime::api::{BodyFormat, HookRequest};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, HeldFiles};
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::check_connector;
 use velodrome_store::{LogFilter, LogRead as _, MemoryStore};
 use velodrome_types::{Event, LogLine, Timestamp};
@@ -94,7 +94,7 @@ fn scene(refuses: u32) -> Scene {
         egress: Default::default(),
         response_limit: 1 << 20,
         env: Default::default(),
-        host: Arc::new(ScriptHost::new(ScriptLimits::default())),
+        host: Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads())),
         world: Arc::clone(&world) as _,
         time,
         seed: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use velodrome_connect::{Connection, EgressRules};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, EditedFiles};
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::expr::Expr;
 use velodrome_store::{
     LoopRow, MemoryStore, Namespace, ScriptStorage as _, Store, Watermarks as _,
@@ -91,7 +91,7 @@ pub(crate) fn run(seed: u64) -> Ended {
     let world = Arc::new(World::new(seed, 2 + chance.below(5)));
     let files = Arc::new(EditedFiles::new(files(&mut chance)));
     let acts = Acts::of(&mut chance, Arc::clone(&files));
-    let host = Arc::new(ScriptHost::new(ScriptLimits::default()));
+    let host = Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads()));
     let mut left = MemoryStore::new();
     let (mut now, mut crashes, mut refused, mut life) = (start(), 0, 0, 0);
     let store = loop {

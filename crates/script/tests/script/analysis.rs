@@ -252,12 +252,6 @@ fn what_is_not_there_yet_is_named() {
         (1, 12),
         "http_request",
     );
-    let faults = HOST
-        .analyse(Language::JavaScript, "function run() {}")
-        .unwrap_err();
-    assert_eq!(faults[0].code, "feature.not_yet");
-    let error = HOST.compile(Language::JavaScript, "").unwrap_err();
-    assert_eq!(error.code.as_str(), "feature.not_yet");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use velodrome_script::{ScriptHost, ScriptLimits, Vars};
 use velodrome_types::Json;
 
-use crate::support::{call, error_of, error_on, responding};
+use crate::support::{call, error_of, error_on, responding, workers};
 
 /// What `expression` gives, with `method_response` as its input.
 fn value(expression: &str, input: Json) -> Json {
@@ -583,11 +583,12 @@ proptest! {
 
 #[test]
 fn they_keep_within_the_limits_of_values() {
-    let host = ScriptHost::new(ScriptLimits {
+    let limits = ScriptLimits {
         text: 1_000,
         list: 20,
         ..ScriptLimits::default()
-    });
+    };
+    let host = ScriptHost::new(limits, workers());
     for (name, body) in [
         ("base64", "let t = \"x\"; t.pad(900, 'x'); btoa(t)"),
         (

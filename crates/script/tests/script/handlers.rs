@@ -1,7 +1,7 @@
 use serde_json::json;
 use velodrome_script::{Call, Family, Returned, StorageView, Vars};
 use velodrome_spec::plan::Language;
-use velodrome_types::{Json, Timestamp};
+use velodrome_types::Json;
 
 use crate::support::{HOST, Memory, NOW, SEED, call, call_with, check_value, error_of, responding};
 
@@ -105,27 +105,6 @@ fn variables_are_changed_inside_functions() {
 }
 
 #[test]
-fn what_is_left_alone_comes_back_to_the_letter() {
-    let text =
-        r#"{"b":1.0,"a":18446744073709551615,"c":{"z":null,"y":[{"k":1e2,"j":-0.0}]},"é":""}"#;
-    let body: Json = serde_json::from_str(text).unwrap();
-    for code in [
-        "fn run() { let all = method_response; }",
-        "fn run() { method_response.c.y.push(1); method_response.c.y.pop(); }",
-        "fn run() { method_response = method_response; }",
-        "fn run() { method_response.c.x = 1; method_response.c.remove(\"x\"); }",
-    ] {
-        let finished = call(code, "run", responding(body.clone()));
-        assert!(finished.result.is_ok(), "{code} {:?}", finished.result);
-        assert_eq!(
-            finished.vars.method_response.to_string(),
-            body.to_string(),
-            "{code}"
-        );
-    }
-}
-
-#[test]
 fn a_variable_put_into_another_is_a_copy() {
     let check = |body: &str, expect: Json| check_value(body, Vars::default(), expect);
     check(
@@ -165,15 +144,6 @@ fn a_variable_put_into_another_is_a_copy() {
         "[3, 1].filter(|n| { method_request.last = n; true }); method_request",
         json!({"last": 1}),
     );
-}
-
-#[test]
-fn fields_keep_their_order_and_new_ones_come_last() {
-    let code = "fn run() { method_response.b = 2; method_response.remove(\"m\"); \
-                method_response.nn = 1; method_response.aa = 1; }";
-    let finished = call(code, "run", responding(json!({"z": 1, "m": 1, "b": 1})));
-    let text = finished.vars.method_response.to_string();
-    assert_eq!(text, r#"{"z":1,"b":2,"aa":1,"nn":1}"#);
 }
 
 #[test]
@@ -282,72 +252,6 @@ fn only_false_is_false() {
     check("\"\"", Returned::True);
     let undefined = call("fn run() { false }", "before_action", Vars::default());
     assert_eq!(undefined.result, Ok(Returned::True));
-}
-
-#[test]
-fn storage_keeps_types_and_families_apart() {
-    let check = |body: &str, expect: Json| check_value(body, Vars::default(), expect);
-    check("cyclr_storage_get(\"none\")", json!(null));
-    check(
-        "cyclr_storage_set(\"k\", #{a: [1.5]}); cyclr_storage_get(\"k\")",
-        json!({"a": [1.5]}),
-    );
-    check(
-        "cyclr_storage_set(\"k\", 1); cycle_storage_get(\"k\")",
-        json!(null),
-    );
-    check(
-        "loop_storage_set(5, \"v\"); loop_storage_get(\"5\")",
-        json!("v"),
-    );
-    check(
-        "cycle_storage_append(\"l\", 1); cycle_storage_append(\"l\", \"b\"); \
-           cycle_storage_get(\"l\")",
-        json!([1, "b"]),
-    );
-    check(
-        "cyclr_storage_increment(\"n\"); cyclr_storage_increment(\"n\", 4); \
-           cyclr_storage_decrement(\"n\", 0.5)",
-        json!(4.5),
-    );
-    check("loop_storage_decrement(\"n\")", json!(-1));
-    check(
-        "loop_storage_set(\"b\", 2); loop_storage_set(\"a\", 1); cyclr_storage_set(\"c\", 3); \
-           [loop_storage_list_keys(), loop_storage_list_values()]",
-        json!([["a", "b"], [1, 2]]),
-    );
-    check(
-        "loop_storage_set(\"b\", 2); loop_storage_set(\"a\", 1); loop_storage_delete(\"a\"); \
-           loop_storage_list_keys()",
-        json!(["b"]),
-    );
-    check(
-        "loop_storage_set(\"b\", 2); loop_storage_delete_all(); loop_storage_list_keys()",
-        json!([]),
-    );
-    check(
-        "cyclr_storage_set(\"t\", \"3\"); cyclr_storage_get(\"t\") + 1",
-        json!("31"),
-    );
-}
-
-#[test]
-fn storage_comes_back_after_an_error_and_with_its_own_code() {
-    let code = "fn run() { cyclr_storage_set(\"a\", 1); cyclr_storage_set(long(), 1); }\n\
-                fn long() { let k = \"x\"; k.pad(129, 'x'); k }";
-    let mut finished = call(code, "run", Vars::default());
-    let error = finished.result.unwrap_err();
-    assert_eq!(error.code.as_str(), "storage.key_too_long");
-    assert_eq!(error.message, "a key of 129 characters is too long");
-    assert_eq!(error.line, Some(1));
-    assert_eq!(finished.storage.get(Family::Cyclr, "a"), Ok(Some(json!(1))));
-    check_value(
-        "let told = (); \
-         try { cyclr_storage_set(\"t\", \"x\"); cyclr_storage_increment(\"t\") } \
-         catch (e) { told = `${e.code}: ${e.message}`; } told",
-        Vars::default(),
-        json!("storage.not_a_number: `t` is no number"),
-    );
 }
 
 #[test]
@@ -461,37 +365,6 @@ fn variables_must_end_as_what_they_are() {
     check(
         "method_response = Fn(\"run\");",
         "`method_response` cannot be taken over: a value of type `Fn` is no JSON",
-    );
-}
-
-#[test]
-fn what_the_engine_owns_can_be_read() {
-    let vars = Vars {
-        cycle_id: "zoho".to_owned(),
-        cycle_step_id: "pause".to_owned(),
-        transaction_id: "run_1".to_owned(),
-        last_successful_run_date: Some(Timestamp::from_millis(0)),
-        script_execution_context: "RUNNING_TRANSACTION".to_owned(),
-        method_response_fields_in_use: vec!["page".to_owned()],
-        cycle_variables: object(json!({"v": 1})),
-        ..Vars::default()
-    };
-    check_value(
-        "[cycle_id, cycle_step_id, transaction_id, last_successful_run_date, \
-         next_last_successful_run_date, script_execution_context, \
-         method_response_fields_in_use, cycle_variables.v, statusCode]",
-        vars,
-        json!([
-            "zoho",
-            "pause",
-            "run_1",
-            "1970-01-01T00:00:00.000Z",
-            null,
-            "RUNNING_TRANSACTION",
-            ["page"],
-            1,
-            null
-        ]),
     );
 }
 

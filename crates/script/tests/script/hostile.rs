@@ -9,21 +9,22 @@ use serde_json::json;
 use velodrome_script::{Call, Returned, ScriptHost, ScriptLimits, Vars};
 use velodrome_spec::plan::Language;
 
-use crate::support::{HOST, Memory, NOW, SEED, call, error_of, error_on};
+use crate::support::{HOST, Memory, NOW, SEED, call, error_of, error_on, workers};
 
 /// A clock that moves a millisecond each time it is read: the time limit without waiting for it.
 fn stepping_host(limits: ScriptLimits) -> ScriptHost {
     let reads = AtomicU64::new(0);
     let clock = move || Duration::from_millis(reads.fetch_add(1, Ordering::Relaxed));
-    ScriptHost::new_with_clock(limits, Box::new(clock))
+    ScriptHost::new_with_clock(limits, workers(), Box::new(clock))
 }
 
 /// The default limits, with time enough for a busy machine to come to the limit that is meant.
 static PATIENT: LazyLock<ScriptHost> = LazyLock::new(|| {
-    ScriptHost::new(ScriptLimits {
+    let limits = ScriptLimits {
         time: Duration::from_secs(300),
         ..ScriptLimits::default()
-    })
+    };
+    ScriptHost::new(limits, workers())
 });
 
 /// Ends with `code`, and then the host still works.

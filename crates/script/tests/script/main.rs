@@ -2,7 +2,10 @@
 //! and how hostile ones end.
 
 mod analysis;
+mod both;
 mod functions;
 mod handlers;
 mod hostile;
+mod hostile_javascript;
+mod javascript;
 mod support;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::json;
 use velodrome_script::{
     Call, Family, Finished, ScriptError, ScriptHost, ScriptLimits, StorageFault, StorageView, Vars,
+    Workers,
 };
 use velodrome_spec::plan::Language;
 use velodrome_types::{Json, Timestamp};
@@ -17,7 +18,12 @@ pub(crate) const SEED: [u8; 16] = [7; 16];
 
 /// One host for all tests, as one serves all runs.
 pub(crate) static HOST: LazyLock<ScriptHost> =
-    LazyLock::new(|| ScriptHost::new(ScriptLimits::default()));
+    LazyLock::new(|| ScriptHost::new(ScriptLimits::default(), workers()));
+
+/// Workers as a server has them: processes.
+pub(crate) fn workers() -> Workers {
+    Workers::program(env!("CARGO_BIN_EXE_velodrome-script-worker"), [""; 0])
+}
 
 /// Storage in memory. What it holds is looked at through its own interface.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use velodrome_script::{ScriptHost, ScriptLimits};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, check_connector, check_cycle};
 
@@ -22,7 +22,7 @@ impl World {
             generic_webhook: connector("generic_webhook"),
             zoho_crm: connector("zoho_crm"),
             others: ["data_storage", "github", "hubspot", "stripe"].map(connector),
-            scripts: ScriptHost::new(ScriptLimits::default()),
+            scripts: ScriptHost::new(ScriptLimits::default(), Workers::threads()),
         }
     }
 
