@@ -17,7 +17,7 @@ use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine}
 use crate::actor::Actor;
 use crate::api::{BodyFormat, HookAnswer, HookRequest, Problem, Written};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
-use crate::held;
+use crate::held::{self, Holding};
 use crate::registry::{LapRequest, ToLoop};
 use crate::shared::Shared;
 use crate::unit::Making;
@@ -526,7 +526,7 @@ impl Accepting<'_> {
             accept_first_lap(plan, ids, self.delivery.clone(), self.origin, placed, now);
         // Another cycle of this server is told that its run was accepted, as by any webhook.
         let within = held::within(plan).filter(|_| self.origin.is_none());
-        let holding = within.map(|within| (within, shared.replies.of(self.ids.run)));
+        let holding = within.map(|within| Holding::of(shared, self.ids.run, within));
         if holding.is_some() {
             let accepted = accepted_answer(shared, &acceptance.run);
             let row = self.key.as_ref().map(|key| key.row(&accepted, now));
@@ -591,7 +591,7 @@ impl Accepting<'_> {
             }
         }
         match holding {
-            Some((within, answered)) => held::hold(shared, self.ids.run, answered, within).await,
+            Some(holding) => holding.answer().await,
             None => Ok(answer),
         }
     }

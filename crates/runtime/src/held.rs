@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use velodrome_core::{Finish, Held, HeldKey, Reply, Run, State};
 use velodrome_spec::Plan;
 use velodrome_store::IdempotencyRow;
@@ -156,44 +157,60 @@ pub(crate) fn recalled(row: &IdempotencyRow) -> HookAnswer {
     }
 }
 
-/// Holds a caller until the run answers, it is over, or the time is up.
-pub(crate) async fn hold(
-    shared: &Arc<Shared>,
+/// A caller who is held. Dropped without an answer, nobody waits any more.
+pub(crate) struct Holding<'a> {
+    shared: &'a Arc<Shared>,
     run: RunId,
-    answered: tokio::sync::oneshot::Receiver<HookAnswer>,
+    answered: oneshot::Receiver<HookAnswer>,
     within: Duration,
-) -> Result<HookAnswer, Problem> {
-    let until = shared.clock.now().plus(within);
-    let answer = tokio::select! {
-        biased;
-        answer = answered => answer.ok(),
-        () = shared.clock.sleep_until(until) => None,
-        () = shared.draining.cancelled() => None,
-    };
-    shared.replies.forget(run);
-    if let Some(answer) = answer {
-        return Ok(answer);
+}
+
+impl<'a> Holding<'a> {
+    /// Waits for what this run answers from now on.
+    pub(crate) fn of(shared: &'a Arc<Shared>, run: RunId, within: Duration) -> Self {
+        Self {
+            shared,
+            run,
+            answered: shared.replies.of(run),
+            within,
+        }
     }
-    let mut problem = if shared.draining.is_cancelled() {
-        Problem::new(
-            503,
-            "server.shutting_down",
-            "the server is shutting down: the run goes on when it is back",
-        )
-    } else {
-        Problem::new(
-            504,
-            "respond.late",
-            format!(
-                "the run has not answered within {}: it goes on",
-                velodrome_types::format_duration(within)
-            ),
-        )
-    };
-    problem
-        .more
-        .insert("run".to_owned(), Json::String(run.to_string()));
-    Err(problem)
+
+    /// What the run answers, or how it has ended; refused once the time is up.
+    pub(crate) async fn answer(mut self) -> Result<HookAnswer, Problem> {
+        let shared = self.shared;
+        let until = shared.clock.now().plus(self.within);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut self.answered => answer.ok(),
+            () = shared.clock.sleep_until(until) => None,
+            () = shared.draining.cancelled() => None,
+        };
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        let mut problem = if shared.draining.is_cancelled() {
+            Problem::new(
+                503,
+                "server.shutting_down",
+                "the server is shutting down: the run goes on when it is back",
+            )
+        } else {
+            let within = velodrome_types::format_duration(self.within);
+            let what = format!("the run has not answered within {within}: it goes on");
+            Problem::new(504, "respond.late", what)
+        };
+        let run = Json::String(self.run.to_string());
+        problem.more.insert("run".to_owned(), run);
+        Err(problem)
+    }
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.answered.close();
+        self.shared.replies.forget(self.run);
+    }
 }
 
 /// A repeat of a request whose first caller is still held waits for the same answer; any other gets what
@@ -208,7 +225,7 @@ pub(crate) async fn repeated(
         return Ok(known);
     };
     // Asked for before the look at the run: an answer in between is not missed.
-    let answered = shared.replies.of(run);
+    let holding = Holding::of(shared, run, within);
     let row = shared
         .store
         .run(run)
@@ -217,10 +234,9 @@ pub(crate) async fn repeated(
         .and_then(|row| run_of(&shared.vault, &row).ok())
         .is_some_and(|run| run.held.is_some() && !matches!(run.state, State::Finished { .. }));
     if !open {
-        shared.replies.forget(run);
         return Ok(known);
     }
-    let mut answer = hold(shared, run, answered, within).await?;
+    let mut answer = holding.answer().await?;
     answer.headers.extend(known.headers);
     Ok(answer)
 }
