@@ -39,6 +39,7 @@ mod registry;
 mod reload;
 mod resume;
 mod retention;
+mod schedules;
 mod secrets;
 mod seen;
 mod shared;
