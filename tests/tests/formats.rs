@@ -85,3 +85,8 @@ async fn format_2_is_brought_up_and_goes_on() -> Result<()> {
 async fn format_3_is_brought_up_and_goes_on() -> Result<()> {
     is_brought_up_and_goes_on(3).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn format_4_is_brought_up_and_goes_on() -> Result<()> {
+    is_brought_up_and_goes_on(4).await
+}

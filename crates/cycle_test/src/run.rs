@@ -98,6 +98,7 @@ fn run_one(bench: &Arc<Bench>, test: &CycleTest) -> Result<(TestReport, Exits), 
         // A gap is as long as the file says: `elapsed` is then a number that people can work out.
         jitter: Some(0.0),
         horizon: HORIZON,
+        schedules: false,
     })?;
     let mut failures = prepare(&simulated, &store, &bench.plan.cycle, test);
     let outcome = happen(&simulated, &store, &bench.plan.cycle, test, &world);

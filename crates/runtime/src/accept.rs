@@ -11,7 +11,7 @@ use velodrome_core::{
 };
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
-use velodrome_store::{CommitError, IdempotencyRow, OutboxWrite};
+use velodrome_store::{CommitError, IdempotencyRow, OutboxWrite, ScheduleWrite};
 use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine};
 
 use crate::actor::Actor;
@@ -126,7 +126,7 @@ async fn decide(
         ),
     };
     let origin = handoff.map(|origin| origin.origin());
-    enter(shared, plan, delivery, key, origin, None).await
+    enter(shared, plan, delivery, key, origin, Along::Caller).await
 }
 
 /// Begins a loop with what a run was given before: no key is asked of it.
@@ -139,7 +139,7 @@ pub(crate) async fn again(
         return Err(shutting_down());
     }
     let plan = shared.target_plan(cycle, None)?;
-    enter(shared, plan, delivery, None, None, None).await
+    enter(shared, plan, delivery, None, None, Along::Nothing).await
 }
 
 /// Accepts the notice of a failed run as a hand-off is accepted; an answer below 300 is committed together
@@ -160,7 +160,45 @@ pub(crate) async fn told(
     {
         return Err(webhook_unknown(target.cycle.as_str()));
     }
-    enter(shared, plan, delivery, None, Some(origin), Some(told)).await
+    let along = Along::Told(told);
+    enter(shared, plan, delivery, None, Some(origin), along).await
+}
+
+/// Begins a loop because its time has come; an answer is committed together with what `start` says.
+pub(crate) async fn by_clock(
+    shared: &Arc<Shared>,
+    plan: Arc<Plan>,
+    delivery: Delivery,
+    start: Start,
+) -> Result<HookAnswer, Problem> {
+    if shared.draining.is_cancelled() {
+        return Err(shutting_down());
+    }
+    let along = Along::Start(Box::new(start));
+    enter(shared, plan, delivery, None, None, along).await
+}
+
+/// What the clock says with a start.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// How far the schedule has come with it.
+    pub(crate) write: ScheduleWrite,
+    /// What the log says of it.
+    pub(crate) line: LogLine,
+    /// What the log says where a handler answers in place of a run.
+    pub(crate) answered: LogLine,
+}
+
+/// What comes with an acceptance, and what is committed together with it.
+enum Along {
+    /// A caller, who can be held.
+    Caller,
+    /// Nobody waits for what the run answers.
+    Nothing,
+    /// A notice was told.
+    Told(OutboxWrite),
+    /// A schedule has come so far.
+    Start(Box<Start>),
 }
 
 /// From `before_webhook` on.
@@ -170,7 +208,7 @@ async fn enter(
     delivery: Delivery,
     key: Option<Key>,
     origin: Option<Origin>,
-    told: Option<OutboxWrite>,
+    along: Along,
 ) -> Result<HookAnswer, Problem> {
     match shared.state_of(&plan.cycle) {
         CycleState::Running | CycleState::Paused => {}
@@ -200,10 +238,20 @@ async fn enter(
                 body,
                 written: Written::Plain,
             };
-            return remember_only(shared, key, answer, told).await;
+            return remember_only(shared, key, answer, along).await;
         }
     };
-    making.outbox.extend(told);
+    let may_hold = matches!(along, Along::Caller);
+    match along {
+        Along::Caller | Along::Nothing => {}
+        Along::Told(told) => making.outbox.push(told),
+        Along::Start(start) => {
+            let mut line = start.line;
+            line.run = Some(ids.run);
+            line.loop_id = Some(ids.loop_id);
+            making.by_clock(start.write, line);
+        }
+    }
     if let Some(key) = &key
         && let Some(known) = key.known(shared)?
     {
@@ -216,6 +264,7 @@ async fn enter(
         delivery,
         key,
         origin,
+        may_hold,
     };
     accepting.accept(making).await
 }
@@ -455,11 +504,21 @@ async fn remember_only(
     shared: &Shared,
     key: Option<Key>,
     answer: HookAnswer,
-    told: Option<OutboxWrite>,
+    along: Along,
 ) -> Result<HookAnswer, Problem> {
-    if let Some(told) = told.filter(|_| answer.status < 300) {
-        let mut making = Making::default();
-        making.outbox.push(told);
+    let mut making = Making::default();
+    let says = match along {
+        Along::Told(told) if answer.status < 300 => {
+            making.outbox.push(told);
+            true
+        }
+        Along::Start(start) => {
+            making.by_clock(start.write, start.answered);
+            true
+        }
+        Along::Caller | Along::Nothing | Along::Told(_) => false,
+    };
+    if says {
         return match shared.commit(making, None).await {
             Ok(()) => Ok(answer),
             Err(error) => Err(uncommitted(error)),
@@ -490,6 +549,8 @@ struct Accepting<'a> {
     key: Option<Key>,
     /// Who hands off, where this came from another cycle of this server.
     origin: Option<Origin>,
+    /// Whether somebody waits who can be held.
+    may_hold: bool,
 }
 
 impl Accepting<'_> {
@@ -525,7 +586,8 @@ impl Accepting<'_> {
         let mut acceptance =
             accept_first_lap(plan, ids, self.delivery.clone(), self.origin, placed, now);
         // Another cycle of this server is told that its run was accepted, as by any webhook.
-        let within = held::within(plan).filter(|_| self.origin.is_none());
+        let holds = self.may_hold && self.origin.is_none();
+        let within = held::within(plan).filter(|_| holds);
         let holding = within.map(|within| Holding::of(shared, self.ids.run, within));
         if holding.is_some() {
             let accepted = accepted_answer(shared, &acceptance.run);

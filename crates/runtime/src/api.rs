@@ -188,8 +188,21 @@ pub struct CycleView {
     /// Loops at a time; absent without bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// When it starts by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleView>,
     /// Its steps, in file order.
     pub steps: Vec<StepView>,
+}
+
+/// A cycle's schedule as the API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScheduleView {
+    /// When it starts the cycle, in words.
+    pub when: String,
+    /// The next moment; absent while the cycle takes no starts, and where there is none any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
 }
 
 /// A step as the API shows it.

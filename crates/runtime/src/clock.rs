@@ -2,7 +2,7 @@
 //!
 //! While the process lives, time goes by the monotonic clock from the moment it began, so that a
 //! jump of the wall clock neither fires a delay early nor holds one back; after a restart the wall
-//! clock counts (SPEC §9). In a simulation time is a number that moves when nothing is left to do.
+//! clock counts (SPEC §9). Only what goes by the calendar, a schedule, goes by the wall clock. In a simulation time is a number that moves when nothing is left to do.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use velodrome_types::Timestamp;
 
 use crate::simulated::VirtualClock;
+
+/// The clock on the wall may be set, and goes on while a machine sleeps: it is looked at this often.
+const WALL_LOOK: Duration = Duration::from_secs(10);
 
 /// The engine's time. It never goes back.
 #[derive(Clone, Debug)]
@@ -29,18 +32,9 @@ pub(crate) enum Clock {
 
 impl Clock {
     /// A clock that begins with the wall clock's time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the module that time comes from"
-    )]
     pub(crate) fn start() -> Self {
-        let wall = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            });
         Self::Real {
-            began: Timestamp::from_millis(wall),
+            began: wall(),
             at: Instant::now(),
         }
     }
@@ -50,6 +44,28 @@ impl Clock {
         match self {
             Self::Real { began, at } => began.plus(at.elapsed()),
             Self::Virtual(clock) => clock.now(),
+        }
+    }
+
+    /// What the clock on the wall says now: what the calendar goes by. It may go back.
+    pub(crate) fn wall(&self) -> Timestamp {
+        match self {
+            Self::Real { .. } => wall(),
+            Self::Virtual(clock) => clock.now(),
+        }
+    }
+
+    /// Waits until the clock on the wall shows this moment, or one behind it.
+    pub(crate) async fn sleep_until_wall(&self, then: Timestamp) {
+        if let Self::Virtual(clock) = self {
+            return clock.sleep_until(then).await;
+        }
+        loop {
+            let left = then.since(wall());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(WALL_LOOK)).await;
         }
     }
 
@@ -93,6 +109,17 @@ impl Clock {
             () = self.sleep(length) => None,
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the module that time comes from"
+)]
+fn wall() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::from_millis(since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }))
 }
 
 #[cfg(test)]

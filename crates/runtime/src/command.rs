@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use velodrome_store::{CycleRow, LoopFilter, PageRequest, StoreError, Unit};
+use velodrome_store::{CycleRow, LoopFilter, PageRequest, ScheduleWrite, StoreError, Unit};
 use velodrome_types::{CycleId, CycleState, Event, Level, LogLine, LoopId, LoopStatus};
 
 use crate::accept::uncommitted;
 use crate::api::{CycleCommand, Problem};
 use crate::registry::ToLoop;
+use crate::schedules::fires;
 use crate::shared::Shared;
 
 /// How long `cycle stop` waits for requests in flight.
@@ -198,7 +199,12 @@ async fn say(
     let before = shared.cycles.state(id);
     // In force before it is durable, so that nothing begins meanwhile; put back if it cannot be stored.
     shared.cycles.set_state(id, state);
+    // What was due while the cycle was stopped is not made up for.
+    let resumed = (!fires(before) && fires(state))
+        .then(|| shared.schedules.resumed(shared, id))
+        .flatten();
     let unit = Unit {
+        schedules: resumed.iter().cloned().map(ScheduleWrite::Put).collect(),
         cycles: vec![CycleRow {
             cycle: id.clone(),
             state,
@@ -206,8 +212,13 @@ async fn say(
         lines: vec![line],
         ..Unit::default()
     };
-    shared.commit_unit(unit, None).await.map_err(|error| {
+    if let Err(error) = shared.commit_unit(unit, None).await {
         shared.cycles.set_state(id, before);
-        uncommitted(error)
-    })
+        return Err(uncommitted(error));
+    }
+    if let Some(row) = resumed {
+        shared.schedules.counted(row);
+    }
+    shared.schedules.wake();
+    Ok(())
 }

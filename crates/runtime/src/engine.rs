@@ -166,6 +166,7 @@ impl Engine {
             running,
             queued,
             concurrency: plan.and_then(|plan| plan.concurrency),
+            schedule: plan.and_then(|plan| shared.schedules.view(plan, state)),
             steps,
         })
     }

@@ -41,6 +41,7 @@ mod reload;
 mod replies;
 mod resume;
 mod retention;
+mod schedules;
 mod secrets;
 mod seen;
 mod shared;

@@ -102,6 +102,7 @@ pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
         }
         shared.begin_next(&cycle);
     }
+    shared.schedules.wake();
     problems
 }
 

@@ -28,6 +28,7 @@ use crate::refusals::Refusals;
 use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
 use crate::replies::Replies;
 use crate::retention::RetentionRules;
+use crate::schedules::Schedules;
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers,
     pub(crate) tasks: Tasks,
     pub(crate) outbox: Outbox,
+    pub(crate) schedules: Schedules,
     /// Where failures are told of cycles that say nothing.
     pub(crate) error_webhook: RwLock<Option<Arc<Expr>>>,
     /// How long what has ended is kept.
@@ -466,6 +468,7 @@ impl Shared {
 
     /// What waited for a connection begins.
     pub(crate) fn begin_all(self: &Arc<Self>) {
+        self.schedules.wake();
         for cycle in self.plans.ids() {
             self.begin_next(&cycle);
         }

@@ -37,6 +37,7 @@ use crate::registry::{Registry, ToLoop};
 use crate::reload;
 use crate::replies::Replies;
 use crate::retention::{self, RetentionRules};
+use crate::schedules::{self, Schedules};
 use crate::shared::{Shared, UNREADABLE_PAUSE};
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
@@ -163,6 +164,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
             horizon: HORIZON,
             transport: None,
             witness: None,
+            schedules: true,
         },
     };
     assemble(parts).await
@@ -206,6 +208,8 @@ pub(crate) struct Surroundings {
     pub(crate) transport: Option<Arc<dyn Transport>>,
     /// Notes what is committed and not stored.
     pub(crate) witness: Option<Arc<Witness>>,
+    /// Whether schedules start cycles.
+    pub(crate) schedules: bool,
 }
 
 /// Puts an engine together and starts its tasks.
@@ -216,6 +220,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         horizon,
         transport,
         witness,
+        schedules: by_clock,
     } = parts.surroundings;
     let tasks = Tasks::default();
     let house = Arc::new(House::new(clock.clone(), tasks.clone()));
@@ -264,6 +269,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         tasks,
         outbox: Outbox::default(),
         replies: Replies::default(),
+        schedules: Schedules::default(),
         error_webhook: RwLock::new(parts.error_webhook.map(Arc::new)),
         retention: RetentionRules(parts.retention),
         draining: CancellationToken::new(),
@@ -286,6 +292,11 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
     }
     // Before any timer fires: a stopped cycle begins no further step.
     command::stop_again(&shared).await?;
+    if by_clock {
+        shared.schedules.recover(shared.store.schedule_rows()?);
+        let kept = schedules::keep(Arc::clone(&shared));
+        shared.tasks.start(Task::Schedules, kept);
+    }
     spawn(&shared);
     for cycle in shared.plans.ids() {
         shared.begin_next(&cycle);

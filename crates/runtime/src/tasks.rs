@@ -23,6 +23,9 @@ pub(crate) enum Task {
     /// Delivers notices of failed runs. Brings what is under way to its end while draining; if it failed,
     /// nobody would be told.
     Outbox,
+    /// Starts cycles at the times of their schedules. Brings a start under way to its end while draining; if
+    /// it failed, no schedule would start anything.
+    Schedules,
     /// Writes a log line that nobody waits for. Its end is usual.
     Note,
     /// Takes up what was under way before the start. Ends when all is taken up.

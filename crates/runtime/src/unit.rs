@@ -6,8 +6,8 @@ use std::sync::Arc;
 use velodrome_core::{Acceptance, Loop, Rows, Run, State, TimerChange, Transition};
 use velodrome_spec::Plan;
 use velodrome_store::{
-    Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, StorageWrite, TimerWrite, Unit,
-    WatermarkWrite,
+    Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, ScheduleWrite, StorageWrite,
+    TimerWrite, Unit, WatermarkWrite,
 };
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
@@ -30,6 +30,7 @@ pub(crate) struct Making {
     /// Notices of failed runs.
     pub(crate) outbox: Vec<OutboxWrite>,
     plans: Vec<Arc<Plan>>,
+    schedules: Vec<ScheduleWrite>,
     /// Storage writes so far, read through by the handlers that follow.
     pub(crate) overlay: Overlay,
     /// Timers to keep in memory once the commit is done.
@@ -182,6 +183,12 @@ impl Making {
         }
     }
 
+    /// Says how far a schedule has come, and what became of the moment that was due.
+    pub(crate) fn by_clock(&mut self, write: ScheduleWrite, line: LogLine) {
+        self.schedules.push(write);
+        self.lines.push(line);
+    }
+
     /// Adds a line about a run.
     pub(crate) fn note(
         &mut self,
@@ -219,6 +226,7 @@ impl Making {
         self.lines.extend(end);
         self.outbox.extend(other.outbox);
         self.plans.extend(other.plans);
+        self.schedules.extend(other.schedules);
         self.set.extend(other.set);
         self.stop_cycle |= other.stop_cycle;
         self.exits.extend(other.exits);
@@ -257,6 +265,7 @@ impl Making {
             idempotency: self.idempotency,
             outbox: self.outbox,
             plans,
+            schedules: self.schedules,
             lines: self.lines,
             forget: self.forget,
             ..Unit::default()

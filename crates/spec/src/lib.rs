@@ -19,6 +19,7 @@ mod keys;
 pub mod plan;
 mod reference;
 mod render;
+pub mod schedule;
 pub mod test_file;
 mod values;
 mod yaml;

@@ -14,6 +14,7 @@ use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId,
 use crate::callers::WebhookAuth;
 use crate::connector::{ConnectorDef, MethodDef, StorageDoes};
 use crate::expr::{Expr, HookTarget};
+use crate::schedule::Rhythm;
 
 /// A step's place in [`Plan::steps`]. Means nothing outside its plan: stored records name steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,8 +49,43 @@ pub struct Plan {
     pub retention: Retention,
     /// Where failed runs are told; `None` is what `velodrome.yaml` says. Nothing of a run is in it.
     pub error_webhook: Option<Expr>,
+    /// When it starts by itself.
+    pub schedule: Option<SchedulePlan>,
     /// What it takes to build this plan again.
     pub sources: Sources,
+}
+
+/// `schedule:`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SchedulePlan {
+    /// When.
+    pub rhythm: Rhythm,
+    /// What the webhook trigger gets as its body. Nothing of a run is in it, and no secret.
+    pub send: Vec<(String, Expr)>,
+    /// What happens while a loop of the cycle is in progress or queued.
+    pub if_running: IfRunning,
+    /// What happens with starts that were missed while the server was down.
+    pub catch_up: CatchUp,
+}
+
+/// `if_running:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfRunning {
+    /// The start is passed over.
+    #[default]
+    Skip,
+    /// It begins a loop all the same, which queues where `concurrency` says so.
+    Queue,
+}
+
+/// `catch_up:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CatchUp {
+    /// One start makes up for all of them.
+    #[default]
+    Once,
+    /// They are passed over.
+    None,
 }
 
 /// `retention:`, of a cycle or of all; what is `None` was not said.

@@ -3,7 +3,8 @@
 use velodrome_types::{CycleId, Json, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, SecretRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
+    SecretRow,
 };
 
 /// One unit: applied whole or not at all, in the order of its fields.
@@ -34,6 +35,8 @@ pub struct Unit {
     pub plans: Vec<PlanRow>,
     /// The operator's word on cycles.
     pub cycles: Vec<CycleRow>,
+    /// How far schedules have come.
+    pub schedules: Vec<ScheduleWrite>,
     /// Secrets to write.
     pub secrets: Vec<SecretRow>,
     /// Secrets to delete, by name.
@@ -59,6 +62,7 @@ impl Unit {
             outbox,
             plans,
             cycles,
+            schedules,
             secrets,
             secrets_deleted,
             lines,
@@ -66,6 +70,7 @@ impl Unit {
         } = self;
         let deletes =
             |write: &StorageWrite| matches!(write.op, StorageOp::Delete(_) | StorageOp::DeleteAll);
+        let gone = |write: &ScheduleWrite| matches!(write, ScheduleWrite::Remove(_));
         let told = |write: &OutboxWrite| matches!(write, OutboxWrite::Remove(..));
         let adds_nothing = runs.is_empty()
             && parts.is_empty()
@@ -77,11 +82,13 @@ impl Unit {
             && cycles.is_empty()
             && secrets.is_empty()
             && lines.is_empty()
+            && schedules.iter().all(gone)
             && outbox.iter().all(told)
             && storage.iter().all(deletes);
         let deletes_nothing = forget.is_empty()
             && storage.is_empty()
             && outbox.is_empty()
+            && schedules.is_empty()
             && secrets_deleted.is_empty();
         adds_nothing && !deletes_nothing
     }
@@ -196,6 +203,15 @@ pub enum WatermarkWrite {
     Set(CycleId, StepId, Timestamp),
     /// Forgets it.
     Unset(CycleId, StepId),
+}
+
+/// Says how far a cycle's schedule has come, or forgets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScheduleWrite {
+    /// Puts it, over what was said before.
+    Put(ScheduleRow),
+    /// Forgets it: the cycle has no schedule any more.
+    Remove(CycleId),
 }
 
 /// Remembers an answer.

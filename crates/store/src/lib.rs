@@ -18,7 +18,7 @@ pub mod testkit;
 
 pub use batch::{
     Committed, Expect, FORGOTTEN_AT_ONCE, Forget, IdempotencyWrite, OutboxWrite, PartWrite,
-    StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    ScheduleWrite, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
 pub use key_ring::{KeyError, KeyRing};
@@ -28,8 +28,8 @@ pub use read::{
     PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
 };
 pub use rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, SecretRow,
-    StoredValue, TimerRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
+    SecretRow, StoredValue, TimerRow,
 };
 pub use seal::{SealError, SealKey};
 pub use storage_op::{StorageLimits, StorageRefusal, apply, nested_deeper};

@@ -15,7 +15,8 @@ use velodrome_types::{
 use crate::batch::{Committed, Unit};
 use crate::error::{CommitError, StoreError};
 use crate::rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, StoredValue, TimerRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
+    StoredValue, TimerRow,
 };
 
 /// A commit under way. It goes on if this is dropped.
@@ -221,10 +222,12 @@ pub trait Plans: Send + Sync {
     fn plan(&self, hash: &str) -> Result<Option<PlanRow>, StoreError>;
 }
 
-/// The operator's word on cycles.
+/// The operator's word on cycles, and how far their schedules have come.
 pub trait Cycles: Send + Sync {
     /// Every cycle somebody has said something of.
     fn cycle_rows(&self) -> Result<Vec<CycleRow>, StoreError>;
+    /// How far every schedule has come that has begun to count, in order of the cycles' ids.
+    fn schedule_rows(&self) -> Result<Vec<ScheduleRow>, StoreError>;
 }
 
 /// Sealed secrets and tokens.

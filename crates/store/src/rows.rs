@@ -73,6 +73,17 @@ pub struct CycleRow {
     pub state: CycleState,
 }
 
+/// How far a cycle's schedule has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRow {
+    /// The cycle.
+    pub cycle: CycleId,
+    /// The schedule that this is about, as a text: another one begins to count anew.
+    pub rule: String,
+    /// What is due up to this moment has been started or passed over.
+    pub passed: Timestamp,
+}
+
 /// A checked plan as it was when runs began on it: the source texts, versioned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanRow {

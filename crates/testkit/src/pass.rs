@@ -134,6 +134,7 @@ impl<'c> Pass<'c> {
             seed: SEED.wrapping_mul(self.lives),
             jitter: Some(0.0),
             horizon: HORIZON,
+            schedules: false,
         });
         match started {
             Ok(simulated) if !self.store.has_crashed() => {

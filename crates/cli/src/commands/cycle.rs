@@ -93,7 +93,15 @@ fn show(global: &Global, cycle: &Value) -> Result<()> {
         ("queued", "queued"),
         ("places", "concurrency"),
     ];
-    table::facts(&facts.map(|(title, name)| (title, field(cycle, name))))?;
+    let mut facts = facts
+        .map(|(title, name)| (title, field(cycle, name)))
+        .to_vec();
+    let schedule = &cycle["schedule"];
+    if !schedule.is_null() {
+        facts.push(("schedule", field(schedule, "when")));
+        facts.push(("next", field(schedule, "next")));
+    }
+    table::facts(&facts)?;
     if let Some(reason) = cycle["reason"].as_str() {
         out::line("")?;
         for line in reason.trim_end().lines() {

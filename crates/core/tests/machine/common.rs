@@ -197,6 +197,7 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         autostart: true,
         retention: Retention::default(),
         error_webhook: None,
+        schedule: None,
         log: LogPolicy::default(),
         sources: Sources::default(),
     }

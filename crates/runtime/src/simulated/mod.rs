@@ -77,6 +77,8 @@ pub struct SimulatedOptions {
     pub jitter: Option<f64>,
     /// How far ahead timers are kept in memory; a server keeps a minute.
     pub horizon: Duration,
+    /// Whether schedules start cycles; time then never stands still by itself.
+    pub schedules: bool,
 }
 
 /// A simulation's clock, as whoever plays the world sees it.
@@ -180,6 +182,7 @@ impl Simulated {
                 horizon: options.horizon,
                 transport: Some(Arc::clone(&outside) as _),
                 witness: Some(Arc::clone(&witness)),
+                schedules: options.schedules,
             },
         };
         let engine = runtime.block_on(assemble(parts))?;

@@ -5,5 +5,6 @@ mod fixture;
 mod laps;
 mod limits;
 mod outbox;
+mod schedules;
 mod simulated;
 mod turns;

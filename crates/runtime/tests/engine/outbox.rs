@@ -115,6 +115,7 @@ impl Telling {
             seed: 1,
             jitter: Some(0.0),
             horizon: DAY,
+            schedules: false,
         })
         .expect("a fixture");
         Self {

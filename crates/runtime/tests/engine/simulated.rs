@@ -68,6 +68,7 @@ fn simulated(text: &str, seed: u64, failures: u32, store: Arc<dyn Store>) -> Sim
         seed,
         jitter: None,
         horizon: DAY,
+        schedules: false,
     })
     .expect("a fixture")
 }

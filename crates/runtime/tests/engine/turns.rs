@@ -100,6 +100,7 @@ fn scene(refuses: u32) -> Scene {
         seed: 1,
         jitter: None,
         horizon: Duration::from_secs(60),
+        schedules: false,
     });
     Scene {
         simulated: simulated.expect("a fixture"),

@@ -199,6 +199,7 @@ fn options(
         seed,
         jitter: None,
         horizon: Duration::from_secs(60),
+        schedules: false,
     }
 }
 

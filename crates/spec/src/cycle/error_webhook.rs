@@ -4,7 +4,7 @@
 
 use super::header::Header;
 use super::method::may_be_url;
-use super::{Checker, Lookup};
+use super::{Checker, CycleInput, Lookup};
 use crate::cycle::names::CycleNames;
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::expr::{Expr, HookTarget, Piece, Root, Segment};
@@ -17,17 +17,17 @@ const TAKES: &str =
 
 impl Checker<'_> {
     pub(super) fn error_webhook(&mut self, node: &Node, header: &Header) -> Option<Expr> {
-        let mut names = CycleWide(CycleNames::new(
-            &[],
-            header,
-            self.input.lookup,
-            self.input.script_file,
-        ));
+        let mut names = CycleWide {
+            names: before_runs(&self.input, header),
+            of: "`error_webhook` is",
+            takes: TAKES,
+        };
         let url = read(node, &mut names, &mut self.faults)?;
-        for (path, text) in &names.0.files {
+        let names = names.names;
+        for (path, text) in &names.files {
             self.sources.add_file(path, text);
         }
-        self.secrets.extend(names.0.secrets);
+        self.secrets.extend(names.secrets);
         if let Some(target) = named(&url)
             && header.cycle.as_ref() == Some(&target.cycle)
         {
@@ -38,6 +38,11 @@ impl Checker<'_> {
         }
         Some(url)
     }
+}
+
+/// The names of what is known before any run.
+pub(super) fn before_runs<'a>(input: &CycleInput<'a>, header: &Header) -> CycleNames<'a> {
+    CycleNames::new(&[], header, input.lookup, input.script_file)
 }
 
 /// A URL, checked as far as it is known.
@@ -85,7 +90,13 @@ pub fn named(url: &Expr) -> Option<&HookTarget> {
 }
 
 /// What a cycle's files and settings say, but nothing of a run.
-struct CycleWide<'a>(CycleNames<'a>);
+pub(super) struct CycleWide<'a> {
+    pub(super) names: CycleNames<'a>,
+    /// What is known before any run, with its verb.
+    pub(super) of: &'static str,
+    /// The hint.
+    pub(super) takes: &'static str,
+}
 
 impl Names for CycleWide<'_> {
     fn name(
@@ -96,12 +107,12 @@ impl Names for CycleWide<'_> {
         faults: &mut Faults,
     ) -> Option<Root> {
         if name == "cycle" {
-            return self.0.name(name, path, span, faults);
+            return self.names.name(name, path, span, faults);
         }
-        let message = format!("`{name}` is of a run, and `error_webhook` is known before any");
+        let message = format!("`{name}` is of a run, and {} known before any", self.of);
         faults
             .error("reference.not_passed", span, message)
-            .hint(TAKES);
+            .hint(self.takes);
         None
     }
 
@@ -112,7 +123,7 @@ impl Names for CycleWide<'_> {
         span: Span,
         faults: &mut Faults,
     ) -> Option<Root> {
-        self.0.kind(kind, argument, span, faults)
+        self.names.kind(kind, argument, span, faults)
     }
 }
 

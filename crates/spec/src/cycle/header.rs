@@ -108,9 +108,6 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
         .get("time_zone")
         .and_then(|node| schedule::zone(node, faults))
         .unwrap_or(Zone::UTC);
-    if let Some(node) = keys.get("schedule") {
-        schedule::read(node, &zone, faults);
-    }
     let retention = keys
         .get("retention")
         .map_or_else(Retention::default, |node| retention(node, faults));
@@ -321,6 +318,7 @@ impl Header {
             log: self.log,
             retention: self.retention,
             error_webhook: None,
+            schedule: None,
             sources,
         }
     }

@@ -182,6 +182,9 @@ impl Checker<'_> {
         let error_webhook = keys
             .get("error_webhook")
             .and_then(|node| self.error_webhook(node, &header));
+        let schedule = keys
+            .get("schedule")
+            .and_then(|node| self.schedule(node, &header));
         let Some(steps_node) = keys.need("steps", "the cycle", &mut self.faults) else {
             keys.finish("a cycle", &mut self.faults);
             return (cycle, None);
@@ -226,6 +229,7 @@ impl Checker<'_> {
         let hash = hash(&self.sources);
         let mut plan = header.plan(hash, trigger, steps, std::mem::take(&mut self.sources));
         plan.error_webhook = error_webhook;
+        plan.schedule = schedule;
         script::warn_shared_keys(&plan, self.input.text, &mut self.faults);
         (cycle, Some(plan))
     }

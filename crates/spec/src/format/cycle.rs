@@ -17,7 +17,7 @@ pub const CYCLE: Table = Table {
         Key::new("retry", RETRY_TAKES, "How transient failures are tried again.").default("5 times, 1 second, doubled up to 1 minute"),
         Key::new("loop", Takes::Keys(&LOOP), "Bounds of a loop."),
         Key::new("split", Takes::Choice(&["none", "first_step", "all_steps"]), "Which list steps make a child run of each record.").default("none"),
-        Key::new("schedule", Takes::Keys(&SCHEDULE), "Starts the cycle by the clock as well.").later(),
+        Key::new("schedule", Takes::Keys(&SCHEDULE), "Starts the cycle by the clock as well."),
         Key::new("time_zone", Takes::Text, "The zone of dates without an offset and of `schedule`: an IANA name such as `Europe/Berlin`.").default("UTC"),
         Key::new("autostart", Takes::Boolean, "Whether the cycle runs as soon as its file is there.").default("true"),
         Key::new("retention", Takes::Keys(&RETENTION), "How long finished runs are kept."),
@@ -120,18 +120,18 @@ pub(crate) const SCHEDULE: Table = Table {
         Key::new(
             "cron",
             Takes::Text,
-            "A cron expression of five fields in the cycle's `time_zone`; either this or `every`.",
+            "A cron expression of five fields, or of six with seconds first, in the cycle's `time_zone`; either this or `every`.",
         ),
         Key::new(
             "send",
-            Takes::Value,
+            Takes::Map(&Takes::Value),
             "What a webhook trigger gets as its body.",
         )
         .default("{}"),
         Key::new(
             "if_running",
             Takes::Choice(&["skip", "queue"]),
-            "What happens while a loop of the cycle is in progress.",
+            "What happens while a loop of the cycle is in progress or queued.",
         )
         .default("skip"),
         Key::new(

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use velodrome_types::{CycleId, CycleState, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::batch::{
-    Committed, Expect, OutboxWrite, PartWrite, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    Committed, Expect, OutboxWrite, PartWrite, ScheduleWrite, StorageWrite, TimerWrite, Unit,
+    WatermarkWrite,
 };
 use crate::error::CommitError;
 use crate::rows::{
-    IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, StoredValue, TimerRow,
+    IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow, StoredValue,
+    TimerRow,
 };
 use crate::storage_op::{StorageLimits, StorageRefusal, apply};
 
@@ -37,6 +39,7 @@ pub(super) struct Data {
     pub(super) outbox: Vec<OutboxRow>,
     pub(super) plans: BTreeMap<String, PlanRow>,
     pub(super) cycles: BTreeMap<CycleId, CycleState>,
+    pub(super) schedules: BTreeMap<CycleId, ScheduleRow>,
     pub(super) secrets: BTreeMap<String, Vec<u8>>,
     pub(super) lines: Vec<LogLine>,
     last_seq: u64,
@@ -105,6 +108,12 @@ impl Data {
         }
         for row in unit.cycles {
             self.cycles.insert(row.cycle, row.state);
+        }
+        for write in unit.schedules {
+            match write {
+                ScheduleWrite::Put(row) => self.schedules.insert(row.cycle.clone(), row),
+                ScheduleWrite::Remove(cycle) => self.schedules.remove(&cycle),
+            };
         }
         for row in unit.secrets {
             self.secrets.insert(row.name, row.sealed);

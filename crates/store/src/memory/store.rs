@@ -17,7 +17,8 @@ use crate::read::{
     PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
 };
 use crate::rows::{
-    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, StoredValue, TimerRow,
+    CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
+    StoredValue, TimerRow,
 };
 use crate::storage_op::StorageLimits;
 use crate::suffix::IdSuffix;
@@ -330,6 +331,10 @@ impl Cycles for MemoryStore {
             })
             .collect()
         }))
+    }
+
+    fn schedule_rows(&self) -> Result<Vec<ScheduleRow>, StoreError> {
+        Ok(self.read(|data| data.schedules.values().cloned().collect()))
     }
 }
 

@@ -177,6 +177,7 @@ fn small(store: &dyn Store, note: Note<'_>) {
     }
     note("watermarks", &store.watermarks());
     note("cycles", &store.cycle_rows());
+    note("schedules", &store.schedule_rows());
     note("secrets", &store.secret_names("s"));
     for n in ["0", "1", "2", "3"] {
         note("secret", &store.secret(&format!("secret/{n}")));

@@ -7,7 +7,8 @@ use super::build::{at, line, loop_id, loop_row, run_id, run_row};
 use super::compare::{everything, outcome};
 use crate::{
     CycleRow, Expect, IdempotencyRow, LoopRow, Namespace, OutboxRow, OutboxWrite, PartWrite,
-    PlanRow, RunRow, SecretRow, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    PlanRow, RunRow, ScheduleRow, ScheduleWrite, SecretRow, StorageOp, StorageWrite, TimerWrite,
+    Unit, WatermarkWrite,
 };
 
 pub(super) const RUNS: u8 = 12;
@@ -102,6 +103,14 @@ impl Random {
             cycles: self.some(1, |r| CycleRow {
                 cycle: r.of(CYCLES).into(),
                 state: r.of(CycleState::ALL),
+            }),
+            schedules: self.some(1, |r| match r.chance(4) {
+                true => ScheduleWrite::Remove(r.of(CYCLES).into()),
+                false => ScheduleWrite::Put(ScheduleRow {
+                    cycle: r.of(CYCLES).into(),
+                    rule: r.below(3).to_string(),
+                    passed: r.time(),
+                }),
             }),
             secrets: self.some(1, |r| SecretRow {
                 name: format!("secret/{}", r.below(4)),

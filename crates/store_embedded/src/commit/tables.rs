@@ -2,8 +2,8 @@
 
 use rusqlite::params;
 use velodrome_store::{
-    CycleRow, IdempotencyRow, LoopRow, OutboxWrite, PartWrite, PlanRow, RunRow, SecretRow,
-    TimerWrite, WatermarkWrite,
+    CycleRow, IdempotencyRow, LoopRow, OutboxWrite, PartWrite, PlanRow, RunRow, ScheduleWrite,
+    SecretRow, TimerWrite, WatermarkWrite,
 };
 use velodrome_types::Timestamp;
 
@@ -260,6 +260,22 @@ impl UnitWriter<'_> {
         self.conn
             .prepare_cached("INSERT OR REPLACE INTO cycles (cycle, state) VALUES (?1, ?2)")?
             .execute((row.cycle.as_str(), cycle_state_number(row.state)))?;
+        Ok(())
+    }
+
+    pub(super) fn write_schedule(&self, write: &ScheduleWrite) -> rusqlite::Result<()> {
+        match write {
+            ScheduleWrite::Put(row) => self
+                .conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO schedules (cycle, rule, passed) VALUES (?1, ?2, ?3)",
+                )?
+                .execute((row.cycle.as_str(), &row.rule, row.passed.as_millis())),
+            ScheduleWrite::Remove(cycle) => self
+                .conn
+                .prepare_cached("DELETE FROM schedules WHERE cycle = ?1")?
+                .execute([cycle.as_str()]),
+        }?;
         Ok(())
     }
 

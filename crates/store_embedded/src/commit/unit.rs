@@ -81,6 +81,9 @@ impl UnitWriter<'_> {
         for row in &unit.cycles {
             self.write_cycle(row)?;
         }
+        for write in &unit.schedules {
+            self.write_schedule(write)?;
+        }
         for row in &unit.secrets {
             self.write_secret(row)?;
         }

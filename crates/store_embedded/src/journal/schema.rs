@@ -18,7 +18,7 @@ pub(crate) const JOURNAL_FILE: &str = "journal.db";
 
 /// The newest format this program reads, and the one it writes. Changing the tables means raising it,
 /// a migration from each older one, and a recorded data folder of the old one in `tests/formats`.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -96,6 +96,9 @@ CREATE UNIQUE INDEX outbox_run ON outbox (run, number);
 CREATE INDEX outbox_due ON outbox (due);
 CREATE TABLE plans (hash TEXT PRIMARY KEY, cycle TEXT NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE cycles (cycle TEXT PRIMARY KEY, state INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE schedules (
+    cycle TEXT PRIMARY KEY, rule TEXT NOT NULL, passed INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE secrets (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 -- One row for each stretch of lines of a commit that are about one cycle and loop.
@@ -128,6 +131,9 @@ const MIGRATIONS: [&str; FORMAT as usize - 1] = [
      CREATE INDEX outbox_due ON outbox (due);",
     // The tables are the same: the records of runs are shorter, which a program of format 3 does not read.
     "",
+    "CREATE TABLE schedules (
+         cycle TEXT PRIMARY KEY, rule TEXT NOT NULL, passed INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// A statement is compiled once a connection; there are fewer shapes than this.

@@ -1,8 +1,9 @@
-//! The small tables: watermarks, remembered answers, plans, cycles, secrets.
+//! The small tables: watermarks, remembered answers, plans, cycles, schedules, secrets.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use velodrome_store::{
-    CycleRow, Cycles, IdempotencyRow, Inbox, PlanRow, Plans, Secrets, StoreError, Watermarks,
+    CycleRow, Cycles, IdempotencyRow, Inbox, PlanRow, Plans, ScheduleRow, Secrets, StoreError,
+    Watermarks,
 };
 use velodrome_types::{CycleId, StepId, Timestamp};
 
@@ -105,6 +106,19 @@ impl Cycles for EmbeddedStore {
             })
         });
         rows.collect()
+    }
+
+    fn schedule_rows(&self) -> Result<Vec<ScheduleRow>, StoreError> {
+        let sql = "SELECT cycle, rule, passed FROM schedules ORDER BY cycle";
+        self.shared().readers.read(|conn| {
+            all(conn, sql, |row| {
+                Ok(ScheduleRow {
+                    cycle: CycleId::new(row.get::<_, String>(0)?),
+                    rule: row.get(1)?,
+                    passed: Timestamp::from_millis(row.get(2)?),
+                })
+            })
+        })
     }
 }
 

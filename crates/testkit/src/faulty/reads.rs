@@ -3,7 +3,7 @@
 use velodrome_store::{
     CycleRow, Cycles, IdempotencyRow, Inbox, LogFilter, LogRead, LoopFilter, LoopRow, Loops,
     Namespace, Outbox, OutboxRow, Page, PageRequest, PlanRow, Plans, Retention, RunFilter, RunRow,
-    Runs, ScriptStorage, Secrets, StoreError, StoredValue, TimerRow, Watermarks,
+    Runs, ScheduleRow, ScriptStorage, Secrets, StoreError, StoredValue, TimerRow, Watermarks,
 };
 use velodrome_types::{CycleId, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
@@ -115,6 +115,9 @@ impl Plans for Faulty {
 impl Cycles for Faulty {
     fn cycle_rows(&self) -> Read<Vec<CycleRow>> {
         self.inner.cycle_rows()
+    }
+    fn schedule_rows(&self) -> Read<Vec<ScheduleRow>> {
+        self.inner.schedule_rows()
     }
 }
 

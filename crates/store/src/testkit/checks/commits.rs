@@ -5,7 +5,8 @@ use velodrome_types::{CycleState, LoopStatus, RunStatus};
 use crate::testkit::{Bench, Reopen, at, line, loop_id, loop_row, run_id, run_row, storage_write};
 use crate::{
     CommitError, CycleRow, Expect, IdempotencyRow, Namespace, OutboxRow, OutboxWrite, PartWrite,
-    PlanRow, SecretRow, StorageOp, StorageRefusal, Store, TimerWrite, Unit, WatermarkWrite,
+    PlanRow, ScheduleRow, ScheduleWrite, SecretRow, StorageOp, StorageRefusal, Store, TimerWrite,
+    Unit, WatermarkWrite,
 };
 
 fn shared() -> Namespace {
@@ -58,6 +59,11 @@ fn whole_unit() -> Unit {
             cycle: "alpha".into(),
             state: CycleState::Paused,
         }],
+        schedules: vec![ScheduleWrite::Put(ScheduleRow {
+            cycle: "alpha".into(),
+            rule: "every 60000 ms".to_owned(),
+            passed: at(60),
+        })],
         secrets: vec![
             SecretRow {
                 name: "secret/a".to_owned(),
@@ -95,6 +101,9 @@ fn has_whole_unit(store: &dyn Store) {
     assert_eq!(put, unit.outbox);
     assert_eq!(store.plan("h").expect(read).as_ref(), unit.plans.first());
     assert_eq!(store.cycle_rows().expect(read), unit.cycles);
+    let schedules = store.schedule_rows().expect(read);
+    let put: Vec<_> = schedules.into_iter().map(ScheduleWrite::Put).collect();
+    assert_eq!(put, unit.schedules);
     assert_eq!(store.secret_names("").expect(read), ["secret/a"]);
     let lines = store.log_tail(9, &Default::default()).expect(read);
     let messages: Vec<_> = lines.iter().map(|l| (l.seq, l.message.as_str())).collect();
@@ -113,6 +122,7 @@ fn has_nothing(store: &dyn Store) {
     assert_eq!(store.outbox_heads(at(1000)).expect(read), []);
     assert_eq!(store.plan("h").expect(read), None);
     assert_eq!(store.cycle_rows().expect(read), []);
+    assert_eq!(store.schedule_rows().expect(read), []);
     assert!(store.secret_names("").expect(read).is_empty());
     assert_eq!(store.last_seq(), 0);
     assert_eq!(store.log_tail(9, &Default::default()).expect(read), []);

@@ -82,6 +82,7 @@ macro_rules! conformance_suite {
             a_notice_keeps_its_place_until_it_is_removed
             a_plan_that_is_there_is_left
             the_word_on_a_cycle_is_the_last
+            how_far_a_schedule_has_come_is_the_last_word
             secrets_are_kept_by_name
             old_laps_are_forgotten
             an_ended_loop_is_forgotten_whole

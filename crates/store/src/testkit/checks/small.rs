@@ -3,7 +3,9 @@
 use velodrome_types::CycleState;
 
 use crate::testkit::{Bench, at};
-use crate::{CycleRow, IdempotencyRow, PlanRow, SecretRow, Unit, WatermarkWrite};
+use crate::{
+    CycleRow, IdempotencyRow, PlanRow, ScheduleRow, ScheduleWrite, SecretRow, Unit, WatermarkWrite,
+};
 
 /// [`WatermarkWrite`].
 pub fn watermarks_are_raised_set_and_unset(bench: &mut Bench) {
@@ -130,6 +132,52 @@ pub fn the_word_on_a_cycle_is_the_last(bench: &mut Bench) {
                 rows,
                 [row("alpha", *state), row("beta", CycleState::Paused)]
             );
+        });
+    }
+}
+
+/// The last word counts, also where it goes back; every cycle is listed until it is removed.
+pub fn how_far_a_schedule_has_come_is_the_last_word(bench: &mut Bench) {
+    use ScheduleWrite::{Put, Remove};
+    let row = |cycle: &str, rule: &str, passed| ScheduleRow {
+        cycle: cycle.into(),
+        rule: rule.to_owned(),
+        passed: at(passed),
+    };
+    let beta = || row("beta", "every 60000 ms", 7);
+    bench.ok(Unit {
+        schedules: vec![Put(beta())],
+        ..Unit::default()
+    });
+    let steps = [
+        (
+            Put(row("alpha", "cron 0 2 * * * UTC", 5)),
+            Some(("cron 0 2 * * * UTC", 5)),
+        ),
+        (
+            Put(row("alpha", "cron 0 2 * * * UTC", 9)),
+            Some(("cron 0 2 * * * UTC", 9)),
+        ),
+        (
+            Put(row("alpha", "every 1 ms", -3)),
+            Some(("every 1 ms", -3)),
+        ),
+        (Remove("alpha".into()), None),
+        (Remove("alpha".into()), None),
+    ];
+    for (write, wanted) in steps {
+        bench.ok(Unit {
+            schedules: vec![write],
+            ..Unit::default()
+        });
+        bench.holds(|store| {
+            let rows = store.schedule_rows().expect("the store reads");
+            let mut all: Vec<_> = wanted
+                .iter()
+                .map(|(rule, passed)| row("alpha", rule, *passed))
+                .collect();
+            all.push(beta());
+            assert_eq!(rows, all);
         });
     }
 }
