@@ -3,6 +3,7 @@
 
 mod binary;
 mod client;
+mod clock;
 pub mod fake;
 mod faults;
 mod foreign;
@@ -15,6 +16,7 @@ mod zoho;
 
 pub use binary::velodrome;
 pub use client::{Answer, Client};
+pub use clock::true_time;
 pub use faults::Faults;
 pub use foreign::{ForeignOAuth, signed};
 pub use random::{Random, setting};

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use velodrome_tests::{Folder, Server};
+use velodrome_tests::{Folder, Server, true_time};
 
 /// Every method once, what it gave told by the last step.
 const EVERY: &str = r#"
@@ -246,9 +246,7 @@ steps:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_for_a_date_survives_a_crash_and_ends_no_earlier() -> Result<()> {
     let mut server = serve("waits.yaml", WAITS).await?;
-    let due = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
-    let since = due.duration_since(std::time::UNIX_EPOCH)?;
-    let at = velodrome_types::Timestamp::from_millis(i64::try_from(since.as_millis())?);
+    let at = velodrome_types::Timestamp::from_millis(true_time() + 3_000);
     let body = json!({"at": at.to_string(), "kind": "LARGE"}).to_string();
     let answer = server.hook("waits", &body).await?.json();
     let id = answer["loop"]

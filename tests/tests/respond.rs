@@ -171,21 +171,18 @@ async fn after_a_crash_a_repeat_hears_what_the_run_answers_when_it_is_there() ->
     let mut server = serve(&sink, "20 seconds").await?;
     let url = format!("{}/hooks/ask", server.url());
     let client = server.client().clone();
-    let first = tokio::spawn(async move {
-        let headers = [
-            ("content-type", "application/json"),
-            ("idempotency-key", "a"),
-        ];
-        client
-            .send("POST", &url, &headers, br#"{"id":7}"#.to_vec())
-            .await
-    });
-    server.log_of("event=webhook.accepted", 1).await?;
-    server.kill().await?;
-    assert!(
-        first.await?.is_err(),
-        "the connection went with the process"
-    );
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "a"),
+    ];
+    let asked = client.send("POST", &url, &headers, br#"{"id":7}"#.to_vec());
+    let killed = async {
+        server.log_of("event=webhook.accepted", 1).await?;
+        server.kill().await
+    };
+    let (first, killed) = tokio::join!(asked, killed);
+    killed?;
+    assert!(first.is_err(), "the connection went with the process");
     server.start().await?;
     let again = ask(&server, "a", json!({"id": 7})).await?;
     assert_eq!(

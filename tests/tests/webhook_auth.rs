@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use velodrome_tests::{Answer, Folder, Server};
+use velodrome_tests::{Answer, Folder, Server, true_time};
 
 /// Requests that others signed.
 const SIGNED: &str = include_str!("../../crates/server/tests/signed/requests.json");
@@ -37,15 +37,6 @@ fn cycle(id: &str, webhook: &str) -> String {
         "cycle: {id}\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n{webhook}    then: end\n  \
          end: {{use: stop}}\n"
     )
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server's clock is moved from the true time to that of the signatures"
-)]
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +78,7 @@ async fn what_the_senders_own_libraries_sign_is_let_in_and_nothing_else() -> Res
         }
         let mut server = folder.serve().await?;
         server.kill().await?;
-        server.faults()?.move_clock(moment * 1000 - now())?;
+        server.faults()?.move_clock(moment * 1000 - true_time())?;
         server.start().await?;
         let mut accepted = 0;
         for request in signed.iter().filter(|one| one["now"] == json!(moment)) {

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use velodrome_tests::{Answer, Folder, Server, signed};
+use velodrome_tests::{Answer, Folder, Server, signed, true_time};
 
 /// Kind, and the name of the secret that its webhook reads.
 const KINDS: &[(&str, &str)] = &[
@@ -17,15 +17,6 @@ fn cycle(id: &str, auth: &str) -> String {
         "cycle: {id}\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n    auth: {auth}\n    then: end\n  \
          end: {{use: stop}}\n"
     )
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "signatures are good for some minutes around the true time"
-)]
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }
 
 async fn set(server: &Server, name: &str, value: &str) -> Result<()> {
@@ -83,7 +74,7 @@ async fn three_libraries_sign_and_a_secret_counts_from_the_next_request_on() -> 
         for (kind, _) in KINDS {
             let id = format!("msg_{round}");
             wanted.push(json!({
-                "kind": kind, "secret": secret(kind, round), "id": id, "now": now(), "body": body,
+                "kind": kind, "secret": secret(kind, round), "id": id, "now": true_time() / 1000, "body": body,
             }));
         }
     }

@@ -14,10 +14,6 @@ use crate::run::{Reply, Run, StepError};
 
 /// What moves a run.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made for each move and is moved once; a box would be one more allocation a page"
-)]
 pub enum Input {
     /// It has its place and `after_webhook` let it pass, leaving this `method_response`.
     Begin {

@@ -21,10 +21,6 @@ use crate::shared::Shared;
 use crate::unit::Making;
 
 /// What `before_webhook` and the fields make of a delivery.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "taken apart at once; the large variant is the usual one"
-)]
 pub(crate) enum Received {
     /// It goes on.
     Passed(Delivery, Overlay),

@@ -61,7 +61,8 @@ impl Actor {
             action,
             making,
         };
-        self.follow_so_far(plan, moved, before, usize::MAX).await
+        // Boxed: the task of a loop that has nothing to do would carry its state all the same.
+        Box::pin(self.follow_so_far(plan, moved, before, usize::MAX)).await
     }
 
     /// The same through so many actions at the most.
@@ -119,7 +120,7 @@ impl Actor {
                     first: *first,
                     several: done > 1,
                 };
-                Box::pin(self.refused(plan, before, refusal)).await
+                self.refused(plan, before, refusal).await
             }
         }
     }
@@ -166,7 +167,7 @@ impl Actor {
             action: first.action,
             making,
         };
-        self.follow_so_far(plan, again, here, 1).await
+        Box::pin(self.follow_so_far(plan, again, here, 1)).await
     }
 
     /// The run's step fails because what a script wrote for it cannot be applied; nothing of it is kept.

@@ -457,7 +457,7 @@ fn an_answer_larger_than_any_value_of_a_script_can_be_read() {
 /// What a `script` step's function gives, in both languages.
 fn gives(rhai: &str, javascript: &str, expect: &Json) {
     for (language, code) in each(rhai, javascript) {
-        let script = HOST.compile(language, &code).unwrap();
+        let script = HOST.compile(language, &code).expect("it compiles");
         let call = Call {
             vars: Vars::default(),
             storage: Box::new(Memory::default()),

@@ -184,7 +184,7 @@ impl Checker<'_> {
         self.no_secret([&found], node.span, "the date is shown to people");
         if let Expr::Literal(literal) = &found {
             let text = literal.as_str();
-            if !text.is_some_and(|text| self.zone.parse(text).is_ok()) {
+            if text.is_none_or(|text| self.zone.parse(text).is_err()) {
                 self.faults
                     .error("value.date", node.span, "`at` is no date")
                     .hint("write `2026-11-23T12:00:00Z`, or a reference to one");
