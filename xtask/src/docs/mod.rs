@@ -1,10 +1,11 @@
 //! Writes what `docs/` has from the code: the JSON Schemas, the table of keys, the tests of
-//! paging, a page for each code.
+//! paging, what is covered of Cyclr, a page for each code.
 //!
 //! With `--check` nothing is written: a page that would change is an error. What `docs/zoho.md` names is looked for
 //! either way.
 
 mod comparisons;
+mod coverage;
 mod paging;
 mod shown;
 mod zoho;
@@ -97,6 +98,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     let comparisons = comparisons::page();
     pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);
     pages.insert(PathBuf::from("docs/paging.md"), paging::page()?);
+    pages.insert(PathBuf::from("docs/coverage.md"), coverage::page()?);
     codes(&mut pages)?;
     Ok(pages)
 }

@@ -1,5 +1,6 @@
 //! Tests that a page names: whether each is there, and is one that runs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,21 +16,77 @@ pub(super) fn look(file: &Path, test: &str) -> Result<()> {
 
 /// The file below these folders that has this test, and it runs there.
 pub(super) fn find(folders: &[&str], test: &str) -> Result<PathBuf> {
-    let mut left: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            for entry in std::fs::read_dir(&path).with_context(|| path.display().to_string())? {
-                left.push(entry?.path());
-            }
-            continue;
-        }
-        let rust = path.extension().is_some_and(|extension| extension == "rs");
-        if rust && runs(&std::fs::read_to_string(&path)?, test).is_some() {
+    for path in rust_below(folders)? {
+        if runs(&std::fs::read_to_string(&path)?, test).is_some() {
             look(&path, test)?;
             return Ok(path);
         }
     }
     bail!("no file below {} has a test `{test}`", folders.join(", "))
+}
+
+/// Every file of Rust below these folders.
+fn rust_below(folders: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut left: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+    let mut found = Vec::new();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(&path).with_context(|| path.display().to_string())? {
+                left.push(entry?.path());
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Every test below some folders that runs, with the files that have one of its name.
+pub(super) struct Tests(BTreeMap<String, Vec<PathBuf>>);
+
+impl Tests {
+    /// Reads every file of Rust below these folders.
+    pub(super) fn below(folders: &[&str]) -> Result<Self> {
+        let mut tests: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for path in rust_below(folders)? {
+            let text = std::fs::read_to_string(&path)?;
+            for name in text.lines().filter_map(function) {
+                if runs(&text, name) == Some(true) {
+                    tests.entry(name.to_owned()).or_default().push(path.clone());
+                }
+            }
+        }
+        Ok(Self(tests))
+    }
+
+    /// The one file that has this test, and its name; where several have one, `file::test` says which.
+    pub(super) fn find<'t>(&self, test: &'t str) -> Result<(&Path, &'t str)> {
+        let (stem, name) = match test.split_once("::") {
+            Some((stem, name)) => (Some(stem), name),
+            None => (None, test),
+        };
+        let is_meant = |path: &&PathBuf| {
+            stem.is_none_or(|stem| path.file_stem().is_some_and(|known| known == stem))
+        };
+        let found = self.0.get(name).into_iter().flatten().filter(is_meant);
+        match found.collect::<Vec<_>>()[..] {
+            [path] => Ok((path, name)),
+            [] => bail!("there is no test `{test}`"),
+            ref several => bail!(
+                "{} files have a test `{test}`: say `file::{name}`",
+                several.len()
+            ),
+        }
+    }
+}
+
+/// The name of the function that a line begins.
+fn function(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("async ").unwrap_or(line);
+    let (name, _) = line.strip_prefix("fn ")?.split_once('(')?;
+    Some(name)
 }
 
 /// Whether a function of this name is a test that runs; `None` if there is none.
