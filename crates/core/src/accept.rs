@@ -89,6 +89,8 @@ pub fn accept_first_lap(
         records: 0,
         open: [(id, false)].into(),
         lists: Default::default(),
+        kin: Default::default(),
+        gathered: Vec::new(),
         failed: None,
     };
     let run = new_run(plan, id, &looped, delivery, origin, now);
@@ -176,6 +178,7 @@ fn new_run(
         handed_off: false,
         of_notice: origin.is_some_and(|origin| origin.of_notice),
         held: None,
+        branch: None,
         state: State::Queued { delivery },
         data: Default::default(),
     }

@@ -33,18 +33,19 @@ pub struct Scope<'a> {
     pub run: Option<&'a Run>,
     /// Static references.
     pub statics: &'a dyn Statics,
-    /// The item of a `for_each`, and its index.
+    /// The item of a `for_each`, or of a list that was split, and its index.
     pub item: Option<(&'a Json, u64)>,
 }
 
 impl<'a> Scope<'a> {
-    /// What a step may read that runs once.
+    /// What a step may read that runs once; `item` is that of a list which was split.
     pub fn new(plan: &'a Plan, run: &'a Run, statics: &'a dyn Statics) -> Self {
+        let item = run.branch.as_ref().and_then(|branch| branch.item.as_ref());
         Self {
             plan,
             run: Some(run),
             statics,
-            item: None,
+            item: item.map(|item| (&item.value, item.index)),
         }
     }
 
@@ -294,13 +295,14 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
         },
         Root::Hook(target) => Json::String(scope.statics.hook_url(target)),
         Root::Env(name) => scope.statics.env(name).map_or(Json::Null, Json::String),
+        // A run that came another way than by the split has none (the checker warns of it).
         Root::Item => match scope.item {
             Some((item, _)) => follow(item, &reference.path),
-            None => return Err(unresolved(reference)),
+            None => Json::Null,
         },
         Root::Index => match scope.item {
             Some((_, index)) => Json::from(index),
-            None => return Err(unresolved(reference)),
+            None => Json::Null,
         },
         Root::Secret(name) => match (scope.statics.secret(name), &reference.default) {
             (Some(value), _) => Json::String(value),

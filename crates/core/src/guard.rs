@@ -9,7 +9,10 @@ use crate::run::Run;
 
 /// Whether this run may hand off to its own webhook.
 pub fn may_begin_lap(plan: &Plan, looped: &Loop, run: &Run) -> Result<(), StepFailure> {
-    if run.handed_off && !plan.limits.fork {
+    // Each run of a lap knows of its own hand-off only; that another has begun the next lap, the loop knows.
+    let in_family = run.branch.is_some() || looped.kin.contains_key(&run.id);
+    let by_another = in_family && looped.laps > run.lap;
+    if (run.handed_off || by_another) && !plan.limits.fork {
         return Err(StepFailure::permanent(
             Code::new("loop.forked"),
             format!(

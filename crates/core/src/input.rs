@@ -73,6 +73,16 @@ pub enum Input {
         /// The fence of the wait.
         fence: u64,
     },
+    /// A run that another of its lap has begun takes its first step.
+    Branch,
+    /// All runs that it has begun in its lap have ended.
+    ChildrenOver,
+    /// A run that it began and that had failed is taken up again.
+    ChildAgain,
+    /// It waits at a `wait_all`, and there is no other unfinished run.
+    AllHere,
+    /// It waits at a `wait_all` of the cycle, and another run goes on from there.
+    AllPassed,
     /// The process began again with this action under way.
     Recover,
     /// A person takes it up again where it failed, on the plan that the transition is given.
@@ -283,6 +293,14 @@ pub struct Facts<'a> {
     pub watermarks: &'a dyn Watermarks,
     /// What static references stand for.
     pub statics: &'a dyn crate::eval::Statics,
+    /// Ids of runs that begin.
+    pub ids: &'a dyn Ids,
+}
+
+/// Where the ids of runs come from that a move begins.
+pub trait Ids: std::fmt::Debug {
+    /// One that no run has.
+    fn run_id(&self, now: Timestamp) -> RunId;
 }
 
 /// Reads stored watermarks.
@@ -408,6 +426,36 @@ pub struct Transition {
     pub reply: Option<Reply>,
     /// Which rows are written.
     pub rows: Rows,
+    /// What belongs to it, in order: moves of the runs that it begins, and then of this run where those ended
+    /// at once.
+    pub others: Vec<Transition>,
+}
+
+impl Transition {
+    /// A run that has begun and takes its first step later.
+    pub(crate) fn begun(run: Run, looped: Loop) -> Self {
+        Self {
+            run,
+            looped,
+            lines: Vec::new(),
+            timer: TimerChange::Keep,
+            watermarks: Vec::new(),
+            action: None,
+            stop_cycle: false,
+            notice: None,
+            exits: Vec::new(),
+            items: ItemWrites::default(),
+            keys: None,
+            reply: None,
+            rows: Rows::Both,
+            others: Vec::new(),
+        }
+    }
+
+    /// The loop as all of it leaves it.
+    pub fn last_loop(&self) -> &Loop {
+        self.others.last().map_or(&self.looped, Self::last_loop)
+    }
 }
 
 /// Which rows a move writes beside what stands in its `items`.

@@ -18,6 +18,7 @@
 )]
 
 mod accept;
+mod branches;
 mod compare;
 mod convert;
 mod each;
@@ -25,6 +26,7 @@ mod eval;
 mod exits;
 mod fail;
 mod fields;
+mod gather;
 mod guard;
 mod input;
 mod lines;
@@ -40,24 +42,29 @@ mod run;
 mod steps;
 
 pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
+pub use branches::over_for;
 pub use compare::{compare, holds};
 pub use each::{Each, ItemWrites, OpenItem, item_of};
 pub use eval::{
     EvalError, Scope, Statics, evaluate, evaluate_map, evaluate_static, evaluate_url, text_of,
 };
 pub use fields::{FieldProblem, convert_fields};
+pub use gather::next_of_lap;
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
-    Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, RecordKey, Rows,
-    SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
+    Action, Exit, Facts, FailureKind, Ids, Input, ItemCall, ItemReport, ListAnswer, RecordKey,
+    Rows, SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
-pub use looped::{ListState, Loop};
+pub use looped::{Gathering, Kin, ListState, Loop};
 pub use machine::advance;
 pub use notice::{Notice, NoticeTo, notice_to};
 pub use paging::{MAX_RESTARTS, Pages};
 pub use places::{Admission, Places};
 pub use preview::preview;
 pub use resume::{NotResumable, may_resume};
-pub use run::{Beside, Failure, Finish, Held, HeldKey, Reply, Run, State, StepError, WaitingOn};
+pub use run::{
+    Beside, Branch, Failure, Finish, Held, HeldKey, Reply, Run, SplitItem, Start, State, StepError,
+    WaitingOn, Whose,
+};
 pub use steps::first_filter;

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use velodrome_types::{Code, CycleId, Json, LoopId, LoopStatus, RunId, StepId, Timestamp};
+use velodrome_types::{
+    Code, CycleId, Json, LoopId, LoopStatus, RunId, RunStatus, StepId, Timestamp,
+};
+
+use crate::branches;
+use crate::run::Run;
 
 /// The chain of runs that a cycle makes by posting to its own webhook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,14 +34,49 @@ pub struct Loop {
     pub laps: u64,
     /// How many records its lists have brought, as the API sent them.
     pub records: u64,
-    /// Runs that have not ended.
+    /// Runs that have not ended, of each lap the one that its webhook began: whether it waits.
     pub open: BTreeMap<RunId, bool>,
     /// What it keeps for each list step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lists: BTreeMap<StepId, ListState>,
+    /// The runs that have begun others in their lap, while some of those have not ended well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kin: BTreeMap<RunId, Kin>,
+    /// Runs that wait for all of their lap, or have gone on from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gathered: Vec<Gathering>,
     /// The first run that failed, and the code of its error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<(RunId, Code)>,
+}
+
+/// What became of the runs that one run has begun in its lap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kin {
+    /// Their lap.
+    pub lap: u64,
+    /// How many have not ended.
+    pub open: u64,
+    /// How many of them wait.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub waiting: u64,
+    /// How many failed or were stopped.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub failed: u64,
+    /// One of those: the first, unless that has been taken up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_failed: Option<RunId>,
+}
+
+/// A `wait_all` that a run of a lap has come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// The lap.
+    pub lap: u64,
+    /// The step.
+    pub step: StepId,
+    /// The run that came first: it waits there, or has gone on.
+    pub run: RunId,
 }
 
 /// What a loop keeps for a list step (SPEC §8).
@@ -88,28 +128,56 @@ fn is_none(number: &u64) -> bool {
 }
 
 impl Loop {
-    /// Sets the state that follows from its open runs; called after each change of one of them.
-    ///
-    /// `waiting` tells whether the run that changed now waits.
-    pub(crate) fn settle(&mut self, run: RunId, waiting: bool, over: bool) {
-        if over {
-            self.open.remove(&run);
-        } else {
-            self.open.insert(run, waiting);
+    /// Sets the state that follows from its open runs; called after each change of one of them, which was in
+    /// the state `was` before.
+    pub(crate) fn settle(&mut self, run: &Run, was: RunStatus) {
+        let now = run.status();
+        match run.begun_by() {
+            Some(parent) => self.child(parent, run.id, was, now),
+            None if now.is_final() => {
+                self.open.remove(&run.id);
+            }
+            None => {
+                self.open.insert(run.id, now == RunStatus::Waiting);
+            }
         }
         if self.status == LoopStatus::Stopped {
             return;
         }
-        self.status = if self.open.is_empty() {
+        self.status = if self.open.is_empty() && self.kin.values().all(|kin| kin.open == 0) {
             if self.failed.is_some() {
                 LoopStatus::Failed
             } else {
                 LoopStatus::Succeeded
             }
-        } else if self.open.values().all(|waits| *waits) {
-            LoopStatus::Waiting
         } else {
-            LoopStatus::Running
+            branches::status(self)
         };
+    }
+
+    fn child(&mut self, parent: RunId, id: RunId, was: RunStatus, now: RunStatus) {
+        let kin = self.kin.entry(parent).or_default();
+        let waits = |status: RunStatus| u64::from(status == RunStatus::Waiting);
+        kin.waiting = (kin.waiting + waits(now)).saturating_sub(waits(was));
+        match (was.is_final(), now.is_final()) {
+            (false, true) => kin.open = kin.open.saturating_sub(1),
+            (true, false) => kin.open += 1,
+            _ => {}
+        }
+        let badly =
+            |status: RunStatus| u64::from(matches!(status, RunStatus::Failed | RunStatus::Stopped));
+        kin.failed = (kin.failed + badly(now)).saturating_sub(badly(was));
+        kin.one_failed = kin.one_failed.filter(|failed| *failed != id);
+        if badly(now) == 1 {
+            kin.one_failed.get_or_insert(id);
+        }
+        self.forget_kin(parent);
+    }
+
+    fn forget_kin(&mut self, parent: RunId) {
+        let over = |kin: &Kin| kin.open == 0 && kin.failed == 0;
+        if self.kin.get(&parent).is_some_and(over) {
+            self.kin.remove(&parent);
+        }
     }
 }

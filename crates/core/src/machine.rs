@@ -13,6 +13,9 @@
 //! Paging  --Failed--> Paging, waits | catch | Finished(Failed)
 //! Paging  --Due, Recover--> Paging, the page asked again
 //! Finished(Failed) --Resume--> (the step again) | Again        Again --GoOn--> (the step again)
+//! Begun   --Branch--> (next steps)          Waiting(Children) --ChildrenOver--> Finished
+//! Finished(Failed by a child) --ChildAgain--> Waiting(Children)
+//! Waiting(All) --AllHere--> (next steps)    Waiting(All) --AllPassed--> Finished | Waiting(Children)
 //! any but Finished --Stop--> Finished(Stopped)
 //! anything else: the run fails with `engine.fault`; a report with an old fence changes nothing
 //! ```
@@ -23,8 +26,8 @@ use velodrome_spec::Plan;
 use velodrome_spec::plan::{IfUnknown, StepIx};
 use velodrome_types::{Code, Event, Level, LoopStatus, RunStatus, StepId, Timestamp};
 
+use crate::branches::{self, Child};
 use crate::each::{self, Each, ItemWrites};
-use crate::fail;
 use crate::input::{
     Action, Exit, Facts, FailureKind, Input, ItemReport, RecordKey, Rows, StepFailure, TimerChange,
     Transition,
@@ -34,7 +37,7 @@ use crate::looped::Loop;
 use crate::notice::Notice;
 use crate::paging::{self, Pages};
 use crate::run::{Finish, Reply, Run, State, WaitingOn};
-use crate::{exits, resume, steps};
+use crate::{exits, fail, gather, resume, steps};
 
 /// A transition in the making.
 #[derive(Debug)]
@@ -58,6 +61,10 @@ pub(crate) struct Moving<'a> {
     pub(crate) keys: Option<(StepId, Vec<RecordKey>)>,
     /// What the caller who is held is answered.
     pub(crate) reply: Option<Reply>,
+    /// Runs of its lap that it begins.
+    pub(crate) children: Vec<Child>,
+    /// The run's state before the move.
+    was: RunStatus,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -76,6 +83,7 @@ pub fn advance(
         return None;
     }
     let lines = Lines::new(plan, &run, facts.now);
+    let was = run.status();
     let mut moving = Moving {
         plan,
         facts,
@@ -93,8 +101,9 @@ pub fn advance(
         failed_pages: None,
         keys: None,
         reply: None,
+        children: Vec::new(),
+        was,
     };
-    let was = moving.run.status();
     // A hand-off changes the loop; anything else an item does changes nothing but the items.
     let item_only = match &input {
         Input::Item { report, .. } => {
@@ -112,8 +121,12 @@ pub fn advance(
         State::Paging { .. } if paged && same && moving.items.pages.is_some() => Rows::LoopOnly,
         _ => Rows::Both,
     };
+    let children = std::mem::take(&mut moving.children);
     let mut transition = moving.finish_up();
     transition.rows = rows;
+    if !children.is_empty() {
+        branches::grow(plan, &mut transition, children, facts);
+    }
     Some(transition)
 }
 
@@ -127,13 +140,25 @@ fn is_late(run: &Run, input: &Input) -> bool {
         | Input::Item { fence, .. }
         | Input::Due { fence } => *fence,
         Input::Stop => return matches!(run.state, State::Finished { .. }),
+        // What concerns other runs comes late where this one was stopped meanwhile.
+        Input::ChildrenOver => return !run.waits_for_children(),
+        Input::AllHere | Input::AllPassed => {
+            return !waits_for(run, |on| matches!(on, WaitingOn::All { .. }));
+        }
+        Input::ChildAgain => return !run.failed_by_child(),
+        // There is nothing of its own to go on with (`may_resume` says so first).
+        Input::Resume { .. } => return run.failed_by_child(),
         Input::Begin { .. }
         | Input::Ignore { .. }
+        | Input::Branch
         | Input::Recover
-        | Input::Resume { .. }
         | Input::GoOn => return false,
     };
     fence != run.fence || matches!(run.state, State::Finished { .. })
+}
+
+fn waits_for(run: &Run, what: impl Fn(&WaitingOn) -> bool) -> bool {
+    matches!(&run.state, State::Waiting { on, .. } if what(on))
 }
 
 impl Moving<'_> {
@@ -269,8 +294,36 @@ impl Moving<'_> {
             (State::Paging { step, pages }, Input::Recover) => {
                 paging::recover(self, step, *pages);
             }
+            (State::Begun { start }, Input::Branch) => branches::begin(self, start),
+            // It had not taken its first step: the loop begins it.
+            (State::Begun { start }, Input::Recover) => branches::begin(self, start),
+            (
+                State::Waiting {
+                    on: WaitingOn::Children,
+                    ..
+                },
+                Input::ChildrenOver,
+            ) => branches::all_over(self),
+            (
+                State::Finished {
+                    how: Finish::Failed(failure),
+                },
+                Input::ChildAgain,
+            ) => branches::again(self, failure.step),
+            (
+                State::Waiting {
+                    step,
+                    on: WaitingOn::All { .. },
+                },
+                input @ (Input::AllHere | Input::AllPassed),
+            ) => match self.plan.find(step.as_str()) {
+                Some(at) if input == Input::AllHere => gather::go_on(self, at),
+                Some(at) => gather::passed(self, at),
+                None => steps::go(self, None),
+            },
             (
                 State::Queued { .. }
+                | State::Begun { .. }
                 | State::Again { .. }
                 | State::Running { .. }
                 | State::Each { .. }
@@ -281,6 +334,8 @@ impl Moving<'_> {
                 self.items.clear |=
                     matches!(self.run.state, State::Each { .. } | State::Paging { .. });
                 self.timer = TimerChange::Clear;
+                let id = self.run.id;
+                self.looped.gathered.retain(|there| there.run != id);
                 self.lines.push(Level::Warn, Event::RunStopped, "stopped");
                 self.end(Finish::Stopped);
             }
@@ -384,19 +439,20 @@ impl Moving<'_> {
         let now = self.facts.now;
         let was_over = self.looped.status.is_final();
         let over = matches!(self.run.state, State::Finished { .. });
-        let waits = self.run.status() == RunStatus::Waiting;
-        self.looped.settle(self.run.id, waits, over);
+        self.looped.settle(&self.run, self.was);
         if matches!(self.run.state, State::Again { .. }) {
             self.looped.status = LoopStatus::Queued;
         }
         self.run.updated = now;
         self.looped.updated = now;
-        if matches!(
+        // What a branch has read is told when the run that began it has ended, and all its children.
+        let succeeded = matches!(
             &self.run.state,
             State::Finished {
                 how: Finish::Succeeded
             }
-        ) {
+        );
+        if succeeded && self.run.branch.is_none() {
             steps::move_own_watermarks(&mut self, false);
         }
         if over && !was_over && self.looped.status == LoopStatus::Succeeded {
@@ -419,6 +475,7 @@ impl Moving<'_> {
             keys: self.keys,
             reply: self.reply,
             rows: Rows::Both,
+            others: Vec::new(),
         }
     }
 

@@ -176,7 +176,7 @@ fn step_type(kind: &StepKind) -> u8 {
         | StepKind::Watermark { .. }
         | StepKind::Stop { .. } => METHOD,
         StepKind::Decision(_) | StepKind::Switch(_) => 2,
-        StepKind::Delay(_) | StepKind::WaitUntil(_) => 3,
+        StepKind::Delay(_) | StepKind::WaitUntil(_) | StepKind::WaitAll(_) => 3,
         StepKind::Script { .. } | StepKind::Respond(_) => 4,
         StepKind::Webhook(_) => 5,
     }
@@ -188,6 +188,7 @@ fn message(failure: &StepFailure, attempt: u32, at_trigger: bool) -> &'static st
     let area = code.split('.').next().unwrap_or_default();
     match (area, code) {
         _ if at_trigger => "Webhook failed",
+        (_, "split.no_list") => "Step data cannot be split",
         (_, "wait.no_date") => "Field is not a valid DateTime",
         (_, "request.missing_input" | "request.missing_url" | "reference.null_in_text") => {
             "Required source is empty"

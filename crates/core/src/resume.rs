@@ -10,6 +10,7 @@ use velodrome_spec::Plan;
 use velodrome_spec::plan::{StepIx, StepKind};
 use velodrome_types::{Event, Level, LoopStatus, StepId};
 
+use crate::branches::CHILD_FAILED;
 use crate::each::{self, Each};
 use crate::machine::Moving;
 use crate::paging;
@@ -23,6 +24,8 @@ pub enum NotResumable {
     NotFailed,
     /// Its webhook's handler failed: nothing of it ran, so there is nothing to go on with.
     AtTheTrigger,
+    /// A run that it began failed: that is what can be taken up again.
+    ChildFailed,
     /// The plan has no such step any more.
     StepGone(StepId),
     /// The plan reads these of earlier steps, as `step.field`, and they were not kept.
@@ -37,6 +40,9 @@ pub fn may_resume(plan: &Plan, was: &Plan, run: &Run) -> Result<(), NotResumable
     else {
         return Err(NotResumable::NotFailed);
     };
+    if failure.error.code.as_str() == CHILD_FAILED {
+        return Err(NotResumable::ChildFailed);
+    }
     let Some(at) = plan.find(failure.step.as_str()) else {
         return Err(NotResumable::StepGone(failure.step.clone()));
     };
@@ -78,12 +84,7 @@ fn ahead(plan: &Plan, from: StepIx) -> BTreeSet<StepIx> {
     let mut open = vec![from];
     while let Some(at) = open.pop() {
         if found.insert(at) {
-            let step = plan.step(at);
-            open.extend(
-                [step.then, step.otherwise, step.catch]
-                    .into_iter()
-                    .flatten(),
-            );
+            open.extend(plan.step(at).leads_to());
         }
     }
     found

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use velodrome_spec::plan::WaitScope;
 use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, RunStatus, StepId, Timestamp};
 
 use crate::accept::Delivery;
+use crate::branches::CHILD_FAILED;
 use crate::each::{Each, ItemWrites};
 use crate::paging::Pages;
 
@@ -46,12 +48,71 @@ pub struct Run {
     /// The caller who is held until a `respond` is reached; none once it has been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// Set where its parent is a run of the same lap, which waits for it: a branch of a fork, or an item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<Branch>,
     /// Where it is.
     pub state: State,
     /// What later steps read, by step and name; only live names are kept (I4, I5). Shared, for a list of
     /// thousands of records is carried along by each item that is made of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data: BTreeMap<StepId, Arc<JsonMap>>,
+}
+
+/// What a run has of the one of its lap that began it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    /// The item of a split that it goes on with, its own or that of a run before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<SplitItem>,
+}
+
+/// One item of a list that was split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitItem {
+    /// What `${item}` is; null where nothing reads it.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub value: Json,
+    /// Its place in the list, from 0.
+    pub index: u64,
+    /// How many items the list had.
+    pub count: u64,
+}
+
+/// Where a run begins that another of its lap began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// With this step.
+    At(StepId),
+    /// Behind this step, whose list was split.
+    Behind(StepId),
+}
+
+/// Whose runs a run waits for at a `wait_all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// Its lap's.
+    Lap,
+    /// Its cycle's.
+    Cycle,
+}
+
+impl Whose {
+    /// Whether it is its lap's.
+    pub const fn is_lap(self) -> bool {
+        matches!(self, Self::Lap)
+    }
+}
+
+impl From<WaitScope> for Whose {
+    fn from(scope: WaitScope) -> Self {
+        match scope {
+            WaitScope::Lap => Self::Lap,
+            WaitScope::Cycle => Self::Cycle,
+        }
+    }
 }
 
 /// A caller who waits for a run's `respond`.
@@ -94,6 +155,11 @@ pub enum State {
     Queued {
         /// What came.
         delivery: Delivery,
+    },
+    /// Another run of its lap has begun it; it has not taken its first step.
+    Begun {
+        /// Where it begins.
+        start: Start,
     },
     /// It failed, was taken up again, and waits for its loop's place.
     Again {
@@ -168,6 +234,13 @@ pub enum WaitingOn {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         built: Option<Json>,
     },
+    /// The runs that it began: it has come to its own end.
+    Children,
+    /// That no other run is unfinished.
+    All {
+        /// Of whose.
+        scope: Whose,
+    },
 }
 
 /// How a run ended.
@@ -233,7 +306,8 @@ impl Run {
     pub fn status(&self) -> RunStatus {
         match &self.state {
             State::Queued { .. } | State::Again { .. } => RunStatus::Queued,
-            State::Running { .. } => RunStatus::Running,
+            // It is on its way with the run that began it.
+            State::Begun { .. } | State::Running { .. } => RunStatus::Running,
             State::Each { each, .. } if each.waits() => RunStatus::Waiting,
             State::Each { .. } => RunStatus::Running,
             State::Paging { pages, .. } if pages.due.is_some() => RunStatus::Waiting,
@@ -259,8 +333,33 @@ impl Run {
             | State::Finished {
                 how: Finish::Failed(failure),
             } => Some(&failure.step),
+            State::Begun {
+                start: Start::At(step) | Start::Behind(step),
+            } => Some(step),
             State::Queued { .. } | State::Finished { .. } => None,
         }
+    }
+
+    /// Whether it has come to its own end and waits for the runs that it began.
+    pub fn waits_for_children(&self) -> bool {
+        matches!(
+            self.state,
+            State::Waiting {
+                on: WaitingOn::Children,
+                ..
+            }
+        )
+    }
+
+    /// Whether it failed for nothing but a run that it began.
+    pub fn failed_by_child(&self) -> bool {
+        self.error()
+            .is_some_and(|error| error.code.as_str() == CHILD_FAILED)
+    }
+
+    /// The run of its lap that began it and waits for it, if one did.
+    pub fn begun_by(&self) -> Option<RunId> {
+        self.parent.filter(|_| self.branch.is_some())
     }
 
     /// When its timer is due, if it waits for one.

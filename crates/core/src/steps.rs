@@ -4,26 +4,44 @@ use velodrome_spec::connector::{Advance, IncrementalDef, PagingDef};
 use velodrome_spec::plan::{DatePlan, FirstRun, ListStep, Step, StepIx, StepKind, SwitchStep};
 use velodrome_types::{Code, Event, Json, Level, LogLine, StepId, Timestamp, format_duration};
 
+use crate::branches;
 use crate::compare::holds;
 use crate::each;
 use crate::eval::{EvalError, Scope, evaluate, text_of};
 use crate::fail;
+use crate::gather;
 use crate::input::{Action, Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::paging;
 use crate::respond;
-use crate::run::{Finish, State, WaitingOn};
+use crate::run::{State, WaitingOn};
 
-/// Leaves a step by one of its exits.
+/// Leaves a step by one of its exits; one that splits its list leaves with each item apart.
 pub(crate) fn leave(moving: &mut Moving<'_>, from: StepIx, exit: Exit) {
+    if exit == Exit::Then && moving.plan.step(from).split {
+        return branches::split(moving, from);
+    }
     let to = out(moving, from, exit);
     go(moving, to);
 }
 
-/// Where an exit leads; notes that it was taken.
+/// Leaves a step that splits with what is not split, or not any more.
+pub(crate) fn leave_whole(moving: &mut Moving<'_>, from: StepIx) {
+    let to = out(moving, from, Exit::Then);
+    go(moving, to);
+}
+
+/// Where an exit leads; notes that it was taken, and begins the other branches of a fork.
 fn out(moving: &mut Moving<'_>, from: StepIx, exit: Exit) -> Option<StepIx> {
     moving.exits.push((from, exit));
     let step = moving.plan.step(from);
+    let others = match exit {
+        Exit::Then => step.forks.then.as_slice(),
+        Exit::Else => &step.forks.otherwise,
+        Exit::Catch => &step.forks.catch,
+        Exit::Case(_) | Exit::End => &[],
+    };
+    branches::fork(moving, others);
     match exit {
         Exit::Then => step.then,
         Exit::Else => step.otherwise,
@@ -93,6 +111,12 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 line.message = format!("until {due}");
                 return;
             }
+            StepKind::WaitAll(scope) => {
+                if !gather::arrive(moving, ix, *scope) {
+                    return;
+                }
+                to = out(moving, ix, Exit::Then);
+            }
             StepKind::Delay(length) if length.is_zero() => to = out(moving, ix, Exit::Then),
             StepKind::Delay(length) => {
                 let due = moving.facts.now.plus(*length);
@@ -125,7 +149,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 moving
                     .lines
                     .at(&step.id, Level::Info, Event::RunSucceeded, text);
-                return moving.end(Finish::Succeeded);
+                return branches::ended_well(moving);
             }
             StepKind::List(_)
             | StepKind::Send(_)
@@ -148,10 +172,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
             }
         }
     }
-    moving
-        .lines
-        .push(Level::Debug, Event::RunSucceeded, "run succeeded");
-    moving.end(Finish::Succeeded);
+    branches::ended_well(moving);
 }
 
 /// Says which way was taken.

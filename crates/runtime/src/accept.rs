@@ -501,7 +501,7 @@ pub(crate) fn uncommitted(error: CommitError) -> Problem {
 }
 
 async fn remember_only(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     key: Option<Key>,
     answer: HookAnswer,
     along: Along,
@@ -612,8 +612,9 @@ impl Accepting<'_> {
         // Registered before the commit is visible, so that a message finds the one task; a queued loop
         // has none until its turn comes.
         let stop_cycle = making.stop_cycle;
-        let inbox = action
-            .is_some()
+        let grown = std::mem::take(&mut making.grown);
+        let goes_on = action.is_some() || !grown.is_empty();
+        let inbox = goes_on
             .then(|| shared.registry.reach(looped.id).1)
             .flatten();
         if let Err(error) = shared.commit(making, None).await {
@@ -632,7 +633,7 @@ impl Accepting<'_> {
             shared.stop_cycle_soon(plan.cycle.clone());
         }
         let over = looped.status.is_final();
-        if over || action.is_none() {
+        if over || !goes_on {
             if inbox.is_some() {
                 shared.registry.remove(looped.id);
             }
@@ -644,6 +645,7 @@ impl Accepting<'_> {
             }
         } else if let Some(inbox) = inbox {
             let task = Actor::accepted(Arc::clone(shared), looped, run, Arc::clone(plan), action);
+            let task = task.with_grown(grown, plan);
             let id = task.id();
             task.start(inbox);
             if shared.cycles.state(&plan.cycle) == CycleState::Stopped {

@@ -572,6 +572,7 @@ fn kind_of(kind: &StepKind) -> &'static str {
         StepKind::Switch(_) => "switch",
         StepKind::Delay(_) => "delay",
         StepKind::WaitUntil(_) => "wait_until",
+        StepKind::WaitAll(_) => "wait_all",
         StepKind::Stop { .. } => "stop",
     }
 }

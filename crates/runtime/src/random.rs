@@ -47,6 +47,12 @@ impl Seeded {
     }
 }
 
+impl velodrome_core::Ids for Random {
+    fn run_id(&self, now: Timestamp) -> RunId {
+        self.run_id(now)
+    }
+}
+
 impl Random {
     fn ten(&self) -> [u8; 10] {
         match self {

@@ -32,6 +32,10 @@ pub(crate) enum ToLoop {
         gently: bool,
         done: oneshot::Sender<()>,
     },
+    /// This run waits for all of its cycle, and no other is in progress.
+    AllHere(RunId),
+    /// This run waits for all of its cycle, and another goes on from there.
+    AllPassed(RunId),
     /// A lap that came as a real request (`handoff: http`).
     Lap(Box<LapRequest>),
 }

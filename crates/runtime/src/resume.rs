@@ -113,6 +113,12 @@ fn plan_for(shared: &Shared, row: &RunRow, version: Option<Version>) -> Result<A
 fn refused(id: RunId, why: &NotResumable) -> Problem {
     let (code, what) = match why {
         NotResumable::NotFailed => return not_failed(id, RunStatus::Running),
+        NotResumable::ChildFailed => (
+            "run.child_failed",
+            format!(
+                "run `{id}` failed because a run that it began did: `velodrome run show {id}` names that one, which can be taken up again"
+            ),
+        ),
         NotResumable::AtTheTrigger => (
             "run.nothing_ran",
             format!(
@@ -155,6 +161,7 @@ impl Actor {
         let looped = looped.ok_or_else(|| not_failed(row.id, row.status))?;
         let looped = loop_of(&shared.vault, &looped).map_err(unreadable)?;
         let mut actor = Self::with_run(Arc::clone(shared), looped, run, plan);
+        actor.load_parents(row.id).map_err(unreadable)?;
         actor.resume(row.id, placed).await.map_err(|()| {
             Problem::new(
                 503,

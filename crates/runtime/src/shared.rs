@@ -18,6 +18,7 @@ use crate::api::Problem;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::cycles::Cycles;
+use crate::gather::{self, Gatherers};
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
 use crate::outbox::Outbox;
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) handoff_key: [u8; 32],
     /// Callers who wait for a `respond`.
     pub(crate) replies: Replies,
+    /// Cycles of which a run waits for all.
+    pub(crate) gatherers: Gatherers,
     /// Refused requests that have not been logged, and when one was last.
     pub(crate) refusals: Refusals,
 }
@@ -263,7 +266,7 @@ impl Shared {
     /// Commits what was gathered. With `patience`, a commit that the disk refuses is offered again
     /// after that pause until it is taken or the engine drains.
     pub(crate) async fn commit(
-        &self,
+        self: &Arc<Self>,
         making: Making,
         patience: Option<Duration>,
     ) -> Result<(), CommitError> {
@@ -273,6 +276,7 @@ impl Shared {
         let handed_off = std::mem::take(&mut making.handed_off);
         let replies = std::mem::take(&mut making.replies);
         let tells = !making.outbox.is_empty();
+        let gathers = self.gatherers.concerned(&making);
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
         self.commit_unit(unit, patience).await?;
         self.plans.stored(&hashes);
@@ -287,6 +291,9 @@ impl Shared {
         }
         if let Some(witness) = &self.witness {
             witness.saw(exits, handed_off);
+        }
+        for cycle in gathers {
+            gather::look_soon(self, &cycle);
         }
         Ok(())
     }

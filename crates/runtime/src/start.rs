@@ -26,6 +26,7 @@ use crate::connections::{Connections, Declared};
 use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
+use crate::gather::{self, Gatherers};
 use crate::handlers::{Handlers, Threads};
 use crate::house::House;
 use crate::outbox::{self, Outbox};
@@ -276,6 +277,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         log_seq: watch::Sender::new(last_seq),
         fatal: watch::Sender::new(None),
         handoff_key: crate::random::key(),
+        gatherers: Gatherers::default(),
         refusals: Refusals::default(),
         store,
     });
@@ -300,6 +302,10 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
     spawn(&shared);
     for cycle in shared.plans.ids() {
         shared.begin_next(&cycle);
+        let plan = shared.plans.current(&cycle);
+        if plan.is_some_and(|plan| shared.gatherers.at_start(&plan)) {
+            gather::look_soon(&shared, &cycle);
+        }
     }
     Ok(Engine { shared })
 }

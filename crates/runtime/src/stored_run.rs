@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use velodrome_core::{Held, Run, State};
+use velodrome_core::{Branch, Held, Run, State};
 use velodrome_store::RunRow;
 use velodrome_types::{JsonMap, RunId, StepId};
 
@@ -28,6 +28,8 @@ struct Written<'r> {
     of_notice: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<&'r Held>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<&'r Branch>,
     state: &'r State,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     data: &'r BTreeMap<StepId, Arc<JsonMap>>,
@@ -47,6 +49,7 @@ pub(crate) fn record_of(run: &Run) -> Vec<u8> {
         handed_off: run.handed_off,
         of_notice: run.of_notice,
         held: run.held.as_ref(),
+        branch: run.branch.as_ref(),
         state: &run.state,
         data: &run.data,
     };
@@ -66,6 +69,7 @@ struct Stored {
     #[serde(default)]
     of_notice: bool,
     held: Option<Held>,
+    branch: Option<Branch>,
     state: State,
     #[serde(default)]
     data: BTreeMap<StepId, Arc<JsonMap>>,
@@ -89,6 +93,7 @@ pub(crate) fn run_from(row: &RunRow, json: &[u8]) -> serde_json::Result<Run> {
         handed_off: stored.handed_off,
         of_notice: stored.of_notice,
         held: stored.held,
+        branch: stored.branch,
         state: stored.state,
         data: stored.data,
     })
@@ -123,6 +128,7 @@ mod tests {
             handed_off: parent.is_some(),
             of_notice: hops > 0,
             held: None,
+            branch: None,
             state: State::Finished {
                 how: Finish::Succeeded,
             },

@@ -26,6 +26,8 @@ pub(crate) enum Task {
     /// Starts cycles at the times of their schedules. Brings a start under way to its end while draining; if
     /// it failed, no schedule would start anything.
     Schedules,
+    /// Looks whether a run that waits for all of its cycle may go on. Its end is usual.
+    Gathering,
     /// Writes a log line that nobody waits for. Its end is usual.
     Note,
     /// Takes up what was under way before the start. Ends when all is taken up.

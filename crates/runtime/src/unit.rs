@@ -43,8 +43,17 @@ pub(crate) struct Making {
     pub(crate) forget: Vec<Forget>,
     /// What callers who are held are answered once the commit is done.
     pub(crate) replies: Vec<(RunId, Told)>,
+    /// Runs that others of their lap have begun, or that went on with them: to be driven once the commit is done.
+    pub(crate) grown: Vec<Grown>,
     /// Bodies handed off, where there is a witness.
     pub(crate) handed_off: Vec<HandedOff>,
+}
+
+/// A run that has moved with another one, and what it is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Grown {
+    pub(crate) run: Run,
+    pub(crate) action: Option<velodrome_core::Action>,
 }
 
 impl Making {
@@ -69,7 +78,7 @@ impl Making {
             .insert(acceptance.looped.id, acceptance.looped.clone());
     }
 
-    /// Adds a move; gives back what is to be performed.
+    /// Adds a move with all that belongs to it; gives back what is to be performed for its run.
     pub(crate) fn moved(
         &mut self,
         transition: Transition,
@@ -88,6 +97,7 @@ impl Making {
             keys: _,
             reply,
             rows,
+            others,
         } = transition;
         if let Some(reply) = reply {
             let (row, answer) = held::answered(&run, reply);
@@ -129,7 +139,31 @@ impl Making {
         if rows != Rows::Neither {
             self.loops.insert(looped.id, looped.clone());
         }
-        (run, looped, action)
+        let mut moved = (run, looped, action);
+        for other in others {
+            self.begun(&other.run, moved.0.id);
+            let (run, looped, action) = self.moved(other);
+            moved.1 = looped;
+            if run.id == moved.0.id {
+                (moved.0, moved.2) = (run, action);
+            } else {
+                self.grown.push(Grown { run, action });
+            }
+        }
+        moved
+    }
+
+    /// A run that another one begins is new.
+    fn begun(&mut self, run: &Run, by: RunId) {
+        let new = run.id != by && !self.runs.contains_key(&run.id);
+        if new {
+            self.expect.push(Expect::NoRun(run.id));
+        }
+    }
+
+    /// The runs that it writes.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values()
     }
 
     /// Adds what is kept beside rows.
@@ -232,6 +266,7 @@ impl Making {
         self.exits.extend(other.exits);
         self.handed_off.extend(other.handed_off);
         self.replies.extend(other.replies);
+        self.grown.extend(other.grown);
         self.forget.extend(other.forget);
     }
 

@@ -195,6 +195,7 @@ pub(crate) async fn enter(
         cycle: CycleState::Running,
         watermarks: &watermarks,
         statics: shared,
+        ids: &shared.random,
     };
     Ok(advance(plan, run, looped, input, &facts).expect("a queued run has no late reports"))
 }

@@ -186,6 +186,10 @@ pub struct Step {
     pub otherwise: Option<StepIx>,
     /// The error exit.
     pub catch: Option<StepIx>,
+    /// What exits begin beside the step that each names first.
+    pub forks: Forks,
+    /// Whether each item of the list that it gives goes on by itself, as a run of its own.
+    pub split: bool,
     /// What an error does that nothing caught.
     pub on_error: OnError,
     /// How a transient failure is tried again.
@@ -200,6 +204,18 @@ pub struct Step {
     pub live: Live,
     /// The 1-based line of the step in the cycle file.
     pub line: u32,
+}
+
+/// What the exits of a step begin beside the first step that each names: the other branches of a fork, each a
+/// run of its own. Empty where an exit names one step or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forks {
+    /// Beside [`Step::then`].
+    pub then: Vec<StepIx>,
+    /// Beside [`Step::otherwise`].
+    pub otherwise: Vec<StepIx>,
+    /// Beside [`Step::catch`].
+    pub catch: Vec<StepIx>,
 }
 
 /// `for_each`, `parallel` and `skip_failures`.
@@ -305,6 +321,8 @@ pub enum StepKind {
     Delay(Duration),
     /// Waits until a date.
     WaitUntil(DatePlan),
+    /// Goes on once, when there is no other unfinished run.
+    WaitAll(WaitScope),
     /// Ends the run.
     Stop {
         /// What the log says.
@@ -525,6 +543,16 @@ pub struct SwitchStep {
     pub cases: Vec<(String, StepIx)>,
 }
 
+/// Whose runs a `wait_all` waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitScope {
+    /// The lap's.
+    #[default]
+    Lap,
+    /// The whole cycle's, as Cyclr does.
+    Cycle,
+}
+
 /// A date of a cycle file: known, or what a reference gives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatePlan {
@@ -693,7 +721,10 @@ impl Plan {
             StepKind::Switch(switch) => read(&switch.value),
             StepKind::WaitUntil(date) => read(&date.at),
             StepKind::Stop { message, .. } => message.iter().for_each(&mut read),
-            StepKind::Webhook(_) | StepKind::Watermark { .. } | StepKind::Delay(_) => {}
+            StepKind::Webhook(_)
+            | StepKind::Watermark { .. }
+            | StepKind::Delay(_)
+            | StepKind::WaitAll(_) => {}
         }
         if let Some(each) = &step.each {
             read(&each.list);
@@ -708,6 +739,29 @@ impl Plan {
 }
 
 impl Step {
+    /// Every step that one of its exits leads to, a step named by several exits several times.
+    pub fn leads_to(&self) -> impl Iterator<Item = StepIx> {
+        let cases = match &self.kind {
+            StepKind::Switch(switch) => switch.cases.as_slice(),
+            _ => &[],
+        };
+        let first = [self.then, self.otherwise, self.catch];
+        let forks = [&self.forks.then, &self.forks.otherwise, &self.forks.catch];
+        first
+            .into_iter()
+            .flatten()
+            .chain(forks.into_iter().flatten().copied())
+            .chain(cases.iter().map(|(_, to)| *to))
+    }
+
+    /// What holds the list of a step that splits: its name among the step's data.
+    pub fn split_name(&self) -> &'static str {
+        match self.kind {
+            StepKind::List(_) => "records",
+            _ => "body",
+        }
+    }
+
     /// Whether the step's own script defines this handler.
     pub fn handles(&self, handler: &str) -> bool {
         self.script
@@ -729,6 +783,7 @@ impl Step {
             | StepKind::Switch(_)
             | StepKind::Delay(_)
             | StepKind::WaitUntil(_)
+            | StepKind::WaitAll(_)
             | StepKind::Stop { .. } => ConnectionId::from("data_storage"),
         }
     }

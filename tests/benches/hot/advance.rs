@@ -5,7 +5,7 @@ use std::sync::Arc;
 use divan::Bencher;
 use serde_json::json;
 use velodrome_core::{
-    Acceptance, Delivery, Facts, Input, ListAnswer, Statics, Transition, Watermarks,
+    Acceptance, Delivery, Facts, Ids, Input, ListAnswer, Statics, Transition, Watermarks,
     accept_first_lap, advance,
 };
 use velodrome_spec::Plan;
@@ -48,12 +48,19 @@ impl Watermarks for Nothing {
     }
 }
 
+impl Ids for Nothing {
+    fn run_id(&self, now: Timestamp) -> RunId {
+        RunId::new(now, [3; 10])
+    }
+}
+
 const FACTS: Facts<'static> = Facts {
     now: NOW,
     jitter: 0.0,
     cycle: CycleState::Running,
     watermarks: &Nothing,
     statics: &Nothing,
+    ids: &Nothing,
 };
 
 fn accepted(plan: &Plan) -> Acceptance {

@@ -117,8 +117,7 @@ fn keys() -> String {
         } else {
             kind.uses.to_owned()
         };
-        let later = if kind.later { " *Later.*" } else { "" };
-        let _ = write!(page, "\n### {name}\n\n{}{later}\n", kind.doc);
+        let _ = write!(page, "\n### {name}\n\n{}\n", kind.doc);
         table(&mut page, kind.table, 4);
     }
     page.push_str("\n## `velodrome.yaml`\n");

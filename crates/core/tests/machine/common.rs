@@ -1,11 +1,12 @@
 //! A page loop as a plan, built by hand: no YAML, no files.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use velodrome_core::{
-    Acceptance, Delivery, Facts, Input, ListAnswer, Loop, Run, Transition, accept_first_lap,
+    Acceptance, Delivery, Facts, Ids, Input, ListAnswer, Loop, Run, Transition, accept_first_lap,
     advance,
 };
 use velodrome_spec::Plan;
@@ -16,8 +17,9 @@ use velodrome_spec::connector::{
 };
 use velodrome_spec::expr::{Expr, HookTarget, Reference, Root, Segment};
 use velodrome_spec::plan::{
-    Comparison, Condition, EachPlan, FirstRun, Handoff, IfUnknown, ListStep, Live, LogPolicy,
-    LoopLimits, MethodUse, Retention, SendStep, Sources, Step, StepIx, StepKind, WebhookStep,
+    Comparison, Condition, EachPlan, FirstRun, Forks, Handoff, IfUnknown, ListStep, Live,
+    LogPolicy, LoopLimits, MethodUse, Retention, SendStep, Sources, Step, StepIx, StepKind,
+    WebhookStep,
 };
 use velodrome_types::{
     ConnectionId, CycleId, CycleState, Json, LoopId, OnError, RetryPolicy, RunId, StepId, Timestamp,
@@ -105,6 +107,8 @@ pub(crate) fn step(id: &str, kind: StepKind) -> Step {
         then: None,
         otherwise: None,
         catch: None,
+        forks: Forks::default(),
+        split: false,
         on_error: OnError::StopRun,
         retry: RetryPolicy::default(),
         timeout: Duration::from_secs(30),
@@ -275,6 +279,24 @@ pub(crate) fn later(seconds: u64) -> Timestamp {
     NOW.plus(Duration::from_secs(seconds))
 }
 
+/// Ids of runs that begin, each another, the same in each run of a test.
+#[derive(Debug)]
+pub(crate) struct Counted;
+
+thread_local! {
+    static BEGUN: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Ids for Counted {
+    fn run_id(&self, _: Timestamp) -> RunId {
+        let number = BEGUN.get() + 1;
+        BEGUN.set(number);
+        let mut random = [0xff; 10];
+        random[2..].copy_from_slice(&number.to_be_bytes());
+        RunId::new(NOW, random)
+    }
+}
+
 pub(crate) fn run_id(number: u8) -> RunId {
     RunId::new(NOW, [number; 10])
 }
@@ -293,6 +315,7 @@ pub(crate) fn moved_at(
         cycle: CycleState::Running,
         watermarks: stored,
         statics: &Nothing,
+        ids: &Counted,
     };
     advance(plan, run, looped, input, &facts)
 }

@@ -1,5 +1,6 @@
 //! The run machine through its boundary.
 
+mod branches;
 mod common;
 mod held;
 mod items;

@@ -316,6 +316,7 @@ fn a_watermark_that_cannot_be_read_is_an_error_of_the_step() {
         cycle: velodrome_types::CycleState::Running,
         watermarks: &Broken,
         statics: &crate::common::Nothing,
+        ids: &crate::common::Counted,
     };
     for plan in [plan(), page_loop(Duration::from_secs(2))] {
         let accepted = crate::common::accepted(&plan);

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::branches::{begun, fork};
 use crate::common::{accepted, asking, items, moved, page, page_by_engine, page_loop};
 use serde_json::json;
-use velodrome_core::{Acceptance, Input, ItemReport, Loop, Run, SendAnswer, StepFailure};
+use velodrome_core::{
+    Acceptance, Input, ItemReport, Loop, Run, SendAnswer, Start, State, StepFailure,
+};
 use velodrome_spec::Plan;
 use velodrome_types::{Code, RunStatus};
 
@@ -104,7 +107,46 @@ fn states() -> Vec<(&'static str, Plan, Run, Loop)> {
     let failed = Input::Failed { fence, failure };
     let waits = moved(&plan, paging.run, paging.looped, failed).expect("a fixture");
     states.push(("page waits", plan, waits.run, waits.looped));
+    family(&mut states);
     states
+}
+
+/// Runs that began others, and those.
+fn family(states: &mut Vec<(&'static str, Plan, Run, Loop)>) {
+    let plan = fork();
+    let begun = begun(&plan);
+    let child = begun.others[0].run.clone();
+    let sent = |run: &Run| Input::Sent {
+        fence: run.fence,
+        answer: SendAnswer::default(),
+    };
+    let looped = begun.last_loop().clone();
+    let all = moved(&plan, begun.run.clone(), looped.clone(), sent(&begun.run));
+    let all = all.expect("a fixture");
+    states.push(("all", plan.clone(), all.run, all.looped));
+    let unstepped = Run {
+        state: State::Begun {
+            start: Start::At(velodrome_types::StepId::from("b")),
+        },
+        ..child.clone()
+    };
+    states.push(("begun", plan.clone(), unstepped, looped.clone()));
+
+    let mut plan = plan;
+    plan.steps[1].then = None;
+    plan.steps[2].then = None;
+    let waits = moved(&plan, begun.run.clone(), looped, sent(&begun.run)).expect("a fixture");
+    // Whatever is to come, its child has ended.
+    let over = moved(&plan, child.clone(), waits.looped.clone(), sent(&child)).expect("a fixture");
+    states.push(("children", plan.clone(), waits.run.clone(), over.looped));
+    let failure = StepFailure::permanent(Code::new("script.threw"), "no");
+    let failed = Input::Failed {
+        fence: child.fence,
+        failure,
+    };
+    let failed = moved(&plan, child, waits.looped, failed).expect("a fixture");
+    let by_child = moved(&plan, waits.run, failed.looped, Input::ChildrenOver).expect("a fixture");
+    states.push(("child failed", plan, by_child.run, by_child.looped));
 }
 
 fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
@@ -158,6 +200,11 @@ fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
         ("resume", Input::Resume { placed: true }),
         ("go on", Input::GoOn),
         ("stop", Input::Stop),
+        ("branch", Input::Branch),
+        ("children over", Input::ChildrenOver),
+        ("child again", Input::ChildAgain),
+        ("all here", Input::AllHere),
+        ("all passed", Input::AllPassed),
     ]
 }
 
@@ -177,24 +224,43 @@ fn outcome(plan: &Plan, run: Run, looped: Loop, input: Input) -> String {
 #[test]
 fn every_pair_is_decided_as_the_table_says() {
     let columns = [
-        "begin", "ignore", "built", "listed", "sent", "failed", "item", "due", "recover", "resume",
-        "go on", "stop",
+        "begin",
+        "ignore",
+        "built",
+        "listed",
+        "sent",
+        "failed",
+        "item",
+        "due",
+        "recover",
+        "resume",
+        "go on",
+        "stop",
+        "branch",
+        "children over",
+        "child again",
+        "all here",
+        "all passed",
     ];
     #[rustfmt::skip]
     let table = [
-        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped"]),
-        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped"]),
-        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped"]),
-        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped"]),
-        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped"]),
-        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped"]),
-        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped"]),
-        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped"]),
-        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped"]),
-        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped"]),
-        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-"]),
-        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped"]),
-        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
+        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-", "-", "-", "-", "-", "-"]),
+        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped", "fault", "-", "-", "-", "-"]),
+        ("begun", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "stopped", "running", "-", "-", "-", "-"]),
+        ("children", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "succeeded", "-", "-", "-"]),
+        ("child failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "waiting", "-", "-"]),
+        ("all", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "running", "waiting"]),
+        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ];
     let states = states();
     let mut seen = BTreeSet::new();

@@ -204,7 +204,7 @@ impl Actor {
 
     /// Commits and acts on it. What the store says against a script's writes is given back: nothing has
     /// changed then.
-    async fn commit(
+    pub(super) async fn commit(
         &mut self,
         plan: Arc<Plan>,
         run: Run,
@@ -213,6 +213,10 @@ impl Actor {
         making: Making,
         begins: Begins,
     ) -> Result<Option<StepFailure>, Left> {
+        let (mut making, mut begins) = (making, begins);
+        let looped = self.bring_along(&plan, &run, looped, &mut making, &mut begins);
+        // Of other loops, which this commit begins.
+        let mut grown = std::mem::take(&mut making.grown);
         let stop_cycle = making.stop_cycle;
         // Registered before the commit is visible, so that a message finds the one task.
         let seats: Vec<_> = begins
@@ -244,7 +248,13 @@ impl Actor {
                 self.shared.loop_ended(&other.cycle, other.placed);
                 continue;
             }
-            let task = Self::accepted(Arc::clone(&self.shared), other, run, plan, action);
+            let id = other.id;
+            let grown = grown
+                .extract_if(.., |grown| grown.run.loop_id == id)
+                .collect();
+            let shared = Arc::clone(&self.shared);
+            let task = Self::accepted(shared, other, run, Arc::clone(&plan), action);
+            let task = task.with_grown(grown, &plan);
             if let Some(inbox) = inbox {
                 task.start(inbox);
             }

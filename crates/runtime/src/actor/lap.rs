@@ -14,7 +14,7 @@ use crate::accept::{REMEMBERED, accepted_answer, replayed, uncommitted};
 use crate::api::{HookAnswer, Problem};
 use crate::handoff::SignedOrigin;
 use crate::registry::{Beginning, BeginningEnd, LapRequest};
-use crate::unit::Making;
+use crate::unit::{Grown, Making};
 use crate::webhook::{self, Ids, Received};
 
 /// A lap that has been accepted, to be committed.
@@ -167,6 +167,7 @@ impl Actor {
         };
         making.remember(row, now);
         let stop_cycle = making.stop_cycle;
+        let grown = std::mem::take(&mut making.grown);
         self.shared.commit(making, None).await?;
         if stop_cycle {
             self.shared.stop_cycle_soon(self.looped.cycle.clone());
@@ -176,7 +177,10 @@ impl Actor {
             poster.run.handed_off = true;
         }
         self.looped = looped;
-        self.keep(run, plan, action);
+        self.keep(run, Arc::clone(&plan), action);
+        for Grown { run, action } in grown {
+            self.keep(run, Arc::clone(&plan), action);
+        }
         Ok(())
     }
 

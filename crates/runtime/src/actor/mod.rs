@@ -12,6 +12,7 @@
 //! leaves memory when everything it has waits for a timer or has ended.
 
 mod commit;
+mod family;
 mod handoff;
 mod inside;
 mod lap;
@@ -38,7 +39,7 @@ use crate::perform::{Item, Job, Report, drops_repeats};
 use crate::registry::ToLoop;
 use crate::seen::{Seen, SeenKeys};
 use crate::shared::Shared;
-use crate::unit::Making;
+use crate::unit::{Grown, Making};
 
 /// A run of the loop that has not ended.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub(crate) struct Actor {
     performing: FuturesUnordered<Performing>,
     /// Actions that stay inside and begin a commit of their own.
     inside: VecDeque<(RunId, Action)>,
+    /// Runs that others have begun and that have not taken their first step.
+    begun: VecDeque<RunId>,
     /// The time of the move under way: all that one commit tells happened at one moment.
     now: Timestamp,
     /// The item of a `for_each` that the move under way is about, and its attempt.
@@ -104,6 +107,14 @@ impl Actor {
         actor
     }
 
+    /// The same with runs that the first one began at once.
+    pub(crate) fn with_grown(mut self, grown: Vec<Grown>, plan: &Arc<Plan>) -> Self {
+        for Grown { run, action } in grown {
+            self.keep(run, Arc::clone(plan), action);
+        }
+        self
+    }
+
     /// A loop that has ended, with the run that is to be taken up again.
     pub(crate) fn with_run(shared: Arc<Shared>, looped: Loop, run: Run, plan: Arc<Plan>) -> Self {
         let mut actor = Self::empty(shared, looped);
@@ -125,7 +136,11 @@ impl Actor {
         self.looped.status = LoopStatus::Running;
         self.move_on(id, Input::Resume { placed }, Making::default())
             .await
-            .map_err(|left| tracing::error!(loop_id = %self.id, ?left, "a run was not resumed"))
+            .map_err(|left| tracing::error!(loop_id = %self.id, ?left, "a run was not resumed"))?;
+        // Parents that were not waiting for it have been looked at, and that is all.
+        self.runs
+            .retain(|_, active| !matches!(active.run.state, State::Finished { .. }));
+        Ok(())
     }
 
     /// The loop's id.
@@ -142,6 +157,7 @@ impl Actor {
             runs: BTreeMap::new(),
             performing: FuturesUnordered::new(),
             inside: VecDeque::new(),
+            begun: VecDeque::new(),
             item: None,
             seen: None,
             remembering: None,
@@ -155,6 +171,9 @@ impl Actor {
         if matches!(run.state, State::Finished { .. }) {
             self.runs.remove(&id);
             return;
+        }
+        if matches!(run.state, State::Begun { .. }) {
+            self.begun.push_back(id);
         }
         let committed = run.fence;
         self.runs.insert(
@@ -271,8 +290,16 @@ impl Actor {
                 tokio::task::yield_now().await;
                 continue;
             }
+            let begins = !self.begun.is_empty() && !self.shared.draining.is_cancelled();
+            if begins && !held && self.stopping.is_empty() && self.has_room_for_children() {
+                self.now = self.shared.clock.now();
+                self.begin_children().await?;
+                tokio::task::yield_now().await;
+                continue;
+            }
             if self.performing.is_empty()
                 && self.inside.is_empty()
+                && !begins
                 && self.shared.registry.leave(self.id, inbox)
             {
                 while let Some(message) = inbox.recv().await {
@@ -316,6 +343,8 @@ impl Actor {
                     _ => Ok(()),
                 }
             }
+            ToLoop::AllHere(run) => self.move_on(run, Input::AllHere, Making::default()).await,
+            ToLoop::AllPassed(run) => self.move_on(run, Input::AllPassed, Making::default()).await,
             // Loading has issued again what was under way.
             ToLoop::Recover => Ok(()),
             ToLoop::Stop { gently, done } => {
@@ -417,6 +446,7 @@ impl Actor {
             cycle: self.shared.cycles.state(&plan.cycle),
             watermarks: &watermarks,
             statics: &*self.shared,
+            ids: &self.shared.random,
         };
         let input = self.shared.vault.told(input);
         advance(plan, run, looped, input, &facts)

@@ -212,6 +212,7 @@ impl Testing {
             handed_off: false,
             of_notice: false,
             held: None,
+            branch: None,
             state: State::Running {
                 step,
                 attempt: 1,
@@ -292,6 +293,7 @@ fn testable(plan: &Plan, ix: StepIx) -> Result<(), Problem> {
         | StepKind::Switch(_)
         | StepKind::Delay(_)
         | StepKind::WaitUntil(_)
+        | StepKind::WaitAll(_)
         | StepKind::Stop { .. } => format!(
             "`{id}` is a tool and asks no API: a cycle test shows what it does, `velodrome test` runs it"
         ),

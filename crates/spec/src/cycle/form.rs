@@ -67,6 +67,7 @@ impl Form {
             StepKind::Respond(_) => Self::Respond,
             StepKind::Switch(_) => Self::Switch,
             StepKind::Delay(_) | StepKind::WaitUntil(_) => Self::Wait,
+            StepKind::WaitAll(_) => Self::WaitAll,
             StepKind::Stop { .. } => Self::Stop,
         }
     }
@@ -78,6 +79,15 @@ impl Form {
             Self::List { two_exits, .. } | Self::Send { two_exits, .. } => *two_exits,
             // A webhook in the middle of a cycle leaves by `else` when nobody calls in time.
             Self::Webhook => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it gives a list that may be split: records, or whatever nobody described.
+    pub(super) fn gives_list(&self) -> bool {
+        match self {
+            Self::List { .. } | Self::Script | Self::Webhook => true,
+            Self::Send { fields, .. } => fields.is_none(),
             _ => false,
         }
     }

@@ -163,6 +163,30 @@ fn runs_twice(drafts: &[Draft], edges: &[Vec<StepIx>], faults: &mut Faults) {
     }
 }
 
+/// Steps that several runs of one lap may have passed, each with data of its own: what lies between a fork or a
+/// split and the `wait_all` behind it.
+pub(super) fn apart(drafts: &[Draft]) -> BTreeSet<StepIx> {
+    let leads: Vec<Vec<StepIx>> = drafts
+        .iter()
+        .map(|draft| draft.exits.all().filter_map(|exit| exit.ix).collect())
+        .collect();
+    let mut apart = BTreeSet::new();
+    for draft in drafts {
+        let exits = &draft.exits;
+        for exit in [&exits.then, &exits.otherwise, &exits.catch] {
+            let splits = draft.split && std::ptr::eq(exit, &exits.then);
+            if exit.len() < 2 && !splits {
+                continue;
+            }
+            for to in exit.iter().filter_map(|exit| exit.ix) {
+                apart.extend(reach(to.0 as usize, drafts, &leads));
+            }
+        }
+    }
+    apart.retain(|at| drafts[*at].form != Form::WaitAll);
+    apart.into_iter().map(|at| StepIx(at as u16)).collect()
+}
+
 /// Steps that a branch reaches before it is joined with others.
 fn reach(from: usize, drafts: &[Draft], edges: &[Vec<StepIx>]) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();

@@ -26,6 +26,19 @@ pub(super) struct Header {
     retention: Retention,
     pub(super) language: Language,
     pub(super) zone: Zone,
+    pub(super) split: Split,
+}
+
+/// `split:` of a cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Split {
+    /// No step that does not say so itself.
+    #[default]
+    None,
+    /// The trigger.
+    FirstStep,
+    /// Every list step that does not say otherwise.
+    AllSteps,
 }
 
 pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
@@ -90,12 +103,15 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
     let log = keys
         .get("log")
         .map_or_else(LogPolicy::default, |node| log(node, faults));
-    if let Some(node) = keys.get("split") {
-        let split = [("none", true), ("first_step", false), ("all_steps", false)];
-        if choice(node, "`split`", &split, faults) == Some(false) {
-            faults.not_yet(node.span, "`split` other than `none`");
-        }
-    }
+    let splits = [
+        ("none", Split::None),
+        ("first_step", Split::FirstStep),
+        ("all_steps", Split::AllSteps),
+    ];
+    let split = keys
+        .get("split")
+        .and_then(|node| choice(node, "`split`", &splits, faults))
+        .unwrap_or_default();
     let languages = [
         ("rhai", Language::Rhai),
         ("javascript", Language::JavaScript),
@@ -125,6 +141,7 @@ pub(super) fn read(keys: &mut Keys<'_>, faults: &mut Faults) -> Header {
         retention,
         language,
         zone,
+        split,
     }
 }
 

@@ -195,9 +195,13 @@ impl Checker<'_> {
             self.faults.error("value.type", steps_node.span, message);
             return (cycle, None);
         };
-        let drafts = self.drafts(entries, &header);
+        let mut drafts = self.drafts(entries, &header);
         let ways = graph::check(&drafts, steps_node.span, &mut self.faults);
-        let live = references::check(&drafts, &ways, &mut self.faults);
+        if let Some(first) = ways.trigger.filter(|_| header.split != header::Split::None) {
+            drafts[usize::from(first.0)].split_by_cycle();
+        }
+        let apart = graph::apart(&drafts);
+        let live = references::check(&drafts, &ways, &apart, &mut self.faults);
         if let Some(cycle) = &cycle {
             let name = header.title().unwrap_or(cycle.as_str());
             self.graph = Some(picture::of(cycle.as_str(), name, &drafts, ways.trigger));

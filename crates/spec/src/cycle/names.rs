@@ -26,6 +26,8 @@ pub(super) struct CycleNames<'a> {
     /// The list step whose date the step commits.
     pub(super) watermark: Option<(StepIx, Span)>,
     pub(super) taken: Vec<(StepIx, Vec<Segment>, String, Span)>,
+    /// Where `item` and `index` are read outside a `for_each`.
+    pub(super) items: Vec<(String, Span)>,
     /// The secrets that are read, and where.
     pub(super) secrets: Vec<(String, Span)>,
     /// The files that were read, by path.
@@ -56,6 +58,7 @@ impl<'a> CycleNames<'a> {
             in_each: false,
             watermark: None,
             taken: Vec::new(),
+            items: Vec::new(),
             secrets: Vec::new(),
             files: Vec::new(),
         }
@@ -121,10 +124,7 @@ impl Names for CycleNames<'_> {
             }
             "item" | "index" => {
                 if !self.in_each {
-                    let message = format!("`{name}` is there only in a step with `for_each`");
-                    faults
-                        .error("reference.no_item", span, message)
-                        .hint("add `for_each: ${contacts.records}` to the step");
+                    self.items.push((name.to_owned(), span));
                 }
                 return Some(if name == "item" {
                     Root::Item

@@ -1,6 +1,8 @@
 //! References to steps: whether the step has run by then, whether it has the field, and what of it
 //! must be kept.
 
+use std::collections::BTreeSet;
+
 use super::form::{EACH_NAMES, Form};
 use super::graph::Ways;
 use super::step::Draft;
@@ -9,10 +11,21 @@ use crate::keys::{Faults, closest, list};
 use crate::plan::{Live, StepIx};
 
 /// Checks every reference and tells, step by step, which names something later reads.
-pub(super) fn check(drafts: &[Draft], ways: &Ways, faults: &mut Faults) -> Vec<Live> {
+///
+/// `apart` are steps of which several runs of one lap may have data of their own.
+pub(super) fn check(
+    drafts: &[Draft],
+    ways: &Ways,
+    apart: &BTreeSet<StepIx>,
+    faults: &mut Faults,
+) -> Vec<Live> {
     let mut live = vec![Live::default(); drafts.len()];
     for (at, draft) in drafts.iter().enumerate() {
         watermark(at, drafts, ways, faults);
+        item(at, drafts, ways, &mut live, faults);
+        if draft.split {
+            live[at].names.insert(split_name(&draft.form).to_owned());
+        }
         for (ix, path, name, span) in &draft.references {
             let read = &drafts[ix.0 as usize];
             // A webhook's URLs are known before anything runs: any step may name them.
@@ -37,6 +50,23 @@ pub(super) fn check(drafts: &[Draft], ways: &Ways, faults: &mut Faults) -> Vec<L
                         .hint("give a default: `${… ?? …}`");
                 }
             }
+            if let Some(wait) = parting(at, *ix, drafts, ways, apart) {
+                let message = format!(
+                    "`{}` joins runs that each have their own `{}`: none of them is read behind it",
+                    drafts[wait].id, read.id
+                );
+                faults
+                    .error("reference.past_wait_all", *span, message)
+                    .hint("keep what is needed in storage, such as `loop_storage_append`, or read a step before the fork or the split");
+                continue;
+            }
+            if read.split && *name == split_name(&read.form) {
+                let message = format!("`{}` splits its list: a run goes on with one item", read.id);
+                faults
+                    .error("reference.unknown_field", *span, message)
+                    .hint("`${item}` is the item, `${index}` its place");
+                continue;
+            }
             if *ix == StepIx(at as u16) {
                 let message = format!("step `{}` reads itself", draft.id);
                 faults
@@ -59,6 +89,78 @@ pub(super) fn check(drafts: &[Draft], ways: &Ways, faults: &mut Faults) -> Vec<L
         }
     }
     live
+}
+
+/// What holds the list that a step of this form splits.
+fn split_name(form: &Form) -> &'static str {
+    match form {
+        Form::List { .. } => "records",
+        _ => "body",
+    }
+}
+
+/// The `wait_all` on the way to a step behind which another cannot be read: what goes on there is one run of
+/// several, each with data of its own.
+fn parting(
+    at: usize,
+    read: StepIx,
+    drafts: &[Draft],
+    ways: &Ways,
+    apart: &BTreeSet<StepIx>,
+) -> Option<usize> {
+    let some = ways.some.get(at)?;
+    some.iter().map(|wait| usize::from(wait.0)).find(|wait| {
+        drafts[*wait].joins_all().is_some_and(|whole_cycle| {
+            ways.some[*wait].contains(&read) && (whole_cycle || apart.contains(&read))
+        })
+    })
+}
+
+/// `${item}` and `${index}` outside a `for_each` are those of a step before that splits.
+fn item(at: usize, drafts: &[Draft], ways: &Ways, live: &mut [Live], faults: &mut Faults) {
+    let draft = &drafts[at];
+    let Some((_, first)) = draft.items.first() else {
+        return;
+    };
+    let splits = |passed: &BTreeSet<StepIx>| -> Vec<StepIx> {
+        let splits = passed.iter().filter(|ix| drafts[usize::from(ix.0)].split);
+        splits.copied().collect()
+    };
+    let some = ways.some.get(at).map(&splits).unwrap_or_default();
+    if some.is_empty() {
+        for (name, span) in &draft.items {
+            let message = format!(
+                "`{name}` is there only in a step with `for_each`, and behind a step that splits its list"
+            );
+            faults.error("reference.no_item", *span, message).hint(
+                "add `for_each: ${contacts.records}` to the step, or `split: true` to the list",
+            );
+        }
+        return;
+    }
+    let joined = |split: &StepIx| {
+        ways.some[at].iter().any(|wait| {
+            let wait = usize::from(wait.0);
+            drafts[wait].joins_all().is_some() && ways.some[wait].contains(split)
+        })
+    };
+    if some.iter().all(joined) {
+        let message = "a `wait_all` joins the runs of all items: none of them is read behind it";
+        faults
+            .error("reference.past_wait_all", *first, message)
+            .hint("keep what is needed in storage, such as `loop_storage_append`");
+    } else if splits(&ways.every[at]).is_empty() {
+        let message = format!(
+            "not every way to `{}` passes a step that splits: there may be no item here",
+            draft.id
+        );
+        faults
+            .warning("reference.maybe_absent", *first, message)
+            .hint("give a default: `${item.id ?? …}`");
+    }
+    for split in some {
+        live[usize::from(split.0)].names.insert("item".to_owned());
+    }
 }
 
 fn field(read: &Draft, name: &str, span: crate::diagnostic::Span, faults: &mut Faults) {

@@ -5,13 +5,16 @@ use std::time::Duration;
 use velodrome_types::{OnError, RetryPolicy, StepId, check_name};
 
 use super::form::{ExitDraft, Exits, Form};
+use super::header::Split;
 use super::names::CycleNames;
 use super::{Checker, header};
 use crate::diagnostic::Span;
 use crate::expr::Segment;
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
-use crate::plan::{EachPlan, IfUnknown, Live, Step, StepIx, StepKind, StepScript};
+use crate::plan::{
+    EachPlan, Forks, IfUnknown, Live, Step, StepIx, StepKind, StepScript, WaitScope,
+};
 use crate::values::value;
 use crate::yaml::{Entry, Value};
 
@@ -30,6 +33,9 @@ pub(super) struct Draft {
     pub(super) each: Option<EachPlan>,
     /// Whether `for_each` is written, be it right or not.
     pub(super) is_each: bool,
+    /// Whether each item of its list goes on as a run of its own.
+    pub(super) split: bool,
+    own_split: Option<bool>,
     pub(super) script: Option<StepScript>,
     pub(super) exits: Exits,
     on_error: OnError,
@@ -40,12 +46,33 @@ pub(super) struct Draft {
     pub(super) watermark: Option<(StepIx, Span)>,
     /// Every reference to a step that stands in this one.
     pub(super) references: Vec<(StepIx, Vec<Segment>, String, Span)>,
+    /// Where it reads the item of a step before it that splits.
+    pub(super) items: Vec<(String, Span)>,
 }
 
 impl Draft {
+    /// The cycle says that its first step splits; the step's own word counts for more.
+    pub(super) fn split_by_cycle(&mut self) {
+        self.split = self.own_split.unwrap_or(self.form == Form::Webhook);
+    }
+
+    /// Whether it is a `wait_all`, and then whether of the whole cycle.
+    pub(super) fn joins_all(&self) -> Option<bool> {
+        match self.kind {
+            Some(StepKind::WaitAll(scope)) => Some(scope == WaitScope::Cycle),
+            _ => None,
+        }
+    }
+
     /// The step, unless its kind could not be read.
     pub(super) fn finish(self, live: Live) -> Option<Step> {
-        let exit = |exits: Vec<ExitDraft>| exits.into_iter().next().and_then(|exit| exit.ix);
+        let exit = |exits: Vec<ExitDraft>| {
+            let mut exits = exits.into_iter().filter_map(|exit| exit.ix);
+            (exits.next(), exits.collect::<Vec<_>>())
+        };
+        let (then, beside_then) = exit(self.exits.then);
+        let (otherwise, beside_otherwise) = exit(self.exits.otherwise);
+        let (catch, beside_catch) = exit(self.exits.catch);
         let mut kind = self.kind?;
         if let StepKind::Switch(switch) = &mut kind {
             let cases = self.exits.cases.into_iter();
@@ -58,9 +85,15 @@ impl Draft {
             id: self.id,
             kind,
             script: self.script,
-            then: exit(self.exits.then),
-            otherwise: exit(self.exits.otherwise),
-            catch: exit(self.exits.catch),
+            then,
+            otherwise,
+            catch,
+            forks: Forks {
+                then: beside_then,
+                otherwise: beside_otherwise,
+                catch: beside_catch,
+            },
+            split: self.split,
             on_error: self.on_error,
             retry: self.retry,
             timeout: self.timeout,
@@ -120,6 +153,8 @@ impl Checker<'_> {
             form: Form::Unknown,
             each: None,
             is_each: false,
+            split: false,
+            own_split: None,
             script: None,
             exits: Exits::default(),
             on_error: header.on_error,
@@ -128,6 +163,7 @@ impl Checker<'_> {
             if_unknown: IfUnknown::Resend,
             watermark: None,
             references: Vec::new(),
+            items: Vec::new(),
         };
         let what = format!("step `{}`", entry.key);
         let Some(mut keys) = Keys::in_table(&entry.value, &format::COMMON, &what, &mut self.faults)
@@ -149,6 +185,7 @@ impl Checker<'_> {
         if let Some(node) = keys.need("use", &what, &mut self.faults) {
             self.kind(node, &mut draft, &mut keys, &mut names);
             self.each_fits(&draft, &keys);
+            (draft.own_split, draft.split) = self.splits(&draft, &mut keys, header.split);
             if let (Some(script), Some(entry)) = (&draft.script, script) {
                 self.handlers(&draft.form, script, entry);
             }
@@ -158,6 +195,7 @@ impl Checker<'_> {
         }
         draft.watermark = names.watermark;
         draft.references = names.taken;
+        draft.items = names.items;
         for (path, text) in &names.files {
             self.sources.add_file(path, text);
         }
@@ -192,9 +230,32 @@ impl Checker<'_> {
         {
             draft.if_unknown = found;
         }
-        if let Some(node) = keys.get("split") {
-            truth(node, "`split`", faults);
+    }
+
+    /// Whether the step splits: its own word, and what comes of that and the cycle's.
+    fn splits(
+        &mut self,
+        draft: &Draft,
+        keys: &mut Keys<'_>,
+        header: Split,
+    ) -> (Option<bool>, bool) {
+        let own = keys
+            .get("split")
+            .and_then(|node| truth(node, "`split`", &mut self.faults));
+        let gives_items = draft.form.gives_list() && !draft.is_each;
+        if own == Some(true)
+            && !gives_items
+            && draft.form != Form::Unknown
+            && let Some(span) = keys.span_of("split")
+        {
+            let message = format!("step `{}` gives no list that could be split", draft.id);
+            self.faults
+                .error("graph.no_split", span, message)
+                .hint("a list step splits its records; a `script` step and a method whose answer is not described split the list that they give");
         }
+        // What is not written of a step falls on lists only: others give one only now and then.
+        let by_cycle = header == Split::AllSteps && matches!(draft.form, Form::List { .. });
+        (own, gives_items && own.unwrap_or(by_cycle))
     }
 
     /// `for_each` and the keys that mean nothing without it.
@@ -271,10 +332,6 @@ impl Checker<'_> {
                     .iter()
                     .filter_map(|item| exit(item, &what, &mut self.faults))
                     .collect();
-                if items.len() > 1 {
-                    let fork = "a fork (an exit with several steps)";
-                    self.faults.not_yet(entry.value.span, fork);
-                }
                 for (at, exit) in exits.iter().enumerate() {
                     if exits[..at].iter().any(|other| other.to == exit.to) {
                         let message = format!("`{}` stands in this fork twice", exit.to);

@@ -7,7 +7,7 @@ use super::step::{Draft, exit};
 use crate::expr::Expr;
 use crate::format;
 use crate::keys::{Keys, choice, closest, duration, list, text};
-use crate::plan::{DatePlan, RespondStep, StepKind, SwitchStep};
+use crate::plan::{DatePlan, RespondStep, StepKind, SwitchStep, WaitScope};
 use crate::values::{named, value};
 use crate::yaml::{Node, Value};
 
@@ -69,10 +69,6 @@ impl Checker<'_> {
                 .error("field.unknown", entry.key_span, message)
                 .hint("`map` is for methods and for `script`");
         }
-        if tool.later {
-            self.faults
-                .not_yet(node.span, &format!("the tool `{used}`"));
-        }
     }
 
     /// The step that runs; `None` where there is a fault or the tool does not run yet.
@@ -126,11 +122,11 @@ impl Checker<'_> {
                 Some(StepKind::WaitUntil(DatePlan { at, zone }))
             }
             "wait_all" => {
-                let words = [("lap", ()), ("cycle", ())];
-                if let Some(node) = keys.get("scope") {
-                    choice(node, "`scope`", &words, &mut self.faults);
-                }
-                None
+                let words = [("lap", WaitScope::Lap), ("cycle", WaitScope::Cycle)];
+                let scope = keys
+                    .get("scope")
+                    .and_then(|node| choice(node, "`scope`", &words, &mut self.faults));
+                Some(StepKind::WaitAll(scope.unwrap_or_default()))
             }
             "respond" => Some(StepKind::Respond(self.respond(keys, names))),
             _ => {

@@ -16,7 +16,7 @@ pub const CYCLE: Table = Table {
         Key::new("on_error", ON_ERROR, "What an error does that neither a retry nor `catch` took.").default("stop_run"),
         Key::new("retry", RETRY_TAKES, "How transient failures are tried again.").default("5 times, 1 second, doubled up to 1 minute"),
         Key::new("loop", Takes::Keys(&LOOP), "Bounds of a loop."),
-        Key::new("split", Takes::Choice(&["none", "first_step", "all_steps"]), "Which list steps make a child run of each record.").default("none"),
+        Key::new("split", Takes::Choice(&["none", "first_step", "all_steps"]), "Which steps make a child run of each item of their list: none that does not say so, the trigger, or the trigger and every list step.").default("none"),
         Key::new("schedule", Takes::Keys(&SCHEDULE), "Starts the cycle by the clock as well."),
         Key::new("time_zone", Takes::Text, "The zone of dates without an offset and of `schedule`: an IANA name such as `Europe/Berlin`.").default("UTC"),
         Key::new("autostart", Takes::Boolean, "Whether the cycle runs as soon as its file is there.").default("true"),

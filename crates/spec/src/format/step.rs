@@ -12,8 +12,6 @@ pub struct StepTable {
     pub uses: &'static str,
     /// Whether `uses` is a tool that is written so.
     pub tool: bool,
-    /// Whether the tool is checked only and does not run yet.
-    pub later: bool,
     /// What it does, in a sentence.
     pub doc: &'static str,
     /// Its keys.
@@ -51,7 +49,7 @@ pub const KINDS: &[StepTable] = &[
     tool("switch", "Goes on by the case that fits.", &tool::SWITCH),
     tool("delay", "Waits so long; survives restarts.", &tool::DELAY),
     tool("wait_until", "Waits until a date.", &tool::WAIT_UNTIL),
-    later(
+    tool(
         "wait_all",
         "Goes on once, when the lap has no other unfinished run.",
         &tool::WAIT_ALL,
@@ -69,7 +67,6 @@ const fn method(uses: &'static str, doc: &'static str, table: &'static Table) ->
     StepTable {
         uses,
         tool: false,
-        later: false,
         doc,
         table,
     }
@@ -79,17 +76,6 @@ const fn tool(uses: &'static str, doc: &'static str, table: &'static Table) -> S
     StepTable {
         uses,
         tool: true,
-        later: false,
-        doc,
-        table,
-    }
-}
-
-const fn later(uses: &'static str, doc: &'static str, table: &'static Table) -> StepTable {
-    StepTable {
-        uses,
-        tool: true,
-        later: true,
         doc,
         table,
     }
@@ -110,7 +96,7 @@ pub const COMMON: Table = Table {
         Key::new("on_error", ON_ERROR, "What an error does that neither a retry nor `catch` took.").default("the cycle's"),
         Key::new("retry", RETRY_TAKES, "How transient failures are tried again.").default("the cycle's"),
         Key::new("timeout", Takes::Duration, "How long one request may take; for a webhook in the middle of a cycle, how long the run waits.").default("30 seconds"),
-        Key::new("split", Takes::Boolean, "Makes a child run of each record, which goes on separately to the end.").default("false").later(),
+        Key::new("split", Takes::Boolean, "Makes a child run of each item of the list that the step gives, which goes on separately to the end; the item is `${item}`.").default("false"),
         Key::new("for_each", Takes::Value, "Runs the step once for each item of this list, as `${item}` and `${index}`."),
         Key::new("parallel", Takes::Integer(1), "How many items of `for_each` are under way at once.").default("1"),
         Key::new("skip_failures", Takes::Boolean, "Whether `for_each` goes on where an item failed.").default("false"),
