@@ -1,11 +1,11 @@
 //! What came of a pass, without what must differ from pass to pass: ids, times, how often it was tried.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use velodrome_store::{
     Cursor, LogFilter, LoopFilter, LoopRow, Namespace, PageRequest, RunFilter, Store,
 };
-use velodrome_types::{CycleId, Event, Json, LogLine, LoopId, LoopStatus, Timestamp};
+use velodrome_types::{CycleId, Event, Json, LogLine, LoopId, LoopStatus, RunId, Timestamp};
 
 use crate::outside::without_ids;
 
@@ -38,8 +38,10 @@ pub struct LoopEnd {
     pub laps: u64,
     /// Records listed.
     pub records: u64,
-    /// What was committed of it, in order.
+    /// What was committed of it, in order; sorted where a lap had several runs, whose turns are chance.
     pub told: Vec<Told>,
+    /// How many runs it had: more than laps where runs begin others in their lap.
+    pub runs: u64,
     /// What was committed of the items of `for_each`, sorted: their order is chance.
     pub items: Vec<Told>,
 }
@@ -129,19 +131,23 @@ impl Outcome {
         let rows = loops(store);
         let lines = lines(store);
         let ends = rows.iter().map(|row| {
-            let told = lines
-                .iter()
-                .filter(|line| line.loop_id == Some(row.id))
-                .filter_map(Told::of);
-            let (mut items, told): (Vec<Told>, Vec<Told>) =
+            let of_loop = || lines.iter().filter(|line| line.loop_id == Some(row.id));
+            let runs: BTreeSet<RunId> = of_loop().filter_map(|line| line.run).collect();
+            let runs = runs.len() as u64;
+            let told = of_loop().filter_map(Told::of);
+            let (mut items, mut told): (Vec<Told>, Vec<Told>) =
                 told.partition(|told| told.item.is_some());
             items.sort();
+            if runs > row.laps {
+                told.sort();
+            }
             LoopEnd {
                 cycle: row.cycle.clone(),
                 status: row.status,
                 laps: row.laps,
                 records: row.records,
                 told,
+                runs,
                 items,
             }
         });
@@ -209,6 +215,11 @@ impl Outcome {
 }
 
 impl LoopEnd {
+    /// How many of its runs others have begun in their lap.
+    pub fn children(&self) -> u64 {
+        self.runs.saturating_sub(self.laps)
+    }
+
     fn differs(&self, expected: &Self) -> Option<String> {
         let end = |looped: &Self| {
             (

@@ -64,7 +64,9 @@ impl Actor {
             moved.put(run, plan, action);
         }
         let mut looped = looped;
-        if run.branch.is_some() || !looped.gathered.is_empty() {
+        // Where the loop is being stopped nobody goes on because others have ended.
+        let stops = !self.stopping.is_empty();
+        if !stops && (run.branch.is_some() || !looped.gathered.is_empty()) {
             looped = self.follow_on(plan, run, looped, making, &mut moved);
         }
         begins.own.extend(moved.into_order());
@@ -82,6 +84,7 @@ impl Actor {
         while let Some((id, input)) = self.next(plan, run, &looped, moved) {
             let (was, its_plan, fence) = match (moved.runs.get(&id), self.runs.get(&id)) {
                 (Some((run, plan, _)), _) => (run.clone(), Arc::clone(plan), None),
+                (None, _) if id == run.id => (run.clone(), Arc::clone(plan), None),
                 (None, Some(active)) => (
                     active.run.clone(),
                     Arc::clone(&active.plan),

@@ -1,6 +1,6 @@
 //! The process dies before and after each commit, and goes on with what was committed.
 
-use velodrome_testkit::{Case, Clean, Faults, Pass};
+use velodrome_testkit::{Case, Clean, Faults, LoopEnd, Outcome, Pass};
 
 use crate::{as_by_a_clean_pass, turns};
 
@@ -30,11 +30,11 @@ pub(crate) fn crash_after_every_commit(case: &Case, clean: &Clean) -> u64 {
 }
 
 /// Each life of the process starts, which is a commit, makes a few more and dies: one, two, up to one more
-/// than there are deliveries. (One alone would not do: where the answer to a delivery was lost, the note that it
+/// than there are deliveries and children. (One alone would not do: where the answer to a delivery was lost, the note that it
 /// came again is one, and each run whose request was under way commits that it is sent again.)
 fn a_life_for_each_commit(case: &Case, clean: &Clean) -> u64 {
     let what = format!("{}, a life for each commit", case.name());
-    let most = 1 + case.test.deliveries.len() as u64;
+    let most = 1 + case.test.deliveries.len() as u64 + children(&clean.outcome);
     let mut pass = Pass::new(case, clean);
     for life in 0.. {
         pass.start(Faults {
@@ -53,6 +53,11 @@ fn a_life_for_each_commit(case: &Case, clean: &Clean) -> u64 {
     1
 }
 
+/// Runs that others begin in their lap, and that are on their way at the same time.
+fn children(outcome: &Outcome) -> u64 {
+    outcome.loops.iter().map(LoopEnd::children).sum()
+}
+
 /// A crash takes one request of a run with it, or as many as a `for_each` sends at once.
 pub(crate) fn only_what_was_in_flight(case: &Case, pass: &Pass<'_>, what: &str) {
     let plans = case
@@ -63,8 +68,9 @@ pub(crate) fn only_what_was_in_flight(case: &Case, pass: &Pass<'_>, what: &str) 
         .flat_map(|plan| &plan.steps)
         .filter_map(|step| step.each.as_ref())
         .map(|each| u64::from(each.parallel));
-    let loops = pass.outcome().loops.len() as u64;
-    let most = parallel.max().unwrap_or(1) * loops;
+    let outcome = pass.outcome();
+    let runs = outcome.loops.len() as u64 + children(&outcome);
+    let most = parallel.max().unwrap_or(1) * runs;
     assert!(
         pass.most_lost <= most,
         "{what}: one crash took {} requests of one step",

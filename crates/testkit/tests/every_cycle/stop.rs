@@ -91,9 +91,20 @@ fn refused_by_the_stopped(looped: &LoopEnd) -> bool {
 fn is_beginning(looped: &LoopEnd, of: &LoopEnd) -> bool {
     let stopped = |told: &&Told| matches!(told.event, Event::RunStopped | Event::LoopStopped);
     let told: Vec<&Told> = looped.told.iter().filter(|told| !stopped(told)).collect();
-    told.iter()
-        .zip(&of.told)
-        .all(|(got, expected)| *got == expected)
-        && told.len() <= of.told.len()
-        && looped.items.iter().all(|item| of.items.contains(item))
+    let in_order = || {
+        told.iter()
+            .zip(&of.told)
+            .all(|(got, expected)| *got == expected)
+    };
+    let count =
+        |all: &mut dyn Iterator<Item = &Told>, one: &Told| all.filter(|told| *told == one).count();
+    let among = |one: &&Told| {
+        let here = count(&mut told.iter().copied(), one);
+        here <= count(&mut of.told.iter(), one)
+    };
+    let begins = match of.children() > 0 {
+        true => told.iter().all(among),
+        false => in_order(),
+    };
+    begins && told.len() <= of.told.len() && looped.items.iter().all(|item| of.items.contains(item))
 }
