@@ -196,7 +196,12 @@ const SPLITTING: &[Row] = &[
         "the default",
         &["a_list_pages_itself_and_each_record_goes_on"],
     ),
-    row("a step's own setting", Later, "`split: true`", &[]),
+    row(
+        "a step's own setting",
+        There,
+        "`split: true`; each item is a run with a parent, \"item 1 of 7\"",
+        &["each_item_goes_on_once_across_kills_and_what_follows_all_of_them_once"],
+    ),
     row(
         "not split: one call for each item",
         There,
@@ -297,8 +302,12 @@ const MESSAGES: &[Row] = &[
     ),
     row("Failed to call the method", There, "`request.*`", WORDED),
     row("Response data fields missing", There, "", WORDED),
-    row("Step data cannot be split", Later, "", &[]),
-    row("Failed to split transaction step data", Later, "", &[]),
+    row(
+        "Step data cannot be split; Failed to split transaction step data",
+        There,
+        "`split.no_list`; `graph.no_split` before it runs",
+        &["a_list_that_is_empty_ends_the_run_and_what_is_no_list_fails_it"],
+    ),
     row(
         "Failed to save, return or build the webhook response",
         There,

@@ -45,9 +45,9 @@ const GRAPH: &[Row] = &[
     ),
     row(
         "several edges out of one exit",
-        Later,
-        "`then: [a, b]`",
-        &[],
+        There,
+        "`then: [a, b]`; the branches are children of the run",
+        &["a_fork_goes_on_in_the_run_and_begins_another_for_each_other_branch"],
     ),
     row(
         "a running cycle cannot be edited (409)",
@@ -91,7 +91,21 @@ const TOOLS: &[Row] = &[
         "`use: wait_until`; no retention bounds it",
         &["a_wait_for_a_date_survives_a_crash_and_ends_no_earlier"],
     ),
-    row("Wait All", Later, "`use: wait_all`", &[]),
+    row(
+        "Wait All",
+        Differs,
+        "`use: wait_all` waits for the lap; `scope: cycle` is Cyclr's. One of the runs goes on, no new one is made",
+        &[
+            "of_those_that_come_to_a_wait_for_all_one_goes_on_once",
+            "of_all_runs_of_a_cycle_one_goes_on_when_the_last_has_come",
+        ],
+    ),
+    row(
+        "no step behind it maps from one before it",
+        Differs,
+        "`reference.past_wait_all` where runs have each their own; steps before the fork can be read",
+        &["every_bad_file_says_what_its_snapshot_says"],
+    ),
     row(
         "Annotation",
         There,
