@@ -343,6 +343,28 @@ fn a_list_that_is_empty_ends_the_run_and_what_is_no_list_fails_it() {
 }
 
 #[test]
+fn a_webhook_splits_a_body_that_is_a_list_and_no_other() {
+    for (body, expect) in [
+        (json!([{"id": 1}, {"id": 2}]), "waiting webhook"),
+        (json!({"id": 1}), "running a"),
+    ] {
+        let mut plan = split();
+        plan.steps[1].split = false;
+        plan.steps[0].split = true;
+        plan.steps[0].live.names.insert("body".to_owned());
+        let accepted = accepted(&plan);
+        let begin = Input::Begin {
+            body: body.clone(),
+            logs: vec![],
+        };
+        let begun = moved(&plan, accepted.run, accepted.looped, begin).expect("it begins");
+        assert_eq!(at(&begun.run), expect, "{body}");
+        let many = body.as_array().map_or(0, Vec::len);
+        assert_eq!(children(&begun).len(), many, "{body}");
+    }
+}
+
+#[test]
 fn of_a_long_list_only_some_take_their_first_step_at_once() {
     let plan = split();
     let begun = begun(&plan);

@@ -114,3 +114,34 @@ fn only_json_literals_are_typed() {
         check(quoted, Json::from(text));
     }
 }
+
+/// Which steps split under these words of the cycle and of the list step.
+#[track_caller]
+fn splits(cycle: &str, list: &str, expect: &[&str]) {
+    let text = format!(
+        "cycle: apart\n{cycle}\nsteps:\n  webhook: {{use: generic_webhook.webhook, then: contacts}}\n  \
+         contacts: {{use: zoho.list_new_updated_contacts_by_page, map: {{page: 1}}, {list} then: one}}\n  \
+         one: {{use: script, map: {{id: 1}}, script: \"fn run() {{ [1] }}\", then: end}}\n  end: {{use: stop}}\n"
+    );
+    let checked = World::new().check("x.yaml", &text);
+    let plan = checked
+        .plan
+        .unwrap_or_else(|| panic!("{}", render(&checked.diagnostics, "x.yaml", &text)));
+    let split: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.split)
+        .map(|step| step.id.as_str())
+        .collect();
+    assert_eq!(split, expect, "{cycle} {list}");
+}
+
+#[test]
+fn a_step_splits_by_its_own_word_else_by_the_cycles() {
+    splits("", "", &[]);
+    splits("", "split: true,", &["contacts"]);
+    splits("split: none", "split: true,", &["contacts"]);
+    splits("split: first_step", "", &["webhook"]);
+    splits("split: all_steps", "", &["webhook", "contacts"]);
+    splits("split: all_steps", "split: false,", &["webhook"]);
+}

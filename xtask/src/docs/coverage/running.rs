@@ -180,15 +180,21 @@ const ERRORS: &[Row] = &[
 const SPLITTING: &[Row] = &[
     row(
         "Collection splitting: First step",
-        Later,
-        "`split: first_step`",
-        &[],
+        There,
+        "`split: first_step`, not the default",
+        &[
+            "a_step_splits_by_its_own_word_else_by_the_cycles",
+            "a_webhook_splits_a_body_that_is_a_list_and_no_other",
+        ],
     ),
     row(
         "Collection splitting: All steps",
-        Later,
+        There,
         "`split: all_steps`",
-        &[],
+        &[
+            "a_step_splits_by_its_own_word_else_by_the_cycles",
+            "each_item_of_a_split_list_goes_on_by_itself",
+        ],
     ),
     row(
         "Collection splitting: None",
