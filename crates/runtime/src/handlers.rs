@@ -6,14 +6,17 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use velodrome_connect::Asker;
 use velodrome_core::{FailureKind, StepFailure};
-use velodrome_script::{Call, RUN, Returned, ScriptError, ScriptHost, Vars};
+use velodrome_script::{Call, NoOutside, Outside, RUN, Returned, ScriptError, ScriptHost, Vars};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Step, StepScript};
 use velodrome_store::Store;
 use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, Timestamp};
 
 use crate::overlay::{Overlay, Reach, View};
+use crate::script_requests::ScriptRequests;
+use crate::shared::Shared;
 
 /// What handlers are called with.
 #[derive(Clone, Debug)]
@@ -47,10 +50,12 @@ impl Threads {
 /// Whom a handler runs for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
     pub(crate) plan: &'a Plan,
     pub(crate) step: &'a Step,
     pub(crate) run: RunId,
     pub(crate) loop_id: LoopId,
+    pub(crate) lap: u64,
     pub(crate) now: Timestamp,
     /// Which item or page of the step it is about, from 0.
     pub(crate) at: u64,
@@ -129,6 +134,7 @@ impl Handlers {
         let call = Call {
             vars,
             storage: Box::new(view.clone()),
+            outside: self.outside(caller, script),
             now: caller.now,
             seed: seed(caller),
         };
@@ -165,6 +171,22 @@ impl Handlers {
             }),
             Err(error) => Err(Box::new(failure(script, error, finished.logs))),
         }
+    }
+}
+
+impl Handlers {
+    /// The world as this call reaches it: none where a script runs on the only thread there is.
+    fn outside(&self, caller: Caller<'_>, script: &StepScript) -> Box<dyn Outside> {
+        if matches!(self.threads, Threads::Own) || !is_long(script) {
+            return Box::new(NoOutside);
+        }
+        let asker = Asker {
+            cycle: caller.plan.cycle.clone(),
+            step: caller.step.id.clone(),
+            loop_id: caller.loop_id,
+            lap: caller.lap,
+        };
+        Box::new(ScriptRequests::of(caller.shared, caller.step, asker))
     }
 }
 

@@ -43,6 +43,7 @@ mod replies;
 mod resume;
 mod retention;
 mod schedules;
+mod script_requests;
 mod secrets;
 mod seen;
 mod shared;

@@ -49,7 +49,7 @@ pub(crate) fn trigger(plan: &Plan) -> Option<&WebhookStep> {
 
 /// Runs `before_webhook`, then converts the fields.
 pub(crate) async fn receive(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     plan: &Plan,
     ids: Ids,
     mut delivery: Delivery,
@@ -69,10 +69,12 @@ pub(crate) async fn receive(
             ..Vars::default()
         };
         let caller = Caller {
+            shared,
             plan,
             step,
             run: ids.run,
             loop_id: ids.loop_id,
+            lap: 1,
             now,
             at: 0,
             purpose: Purpose::Run,
@@ -143,7 +145,7 @@ pub(crate) fn script_failed(failure: &StepFailure) -> Problem {
 /// On a fault nothing has been added to `making` and its overlay is gone: the caller decides whether
 /// that refuses the request or fails the run.
 pub(crate) async fn enter(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     plan: &Arc<Plan>,
     run: Run,
     looped: Loop,
@@ -166,10 +168,12 @@ pub(crate) async fn enter(
         ..Vars::default()
     };
     let caller = Caller {
+        shared,
         plan,
         step,
         run: run.id,
         loop_id: looped.id,
+        lap: run.lap,
         now,
         at: 0,
         purpose: Purpose::Run,
@@ -194,7 +198,7 @@ pub(crate) async fn enter(
         jitter: 0.0,
         cycle: CycleState::Running,
         watermarks: &watermarks,
-        statics: shared,
+        statics: &**shared,
         ids: &shared.random,
     };
     Ok(advance(plan, run, looped, input, &facts).expect("a queued run has no late reports"))

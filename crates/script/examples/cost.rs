@@ -96,6 +96,7 @@ fn measure(host: &ScriptHost, name: &str, code: &str, response: &Json) {
             };
             let call = Call {
                 vars,
+                outside: Box::new(velodrome_script::NoOutside),
                 storage: Box::new(Always),
                 now: Timestamp::from_millis(0),
                 seed: [1; 16],

@@ -10,6 +10,7 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext};
 use velodrome_types::Timestamp;
 
 use crate::errors::{FAILED, Raised};
+use crate::outside::Requests;
 use crate::script::Facts;
 use crate::storage::{Family, StorageView};
 use crate::vars::{Var, Vars};
@@ -35,6 +36,7 @@ pub(crate) struct CallState {
 /// What native functions change.
 pub(crate) struct Changing {
     pub(crate) storage: Option<Box<dyn StorageView>>,
+    pub(crate) requests: Requests,
     pub(crate) uuids: u64,
     pub(crate) missed: Vec<String>,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Changing {
 impl CallState {
     pub(crate) fn new(
         vars: Vars,
-        storage: Box<dyn StorageView>,
+        (storage, requests): (Box<dyn StorageView>, Requests),
         facts: Arc<Facts>,
         now: Timestamp,
         seed: [u8; 16],
@@ -55,6 +57,7 @@ impl CallState {
             seed,
             changing: Mutex::new(Changing {
                 storage: Some(storage),
+                requests,
                 uuids: 0,
                 missed: Vec::new(),
             }),

@@ -30,9 +30,6 @@ pub(crate) const DEPTH: &str = "script.depth";
 pub(crate) const CRASHED: &str = "script.crashed";
 /// There is no process to run a script.
 pub(crate) const NO_WORKER: &str = "script.no_worker";
-/// Known, and not there yet.
-pub(crate) const NOT_YET: &str = "feature.not_yet";
-
 /// Why a script could not be compiled or a handler did not end well.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]

@@ -1,16 +1,16 @@
-//! `log`, `now` and `uuid`.
+//! `log`, `now`, `uuid` and `http_request`.
 
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use sha2::{Digest, Sha256};
 
 use crate::call_state::with_state;
-use crate::convert::to_json;
+use crate::convert::{to_dynamic, to_json};
+use crate::errors::{FAILED, Raised};
 use crate::meter;
+use crate::outside::HTTP_REQUEST;
+use crate::storage::StorageFault;
 
 type Outcome<T> = Result<T, Box<EvalAltResult>>;
-
-/// Known functions of Cyclr's that have no implementation yet.
-pub(crate) const NOT_YET: [&str; 1] = ["http_request"];
 
 /// Registers them all.
 pub(crate) fn register(engine: &mut Engine) {
@@ -20,6 +20,10 @@ pub(crate) fn register(engine: &mut Engine) {
     engine.register_fn("now", |context: NativeCallContext| -> Outcome<String> {
         with_state(&context, |state| Ok(state.now.to_string()))
     });
+    engine.register_fn(
+        HTTP_REQUEST,
+        |context: NativeCallContext, asked: Dynamic| http_request(&context, &asked),
+    );
     engine.register_fn("uuid", |context: NativeCallContext| -> Outcome<String> {
         with_state(&context, |state| {
             let mut changing = state.changing();
@@ -28,6 +32,21 @@ pub(crate) fn register(engine: &mut Engine) {
             Ok(derived_uuid(&state.seed, number))
         })
     });
+}
+
+/// Sends a request and waits. The clock is looked at when the answer is there.
+fn http_request(context: &NativeCallContext<'_>, asked: &Dynamic) -> Outcome<Dynamic> {
+    let fault = |fault: StorageFault| Raised::error(fault.code, fault.message);
+    let asked = to_json(asked)
+        .map_err(|error| Raised::error(FAILED, format!("`{HTTP_REQUEST}`: {error}")))?;
+    let outcome = with_state(context, |state| {
+        state.changing().requests.perform(&[asked]).map_err(fault)
+    });
+    // Whatever came of it took its time.
+    meter::look_at_clock();
+    let (value, line) = outcome?;
+    meter::log(&line);
+    Ok(to_dynamic(&value))
 }
 
 /// Text as it stands, anything else as JSON.

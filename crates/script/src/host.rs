@@ -18,6 +18,7 @@ use crate::errors::{FAILED, ScriptError, translate};
 use crate::js::{JavaScript, Wanted, Workers};
 use crate::limits::{ScriptLimits, bounded_engine};
 use crate::meter::{self, Allowance, Metered};
+use crate::outside::{Outside, Requests};
 use crate::script::{Body, Cache, Facts, Script};
 use crate::storage::StorageView;
 use crate::vars::{Var, Vars};
@@ -29,6 +30,8 @@ pub struct Call {
     pub vars: Vars,
     /// Its view of storage.
     pub storage: Box<dyn StorageView>,
+    /// The world that it may ask.
+    pub outside: Box<dyn Outside>,
     /// What `now()` gives, however often it is asked.
     pub now: Timestamp,
     /// What `uuid()` is derived from: the same seed gives the same ids in the same order.
@@ -198,9 +201,10 @@ impl ScriptHost {
         call: Call,
         (metered, wanted): (&Metered, Wanted),
     ) -> Finished {
+        let requests = Requests::new(call.outside, call.seed, handler, &self.limits);
         let state = Arc::new(CallState::new(
             call.vars,
-            call.storage,
+            (call.storage, requests),
             Arc::clone(facts),
             call.now,
             call.seed,

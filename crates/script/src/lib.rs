@@ -8,7 +8,7 @@
 //! A program that runs JavaScript says by [`Workers`] how a worker is started, and calls [`run_worker`]
 //! where it was started as one.
 //!
-//! Not here: `http_request`. A script that names it is refused as `feature.not_yet`.
+//! `http_request` is asked of an [`Outside`], which the caller gives: no socket is opened here.
 
 mod analyse;
 mod bounded_fns;
@@ -25,6 +25,7 @@ mod javascript;
 mod js;
 mod limits;
 mod meter;
+mod outside;
 mod pure_fns;
 mod script;
 mod storage;
@@ -38,6 +39,7 @@ pub use errors::ScriptError;
 pub use host::{Call, Finished, RUN, Returned, ScriptHost};
 pub use js::{Workers, run_worker};
 pub use limits::ScriptLimits;
+pub use outside::{HttpAnswered, HttpAsked, NoOutside, Outside};
 pub use script::Script;
 pub use storage::{Family, StorageFault, StorageView};
 pub use vars::Vars;

@@ -269,6 +269,10 @@ impl Measure {
         if level > NESTING {
             return Err(Stop::Nesting);
         }
+        // A method that is working on it, such as `map`, holds it: it is measured when that is done.
+        if value.is_shared() && value.is_locked() {
+            return Ok(());
+        }
         if let Ok(array) = value.as_array_ref() {
             self.take(array.capacity() * Self::VALUE)?;
             for item in array.iter() {

@@ -8,8 +8,6 @@ use velodrome_spec::plan::ScriptAnalysis;
 
 use crate::analyse::fault;
 use crate::closures;
-use crate::errors::NOT_YET;
-use crate::general_fns;
 use crate::hints::did_you_mean;
 use crate::storage_fns::{self, Access};
 use crate::vars::Var;
@@ -186,9 +184,6 @@ impl<'a> Walk<'a> {
         self.long |= self.own.contains(name) || !is_quick(name);
         if name == closures::CAPTURE {
             self.capture(&call.args);
-        } else if general_fns::NOT_YET.contains(&name) {
-            let message = format!("`{name}` is not there yet");
-            self.faults.push(fault(NOT_YET, message, None, at));
         } else if !call.namespace.is_empty() {
             let message = format!("there is no module to take `{name}` from");
             self.faults.push(fault(UNKNOWN_FUNCTION, message, None, at));

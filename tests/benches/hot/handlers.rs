@@ -64,6 +64,7 @@ fn call(bencher: Bencher<'_, '_>, handler: &str, vars: &Vars) {
             handler,
             Call {
                 vars,
+                outside: Box::new(velodrome_script::NoOutside),
                 storage: Box::new(Page(Json::from(1))),
                 now: Timestamp::from_millis(0),
                 seed: [0; 16],

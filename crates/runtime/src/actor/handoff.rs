@@ -247,10 +247,12 @@ impl Actor {
             };
             let now = self.now;
             let caller = Caller {
+                shared: &self.shared,
                 plan,
                 step,
                 run: run.id,
                 loop_id: run.loop_id,
+                lap: run.lap,
                 now,
                 at: self.item.map_or(0, |(index, _)| index),
                 purpose: Purpose::Run,

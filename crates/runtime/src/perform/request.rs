@@ -14,10 +14,12 @@ use crate::handlers::{Called, Caller, Purpose};
 impl Job {
     fn caller(&self) -> Caller<'_> {
         Caller {
+            shared: &self.shared,
             plan: &self.plan,
             step: self.step(),
             run: self.run.id,
             loop_id: self.run.loop_id,
+            lap: self.run.lap,
             now: self.shared.clock.now(),
             at: match (&self.item, self.pages()) {
                 (Some(item), _) => item.index,

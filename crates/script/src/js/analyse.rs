@@ -9,8 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use velodrome_spec::ScriptFault;
 use velodrome_spec::plan::ScriptAnalysis;
 
-use crate::errors::{NOT_YET, SYNTAX, lower_first};
-use crate::general_fns;
+use crate::errors::{SYNTAX, lower_first};
 use crate::hints::did_you_mean;
 use crate::js::natives::{THROWS, names};
 use crate::js::tokens::{Kind, Shifts, Token, byte_place, literal, place, tokens};
@@ -121,8 +120,6 @@ impl Reader<'_> {
                     self.analysis.writes.insert(key);
                 }
             }
-        } else if general_fns::NOT_YET.contains(&name) {
-            self.fault(NOT_YET, format!("`{name}` is not there yet"), None, at);
         } else if name.contains("_storage_") || name.starts_with("cyclr_") {
             let known: Vec<String> = names().collect();
             if known.iter().any(|known| known == name) {

@@ -11,8 +11,7 @@ use velodrome_types::{Code, Json};
 
 use crate::clock::{Clock, monotonic};
 use crate::errors::{
-    CRASHED, DEPTH, FAILED, MEMORY, NO_WORKER, NOT_YET, OPERATIONS, SYNTAX, ScriptError, THREW,
-    TIME,
+    CRASHED, DEPTH, FAILED, MEMORY, NO_WORKER, OPERATIONS, SYNTAX, ScriptError, THREW, TIME,
 };
 use crate::functions;
 use crate::hints;
@@ -28,6 +27,7 @@ use crate::js::vars;
 use crate::js::worker::Lost;
 use crate::limits::ScriptLimits;
 use crate::meter::{self, Metered, Stop};
+use crate::outside::{HTTP_REQUEST, Requests};
 use crate::storage::{Family, StorageFault, StorageView};
 use crate::storage_calls;
 use crate::storage_fns;
@@ -161,6 +161,7 @@ impl JavaScript {
         let mut conversation = Conversation {
             limits: &self.limits,
             storage: call.storage,
+            requests: Requests::new(call.outside, call.seed, handler, &self.limits),
             faults: Vec::new(),
             missed: Vec::new(),
         };
@@ -292,6 +293,7 @@ type End = Result<(Gave, Vec<Left>), Failure>;
 struct Conversation<'h> {
     limits: &'h ScriptLimits,
     storage: Box<dyn StorageView>,
+    requests: Requests,
     /// Faults that the script was given: what it does not catch is its end, with its code.
     faults: Vec<StorageFault>,
     /// Keys that storage did not have, as hints call them.
@@ -342,9 +344,14 @@ impl Conversation<'_> {
                 message: fault.to_string(),
             });
         }
+        if name == HTTP_REQUEST {
+            let (value, line) = self.requests.perform(args)?;
+            meter::log(&line);
+            return Ok(value);
+        }
         Err(StorageFault {
-            code: NOT_YET,
-            message: format!("`{name}` is not there yet"),
+            code: FAILED,
+            message: format!("there is no function `{name}`"),
         })
     }
 

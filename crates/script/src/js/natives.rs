@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::errors::FAILED;
 use crate::functions::FUNCTIONS;
-use crate::general_fns::{self, derived_uuid};
+use crate::general_fns::derived_uuid;
 use crate::js::frame::{Answer, Kind};
 use crate::js::state::CallState;
+use crate::outside::HTTP_REQUEST;
 use crate::storage::Family;
 use crate::storage_fns::OPERATIONS;
 
@@ -30,7 +31,7 @@ pub(crate) fn names() -> impl Iterator<Item = String> {
             .map(move |(operation, _)| format!("{family}_storage_{operation}"))
     });
     let pure = FUNCTIONS.into_iter().map(|(name, ..)| name);
-    let others = OWN.into_iter().chain(pure).chain(general_fns::NOT_YET);
+    let others = OWN.into_iter().chain(pure).chain([HTTP_REQUEST]);
     others.map(str::to_owned).chain(storage)
 }
 

@@ -1,7 +1,12 @@
 //! What holds in both languages: each behaviour once, with the script in Rhai and in JavaScript.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::json;
-use velodrome_script::{Call, Family, Finished, Returned, ScriptError, StorageView, Vars};
+use velodrome_script::{
+    Call, Family, Finished, HttpAnswered, HttpAsked, Outside, Returned, ScriptError, StorageFault,
+    StorageView, Vars,
+};
 use velodrome_spec::plan::Language;
 use velodrome_types::{Json, JsonMap, Timestamp};
 
@@ -14,6 +19,7 @@ fn call(language: Language, code: &str, vars: Vars, seed: [u8; 16]) -> Finished 
     let storage: Box<dyn StorageView> = Box::new(Memory::default());
     let now = NOW;
     let call = Call {
+        outside: Box::new(velodrome_script::NoOutside),
         vars,
         storage,
         now,
@@ -355,8 +361,171 @@ fn errors_have_one_code_and_one_text() {
     check_error(
         "http_request(1)",
         "http_request(1)",
-        "feature.not_yet",
-        "`http_request` is not there yet",
+        "script.failed",
+        "`http_request` takes one object: `{method, url, parameters, headers, data}`",
+    );
+    check_error(
+        "http_request(#{url: \"https://example.com\"})",
+        "http_request({url: 'https://example.com'})",
+        "script.no_http",
+        "`http_request` reaches nothing here: give the step's answer in the test, or ask by a step of its own",
+    );
+}
+
+/// A world that answers what it was asked, and refuses one place.
+#[derive(Default)]
+struct Echo(Arc<Mutex<Vec<HttpAsked>>>);
+
+impl Outside for Echo {
+    fn http_request(&mut self, asked: &HttpAsked) -> Result<HttpAnswered, StorageFault> {
+        self.0.lock().expect("a fixture").push(asked.clone());
+        if asked.url.contains("refused") {
+            return Err(StorageFault {
+                code: "script.request_failed",
+                message: "http_request: no way there".to_owned(),
+            });
+        }
+        Ok(HttpAnswered {
+            status_code: 404,
+            headers: [("x-id".to_owned(), json!("7"))].into_iter().collect(),
+            content: json!({"got": asked.data, "n": 1}),
+        })
+    }
+}
+
+/// What both ask the world for, and what they make of it.
+fn asks(rhai: &str, javascript: &str) -> (Vec<Finished>, Vec<HttpAsked>) {
+    let world = Echo::default();
+    let asked = Arc::clone(&world.0);
+    let finished = each(rhai, javascript).map(|(language, code)| {
+        let script = HOST.compile(language, &code).expect("it compiles");
+        let call = Call {
+            outside: Box::new(Echo(Arc::clone(&asked))),
+            vars: Vars::default(),
+            storage: Box::new(Memory::default()),
+            now: NOW,
+            seed: SEED,
+        };
+        HOST.call(&script, "run", call)
+    });
+    let asked = asked.lock().expect("a fixture").clone();
+    (finished.into(), asked)
+}
+
+#[test]
+fn a_script_asks_the_world_and_reads_its_answer() {
+    let (finished, asked) = asks(
+        r#"let a = http_request(#{method: "post", url: "https://example.com/a?b=c", parameters: #{p: 1}, headers: #{"X-A": "1"}, data: #{x: [1]}});
+           method_response = [a.status_code, a.headers["x-id"], a.content.got.x[0], a.content.n, a.request.method];"#,
+        r"const a = http_request({method: 'post', url: 'https://example.com/a?b=c', parameters: {p: 1}, headers: {'X-A': '1'}, data: {x: [1]}});
+           method_response = [a.status_code, a.headers['x-id'], a.content.got.x[0], a.content.n, a.request.method];",
+    );
+    for finished in finished {
+        assert_eq!(finished.result, Ok(Returned::True));
+        assert_eq!(
+            finished.vars.method_response,
+            json!([404, "7", 1, 1, "POST"])
+        );
+        assert_eq!(
+            finished.logs,
+            ["http_request: POST https://example.com/a → 404"]
+        );
+    }
+    let [rhai, javascript] = &asked[..] else {
+        panic!("two requests: {asked:?}");
+    };
+    assert_eq!(rhai, javascript, "both ask for the same, with the same key");
+    assert_eq!(
+        (
+            rhai.method.as_str(),
+            &rhai.parameters["p"],
+            &rhai.headers["X-A"]
+        ),
+        ("POST", &json!(1), &json!("1"))
+    );
+    assert_eq!(rhai.data, Some(json!({"x": [1]})));
+    assert!(!rhai.within.is_zero() && rhai.most > 0);
+}
+
+#[test]
+fn what_brings_no_answer_can_be_caught_and_is_else_the_end() {
+    let (finished, _) = asks(
+        r#"try { http_request(#{url: "https://refused"}) } catch (e) { method_response = [e.code, e.message]; }"#,
+        r"try { http_request({url: 'https://refused'}) } catch (e) { method_response = [e.code, e.message]; }",
+    );
+    for finished in finished {
+        assert_eq!(finished.result, Ok(Returned::True));
+        assert_eq!(
+            finished.vars.method_response,
+            json!(["script.request_failed", "http_request: no way there"])
+        );
+    }
+    let (finished, _) = asks(
+        r#"http_request(#{url: "https://refused"})"#,
+        r"http_request({url: 'https://refused'})",
+    );
+    for finished in finished {
+        let error = finished.result.expect_err("nothing caught it");
+        assert_eq!(error.code.as_str(), "script.request_failed");
+        assert_eq!(error.line, Some(1));
+    }
+}
+
+#[test]
+fn a_call_sends_so_many_requests_each_with_a_key_of_its_own() {
+    let (finished, asked) = asks(
+        r#"for i in 0..21 { http_request(#{url: "https://example.com"}); }"#,
+        r"for (let i = 0; i < 21; i++) { http_request({url: 'https://example.com'}); }",
+    );
+    for finished in finished {
+        let error = finished.result.expect_err("it is one too many");
+        assert_eq!(error.code.as_str(), "script.failed");
+        assert!(
+            error.message.contains("may send 20 requests"),
+            "{}",
+            error.message
+        );
+    }
+    let keys: std::collections::BTreeSet<_> = asked.iter().map(|asked| asked.key.clone()).collect();
+    assert_eq!(
+        (asked.len(), keys.len()),
+        (40, 20),
+        "the same keys in both, each another"
+    );
+}
+
+#[test]
+fn a_request_that_is_none_says_what_is_wrong() {
+    let check = |rhai: &str, javascript: &str, message: &str| {
+        let (finished, asked) = asks(rhai, javascript);
+        for finished in finished {
+            let error = finished.result.expect_err(message);
+            assert_eq!(
+                (error.code.as_str(), error.message.as_str()),
+                ("script.failed", message)
+            );
+        }
+        assert_eq!(asked, []);
+    };
+    check(
+        "http_request(#{})",
+        "http_request({})",
+        "`http_request` needs a `url`, which must be text",
+    );
+    check(
+        "http_request(#{url: \"https://a\", body: 1})",
+        "http_request({url: 'https://a', body: 1})",
+        "`http_request` knows no `body`: it takes `method`, `url`, `parameters`, `headers` and `data`",
+    );
+    check(
+        "http_request(#{url: \"https://a\", headers: 1})",
+        "http_request({url: 'https://a', headers: 1})",
+        "`headers` of `http_request` must be an object",
+    );
+    check(
+        "http_request(#{url: \"https://a\", method: 1})",
+        "http_request({url: 'https://a', method: 1})",
+        "`method` of `http_request` must be text",
     );
 }
 
@@ -460,6 +629,7 @@ fn gives(rhai: &str, javascript: &str, expect: &Json) {
         let script = HOST.compile(language, &code).expect("it compiles");
         let call = Call {
             vars: Vars::default(),
+            outside: Box::new(velodrome_script::NoOutside),
             storage: Box::new(Memory::default()),
             now: NOW,
             seed: SEED,

@@ -389,6 +389,7 @@ fn uuids_are_the_same_again_and_differ_from_each_other() {
     let ids = |seed| {
         let call = Call {
             vars: Vars::default(),
+            outside: Box::new(velodrome_script::NoOutside),
             storage: Box::new(Memory::default()),
             now: NOW,
             seed,
@@ -419,6 +420,7 @@ fn handlers_run_side_by_side() {
                         .unwrap();
                     let call = Call {
                         vars: Vars::default(),
+                        outside: Box::new(velodrome_script::NoOutside),
                         storage: Box::new(storage),
                         now: NOW,
                         seed: SEED,

@@ -399,8 +399,20 @@ fn ways_out() {
     check(
         "the network",
         "http_request(#{url: \"http://169.254.169.254/\"})",
-        "feature.not_yet",
+        "script.no_http",
     );
+}
+
+#[test]
+fn a_variable_is_measured_while_a_method_works_on_it() {
+    let body = "method_request.list = method_request.list.map(|x| { let n = 0; for i in 0..40000 { n += i % 7; } n + x });";
+    let vars = Vars {
+        method_request: json!({"list": [1, 2, 3]}),
+        ..Vars::default()
+    };
+    let finished = call(&format!("fn run() {{ {body} }}"), "run", vars);
+    assert_eq!(finished.result, Ok(Returned::True));
+    assert_eq!(finished.vars.method_request["list"][2], json!(119_998));
 }
 
 #[test]
@@ -475,6 +487,7 @@ fn the_time_limit_ends_what_operations_allow() {
         "run",
         Call {
             vars: Vars::default(),
+            outside: Box::new(velodrome_script::NoOutside),
             storage: Box::new(Memory::default()),
             now: NOW,
             seed: SEED,
@@ -511,6 +524,7 @@ fn hostile_neighbours_do_not_disturb() {
             for _ in 0..1_000 {
                 let call = Call {
                     vars: Vars::default(),
+                    outside: Box::new(velodrome_script::NoOutside),
                     storage: Box::new(Memory::default()),
                     now: NOW,
                     seed: SEED,

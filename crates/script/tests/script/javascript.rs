@@ -20,6 +20,7 @@ fn call_on(code: &str, handler: &str, vars: Vars, storage: Box<dyn StorageView>)
         .unwrap_or_else(|error| panic!("{code}\n{error:?}"));
     let (now, seed) = (NOW, SEED);
     let call = Call {
+        outside: Box::new(velodrome_script::NoOutside),
         vars,
         storage,
         now,
@@ -154,6 +155,7 @@ fn time_and_chance_are_those_of_the_call() {
         let script = HOST.compile(Language::JavaScript, &code).unwrap();
         let call = Call {
             vars: Vars::default(),
+            outside: Box::new(velodrome_script::NoOutside),
             storage: Box::new(Memory::default()),
             now: NOW,
             seed,
@@ -300,12 +302,6 @@ fn what_is_wrong_is_told_with_its_place() {
         (1, 10),
         "did you mean the handler `before_action`?",
     );
-    check(
-        "function run() { http_request({}); }",
-        "feature.not_yet",
-        (1, 18),
-        "http_request",
-    );
 }
 
 #[test]
@@ -391,6 +387,7 @@ fn handlers_run_side_by_side() {
                         .unwrap();
                     let call = Call {
                         vars: Vars::default(),
+                        outside: Box::new(velodrome_script::NoOutside),
                         storage: Box::new(storage),
                         now: NOW,
                         seed: SEED,
@@ -408,6 +405,7 @@ fn threads_answer_as_processes_do() {
     let host = ScriptHost::new(ScriptLimits::default(), Workers::threads());
     let script = host.compile(Language::JavaScript, AFTER_WEBHOOK).unwrap();
     let call = Call {
+        outside: Box::new(velodrome_script::NoOutside),
         vars: responding(json!({"page": 7})),
         storage: Box::new(Memory::default()),
         now: NOW,

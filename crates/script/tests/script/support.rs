@@ -118,6 +118,7 @@ pub(crate) fn call_with(
         &script,
         handler,
         Call {
+            outside: Box::new(velodrome_script::NoOutside),
             vars,
             storage,
             now,
@@ -139,6 +140,7 @@ pub(crate) fn error_on(host: &ScriptHost, code: &str) -> ScriptError {
     };
     let call = Call {
         vars: Vars::default(),
+        outside: Box::new(velodrome_script::NoOutside),
         storage: Box::new(Memory::default()),
         now: NOW,
         seed: SEED,

@@ -155,7 +155,15 @@ const VARIABLES: &[Row] = &[
 ];
 
 const FUNCTIONS: &[Row] = &[
-    row("`http_request`", Later, "", &[]),
+    row(
+        "`http_request`",
+        Differs,
+        "credentials go to the connection's own hosts only",
+        &[
+            "a_script_asks_the_world_and_reads_its_answer",
+            "credentials_go_to_the_own_hosts_only_and_the_guard_holds",
+        ],
+    ),
     row(
         "`btoa`, `atob` with charsets",
         There,
