@@ -317,8 +317,8 @@ pub enum StepKind {
 /// A webhook step.
 #[derive(Clone, Debug)]
 pub struct WebhookStep {
-    /// Whose storage its script sees.
-    pub connection: ConnectionId,
+    /// What takes the requests; scripts see its connection's storage.
+    pub method: MethodUse,
     /// What a body must have.
     pub fields: Vec<Field>,
     /// The field that names a delivery, and how long it is remembered.
@@ -707,21 +707,51 @@ impl Plan {
     }
 }
 
+/// Where a handler stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptLevel {
+    /// In the connector's file, for all its methods.
+    Connector,
+    /// In the connector's file, for one method.
+    Method,
+    /// In the step.
+    Step,
+}
+
 impl Step {
-    /// Whether the step's own script defines this handler.
-    pub fn handles(&self, handler: &str) -> bool {
-        self.script
-            .as_ref()
-            .is_some_and(|script| script.analysis.has(handler))
+    /// The scripts that define this handler, in the order in which they are called: `before_*` method,
+    /// connector, step; all others connector, method, step.
+    pub fn handlers<'a>(
+        &'a self,
+        handler: &'a str,
+    ) -> impl Iterator<Item = (ScriptLevel, &'a StepScript)> {
+        let method = self.method();
+        let of_connector = method.and_then(|method| method.connector.script.as_ref());
+        let of_connector = (ScriptLevel::Connector, of_connector);
+        let of_method = method.and_then(|method| method.def().script.as_ref());
+        let of_method = (ScriptLevel::Method, of_method);
+        let [first, second] = match handler.starts_with("before_") {
+            true => [of_method, of_connector],
+            false => [of_connector, of_method],
+        };
+        let all = [first, second, (ScriptLevel::Step, self.script.as_ref())];
+        all.into_iter()
+            .filter_map(|(level, script)| Some((level, script?)))
+            .filter(move |(_, script)| script.analysis.has(handler))
     }
 
-    /// The connection whose storage the step's script sees.
-    pub fn connection(&self) -> ConnectionId {
+    /// Whether a script of some level defines this handler.
+    pub fn handles(&self, handler: &str) -> bool {
+        self.handlers(handler).next().is_some()
+    }
+
+    /// The method that the step uses, where it uses one.
+    pub fn method(&self) -> Option<&MethodUse> {
         match &self.kind {
-            StepKind::Webhook(webhook) => webhook.connection.clone(),
-            StepKind::List(list) => list.method.connection.clone(),
-            StepKind::Send(send) => send.method.connection.clone(),
-            StepKind::Storage(storage) => storage.method.connection.clone(),
+            StepKind::Webhook(webhook) => Some(&webhook.method),
+            StepKind::List(list) => Some(&list.method),
+            StepKind::Send(send) => Some(&send.method),
+            StepKind::Storage(storage) => Some(&storage.method),
             StepKind::Script { .. }
             | StepKind::Watermark { .. }
             | StepKind::Decision(_)
@@ -729,7 +759,15 @@ impl Step {
             | StepKind::Switch(_)
             | StepKind::Delay(_)
             | StepKind::WaitUntil(_)
-            | StepKind::Stop { .. } => ConnectionId::from("data_storage"),
+            | StepKind::Stop { .. } => None,
+        }
+    }
+
+    /// The connection whose storage the step's scripts see.
+    pub fn connection(&self) -> ConnectionId {
+        match self.method() {
+            Some(method) => method.connection.clone(),
+            None => ConnectionId::from("data_storage"),
         }
     }
 }

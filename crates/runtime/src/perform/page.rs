@@ -387,11 +387,12 @@ impl Kept {
 /// Whether a list step drops repeats: where somebody reads its records, and they can come twice, because its
 /// filter goes by a date or because it may have to begin again.
 pub(crate) fn drops_repeats(plan: &Plan, step: &Step, list: &ListStep) -> bool {
-    let by_script = step.script.as_ref().is_some_and(|script| {
-        let handler = |name| script.analysis.has(name);
-        (handler("after_action") || handler("after_action_paging"))
-            && script.analysis.names.contains("method_response")
-    });
+    let reads = |handler| {
+        let mut scripts = step.handlers(handler);
+        scripts.any(|(_, script)| script.analysis.names.contains("method_response"))
+    };
+    let by_script =
+        reads("after_action") || reads("after_action_paging") || reads("action_condition");
     let method = list.method.def();
     let restarts = |errors: &[velodrome_spec::connector::ErrorRule]| {
         errors
