@@ -1,11 +1,13 @@
-//! `log`, `now` and `uuid`.
+//! `log`, `now` and `uuid`, and what is thrown to have tokens refreshed.
 
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use sha2::{Digest, Sha256};
 
 use crate::call_state::with_state;
 use crate::convert::to_json;
+use crate::errors::{AUTH_REFRESH_NAME, AUTH_SESSION_NAME, Raised, auth_exception};
 use crate::meter;
+use crate::storage::StorageFault;
 
 type Outcome<T> = Result<T, Box<EvalAltResult>>;
 
@@ -14,6 +16,7 @@ pub(crate) const NOT_YET: [&str; 1] = ["http_request"];
 
 /// Registers them all.
 pub(crate) fn register(engine: &mut Engine) {
+    register_exceptions(engine);
     engine.register_fn("log", |value: Dynamic| meter::log(&shown(&value)));
     // The mathematics package has a logarithm of exactly this type, which would win.
     engine.register_fn("log", |value: f64| meter::log(&shown(&value.into())));
@@ -28,6 +31,24 @@ pub(crate) fn register(engine: &mut Engine) {
             Ok(derived_uuid(&state.seed, number))
         })
     });
+}
+
+/// `throw AuthRefreshException()`, as JavaScript writes `throw new AuthRefreshException()`.
+fn register_exceptions(engine: &mut Engine) {
+    for name in [AUTH_REFRESH_NAME, AUTH_SESSION_NAME] {
+        let Some((code, message)) = auth_exception(name) else {
+            continue;
+        };
+        let raised = move || {
+            Raised(StorageFault {
+                code,
+                message: message.to_owned(),
+            })
+        };
+        engine.register_fn(name, raised);
+        // What a script says of it is for whoever reads the script.
+        engine.register_fn(name, move |_: &str| raised());
+    }
 }
 
 /// Text as it stands, anything else as JSON.

@@ -740,6 +740,13 @@ impl Step {
             .filter(move |(_, script)| script.analysis.has(handler))
     }
 
+    /// Whether there is a script at any level.
+    pub fn is_scripted(&self) -> bool {
+        let of_method =
+            |method: &MethodUse| method.connector.script.is_some() || method.def().script.is_some();
+        self.script.is_some() || self.method().is_some_and(of_method)
+    }
+
     /// Whether a script of some level defines this handler.
     pub fn handles(&self, handler: &str) -> bool {
         self.handlers(handler).next().is_some()

@@ -3,6 +3,7 @@
 
 mod fixture;
 mod laps;
+mod levels;
 mod limits;
 mod outbox;
 mod schedules;
