@@ -251,7 +251,8 @@ fn seed(caller: Caller<'_>, level: ScriptLevel) -> [u8; 16] {
     seed
 }
 
-fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>) -> StepFailure {
+/// What a script's fault is to the step, or the sign-in, that it ran for.
+pub(crate) fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>) -> StepFailure {
     let mut message = error.message;
     if let Some(hint) = error.hint {
         message = format!("{message}: {hint}");

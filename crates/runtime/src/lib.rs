@@ -45,6 +45,7 @@ mod schedules;
 mod secrets;
 mod seen;
 mod shared;
+mod sign_in_scripts;
 mod sign_ins;
 pub mod simulated;
 mod start;
