@@ -50,13 +50,14 @@ impl SignInScripts {
         let secrets = secrets(&said);
         let fault = |error| {
             let failure = failure(script, error, Vec::new());
+            let message = without(failure.message, &secrets);
             let message = match failure.at {
-                Some(at) => format!("{} ({at})", failure.message),
-                None => failure.message,
+                Some(at) => format!("{message} ({at})"),
+                None => message,
             };
             HookFault {
                 code: failure.code,
-                message: without(message, &secrets),
+                message,
             }
         };
         let compiled = self

@@ -7,5 +7,6 @@ mod levels;
 mod limits;
 mod outbox;
 mod schedules;
+mod signing_in;
 mod simulated;
 mod turns;
