@@ -80,7 +80,7 @@ struct NoScripts;
 impl ScriptAnalyser for NoScripts {
     fn analyse(&self, _: Language, _: &str) -> Result<ScriptAnalysis, Vec<ScriptFault>> {
         Err(vec![ScriptFault {
-            code: "script.failed",
+            code: "script.file",
             message: "this connector cannot have scripts".to_owned(),
             hint: None,
             line: 1,
