@@ -11,13 +11,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
-use velodrome_runtime::{Engine, Redactor, StartError, StartOptions};
-use velodrome_script::{ScriptLimits, Workers};
+use velodrome_runtime::{Engine, Redactor, StartError, StartOptions, read_below};
+use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_server::{Now, ServerOptions, TokenHash};
 use velodrome_spec::callers::{WebhookDefaults, is_exposed};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::expr::Expr;
-use velodrome_spec::{Config, Unset, check_connector, render, with_environment};
+use velodrome_spec::{
+    Config, ConnectorInput, Unset, check_connector, check_connector_file, render, with_environment,
+};
 use velodrome_store::KeyRing;
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
 use velodrome_types::{ConnectionId, Json};
@@ -189,6 +191,7 @@ pub(crate) struct KnownConnector {
 
 /// The built-in connectors and a user's own, which come in place of built-in ones of the same name.
 pub(crate) fn connector_files(settings: &Settings) -> Result<BTreeMap<String, KnownConnector>> {
+    let host = ScriptHost::new(script_limits(&settings.config), script_workers());
     let mut all = BTreeMap::new();
     let mut add = |def: ConnectorDef, text: String, file: Option<PathBuf>| {
         let def = Arc::new(def);
@@ -206,7 +209,12 @@ pub(crate) fn connector_files(settings: &Settings) -> Result<BTreeMap<String, Kn
     for path in own_connectors(&folder)? {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading `{shown}`"))?;
-        let (def, diagnostics) = check_connector(&shown, &text);
+        let (def, diagnostics) = check_connector_file(ConnectorInput {
+            path: &shown,
+            text: &text,
+            analyser: &host,
+            script_file: &|file| read_below(&folder, file),
+        });
         let Some(def) = def else {
             return Err(
                 Ended::Invalid(render(&diagnostics, &shown, &text).trim_end().to_owned()).into(),

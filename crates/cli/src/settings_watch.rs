@@ -26,6 +26,21 @@ struct Watch {
     seen: Seen,
 }
 
+/// How many folders deep the script files of connectors are looked for.
+const DEPTH: usize = 4;
+
+/// Every file below a folder, so deep.
+fn below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        match path.is_dir() {
+            true if depth > 1 => below(&path, depth - 1, files),
+            true => {}
+            false => files.push(path),
+        }
+    }
+}
+
 /// The settings file and every file of the connectors folder as they were read, names and texts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen(Vec<String>);
@@ -44,13 +59,10 @@ impl Seen {
     fn with(settings: &Settings, text: String) -> Self {
         let mut texts = vec![text];
         let folder = settings.config.connectors.as_ref();
-        let files = folder.and_then(|folder| std::fs::read_dir(settings.path(folder)).ok());
-        let mut files: Vec<PathBuf> = files
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut files = Vec::new();
+        if let Some(folder) = folder {
+            below(&settings.path(folder), DEPTH, &mut files);
+        }
         files.sort();
         for file in files {
             texts.push(file.display().to_string());

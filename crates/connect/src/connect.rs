@@ -11,7 +11,7 @@ use velodrome_types::{ConnectionId, Timestamp};
 use crate::connection::Connection;
 use crate::egress::{Guard, Lookup, SystemLookup};
 use crate::error::RequestError;
-use crate::oauth::{TokenSet, TokenState, TokenStore};
+use crate::oauth::{SignInHooks, TokenSet, TokenState, TokenStore};
 use crate::options::{ConnectError, ConnectOptions};
 use crate::process::Process;
 use crate::request::{HttpRequest, MethodCall, build};
@@ -30,6 +30,7 @@ struct Parts {
     options: ConnectOptions,
     process: Arc<dyn Process>,
     tokens: Arc<dyn TokenStore>,
+    hooks: Option<Arc<dyn SignInHooks>>,
     ways: Ways,
     turns: Turns,
     states: Mutex<HashMap<ConnectionId, Arc<TokenState>>>,
@@ -57,6 +58,7 @@ impl Connect {
             options,
             process,
             tokens,
+            hooks: None,
             states: Mutex::default(),
         })))
     }
@@ -70,6 +72,17 @@ impl Connect {
     #[must_use]
     pub fn carried_by(mut self, transport: Arc<dyn Transport>) -> Self {
         self.still_alone().ways.carried_by(transport);
+        self
+    }
+
+    /// Lets a connector's scripts take part in its sign-in.
+    ///
+    /// # Panics
+    ///
+    /// After it was cloned.
+    #[must_use]
+    pub fn hooked_by(mut self, hooks: Arc<dyn SignInHooks>) -> Self {
+        self.still_alone().hooks = Some(hooks);
         self
     }
 
@@ -124,6 +137,10 @@ impl Connect {
 
     pub(crate) fn tokens(&self) -> &dyn TokenStore {
         &*self.0.tokens
+    }
+
+    pub(crate) fn hooks(&self) -> Option<&dyn SignInHooks> {
+        self.0.hooks.as_deref()
     }
 
     pub(crate) fn turns(&self) -> &Turns {

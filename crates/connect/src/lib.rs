@@ -40,7 +40,10 @@ pub use connect::Connect;
 pub use connection::{Connection, Late, SecretUnset};
 pub use egress::{EgressRules, Looking, Lookup};
 pub use error::{ErrorKind, RequestError};
-pub use oauth::{SignIn, TokenFuture, TokenSet, TokenStore, TokenStoreError};
+pub use oauth::{
+    HookFault, HookFuture, Said, SignIn, SignInEvent, SignInHooks, TokenFuture, TokenSet,
+    TokenStore, TokenStoreError,
+};
 pub use options::{ConnectError, ConnectOptions};
 pub use paging::{Behind, PageAt, PageCursor, PageSeen, next_page, way_on};
 pub use process::{News, Process, Work};

@@ -148,6 +148,12 @@ fn read_from(
         .collect()
 }
 
+/// Whether no child of the run is to be waited for or has failed.
+pub(crate) fn stands_alone(moving: &Moving<'_>) -> bool {
+    let kin = moving.looped.kin.get(&moving.run.id);
+    kin.is_none_or(|kin| kin.open == 0 && kin.failed == 0)
+}
+
 /// The run has come to its end, and has ended well when its children have too.
 pub(crate) fn ended_well(moving: &mut Moving<'_>) {
     let kin = moving

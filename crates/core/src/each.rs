@@ -347,6 +347,8 @@ pub(crate) fn reported(
             item_logs(moving, step, index, std::mem::take(&mut answer.logs));
             each.open.remove(&index);
             each.succeeded += 1;
+            let warning = answer.warning.take();
+            exits::told_warning(moving, &step.id, answer.status, warning);
             exits::told_sent(moving, &step.id, attempt, &answer, Some(index));
             if step.live.has("results") {
                 moving.items.results.push((index, answer.body.clone()));

@@ -61,6 +61,7 @@ pub(crate) fn heard(moving: &mut Moving<'_>, ix: StepIx, attempt: u32, answer: &
     let step = moving.plan.step(ix);
     let id = &step.id;
     moving.script_logs(id, std::mem::take(&mut answer.logs));
+    told_warning(moving, id, answer.status, answer.warning.take());
     if answer.restarted.is_some() {
         let line = moving.lines.at(
             id,
@@ -124,7 +125,7 @@ pub(crate) fn list_over(moving: &mut Moving<'_>, ix: StepIx, mut answer: ListAns
     let mut data = JsonMap::new();
     for name in &step.live.names {
         let value = match name.as_str() {
-            "count" => Json::from(answer.count),
+            "count" => Json::from(answer.passed.unwrap_or(answer.count)),
             "records" => answer.records.take().map_or(Json::Null, Json::Array),
             "last_successful_run_date" => {
                 filter.map_or(Json::Null, |date| Json::String(date.to_string()))
@@ -136,10 +137,11 @@ pub(crate) fn list_over(moving: &mut Moving<'_>, ix: StepIx, mut answer: ListAns
         keep(&mut data, name, value);
     }
     store(moving, id, data);
-    let exit = if list.method.def().two_exits && answer.count == 0 {
-        Exit::Else
-    } else {
-        Exit::Then
+    let exit = match answer.passed {
+        Some(0) => Exit::Else,
+        Some(_) => Exit::Then,
+        None if list.method.def().two_exits && answer.count == 0 => Exit::Else,
+        None => Exit::Then,
     };
     steps::leave(moving, ix, exit);
 }
@@ -152,10 +154,29 @@ pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: S
     let step = moving.plan.step(ix);
     let mut answer = answer;
     moving.script_logs(id, std::mem::take(&mut answer.logs));
+    told_warning(moving, id, answer.status, answer.warning.take());
     told_sent(moving, id, attempt, &answer, None);
     let data = sent_data(&step.live, &answer);
     store(moving, id, data);
-    steps::leave(moving, ix, Exit::Then);
+    let exit = match answer.passed {
+        Some(false) => Exit::Else,
+        Some(true) | None => Exit::Then,
+    };
+    steps::leave(moving, ix, exit);
+}
+
+/// Says that a request failed, and that a script took it for a warning.
+pub(crate) fn told_warning(
+    moving: &mut Moving<'_>,
+    id: &StepId,
+    status: u16,
+    warning: Option<String>,
+) {
+    let Some(warning) = warning else { return };
+    let line = moving
+        .lines
+        .at(id, Level::Warn, Event::RequestFailed, warning);
+    line.status = Some(status);
 }
 
 /// Says that a request was answered, or a hand-off accepted.
@@ -254,12 +275,16 @@ fn told(answer: &ListAnswer) -> String {
         1 => ", 1 repeat dropped".to_owned(),
         repeats => format!(", {repeats} repeats dropped"),
     };
+    let passed = match answer.passed {
+        None => String::new(),
+        Some(passed) => format!(", {passed} passed"),
+    };
     let page = match answer.page {
         0 => String::new(),
         page => format!(" · page {page}"),
     };
     format!(
-        "{} · {records}{repeats}{page} · {} · {}",
+        "{} · {records}{repeats}{passed}{page} · {} · {}",
         answer.status,
         format_bytes(answer.bytes),
         format_duration(std::time::Duration::from_millis(answer.ms))

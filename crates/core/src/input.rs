@@ -124,6 +124,12 @@ pub struct ListAnswer {
     pub token: Option<String>,
     /// The answer's `Date`, less the method's overlap.
     pub date: Option<Timestamp>,
+    /// How many records `action_condition` let pass; `None` where there is none. Repeats have passed.
+    pub passed: Option<u64>,
+    /// What the handlers of the list hand on to those of its next page.
+    pub action_data: Json,
+    /// An error that a script made a warning.
+    pub warning: Option<String>,
     /// Where a script wants the step's next date; wins over the held one.
     pub next_date: Option<Timestamp>,
     /// Keys of records that had not come before in this loop, where repeats are dropped.
@@ -163,6 +169,10 @@ pub struct SendAnswer {
     pub handoff: Option<(RunId, LoopId, u64, String)>,
     /// Whether the hand-off went to the own cycle.
     pub own: bool,
+    /// What `action_condition` said of the answer; `None` where there is none.
+    pub passed: Option<bool>,
+    /// An error that a script made a warning.
+    pub warning: Option<String>,
     /// What the log says of a step that asked nobody: it computed in this process.
     pub computed: Option<(Event, String)>,
     /// Script log lines, oldest first.

@@ -41,6 +41,12 @@ pub struct Pages {
     /// How often the walk began again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restarts: u32,
+    /// How many records `action_condition` let pass so far, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<u64>,
+    /// What the handlers of one page hand on to those of the next.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub action_data: Json,
     /// The hash of the last page that held records, and how many in a row had the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<(u64, u32)>,
@@ -116,6 +122,7 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: StepId, mut pages: Pages, answ
         return steps::act(moving, &id, pages.attempt);
     };
     exits::heard(moving, ix, pages.attempt, &mut answer);
+    pages.action_data = std::mem::take(&mut answer.action_data);
     if answer.restarted.is_some() {
         if pages.restarts >= MAX_RESTARTS {
             let message = format!(
@@ -152,6 +159,10 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: StepId, mut pages: Pages, answ
         pages.last = Some((answer.page_hash, same));
     }
     pages.count += answer.count;
+    pages.passed = match (pages.passed, answer.passed) {
+        (None, None) => None,
+        (before, here) => Some(before.unwrap_or(0) + here.unwrap_or(0)),
+    };
     let more = answer.next.is_some() && !answer.cut;
     if let Some(records) = answer.records.take() {
         if more {
@@ -176,6 +187,7 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: StepId, mut pages: Pages, answ
             let records = reads.then(|| pages.read.iter().flat_map(|page| page.iter().cloned()));
             let answer = ListAnswer {
                 count: pages.count,
+                passed: pages.passed,
                 records: records.map(Iterator::collect),
                 ..answer
             };

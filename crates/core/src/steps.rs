@@ -14,7 +14,7 @@ use crate::input::{Action, Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::paging;
 use crate::respond;
-use crate::run::{State, WaitingOn};
+use crate::run::{Finish, State, WaitingOn};
 
 /// Leaves a step by one of its exits; one that splits its list leaves with each item apart.
 pub(crate) fn leave(moving: &mut Moving<'_>, from: StepIx, exit: Exit) {
@@ -149,7 +149,11 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 moving
                     .lines
                     .at(&step.id, Level::Info, Event::RunSucceeded, text);
-                return branches::ended_well(moving);
+                return match branches::stands_alone(moving) {
+                    // It has said so in its own words.
+                    true => moving.end(Finish::Succeeded),
+                    false => branches::ended_well(moving),
+                };
             }
             StepKind::List(_)
             | StepKind::Send(_)

@@ -365,7 +365,7 @@ impl Connections {
     }
 
     /// The link was opened: where the browser goes, and the cookie that binds the state to it.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         &self,
         connect: &Connect,
         ticket: &str,
@@ -388,6 +388,7 @@ impl Connections {
         let connection = self.with_secrets(&connection).map_err(unset)?;
         let begun = connect
             .begin_sign_in(&connection)
+            .await
             .map_err(sign_in_problem)?;
         let cookie = crate::random::token();
         let stage = Stage::Away {

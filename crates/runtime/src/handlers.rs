@@ -1,5 +1,9 @@
 //! Calling a step's handlers: what goes in, what comes out, and where a fault stands in the file.
 //!
+//! An event is heard at three levels, one after the other with the same variables: `before_*` at the method,
+//! the connector, the step; all others at the connector, the method, the step. Where false means something it
+//! ends that; where it means nothing the next level is called all the same.
+//!
 //! Each handler sees the storage of its step's connection through an [`Overlay`]; what it writes there
 //! travels on in the overlay and is committed with its step's outcome (I6).
 
@@ -10,7 +14,7 @@ use velodrome_connect::Asker;
 use velodrome_core::{FailureKind, StepFailure};
 use velodrome_script::{Call, NoOutside, Outside, RUN, Returned, ScriptError, ScriptHost, Vars};
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{Step, StepScript};
+use velodrome_spec::plan::{ScriptLevel, Step, StepScript};
 use velodrome_store::Store;
 use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, Timestamp};
 
@@ -95,32 +99,70 @@ pub(crate) struct Called {
     pub(crate) foreign: Vec<(String, LoopId)>,
 }
 
+/// Events whose false is an answer: nobody is asked after it.
+const ASKED: [&str; 4] = [
+    "before_webhook",
+    "after_webhook",
+    "before_action",
+    "action_condition",
+];
+
 impl Handlers {
-    /// Calls a handler that the step's script defines; `None` where it defines none, which counts as
-    /// true. On a fault the writes of this call are dropped with the overlay.
+    /// Calls a handler at every level that defines it; where none does, that counts as true. On a fault
+    /// the writes of all levels are dropped with the overlay.
     pub(crate) async fn call(
         &self,
         caller: Caller<'_>,
         handler: &'static str,
-        mut vars: Vars,
+        vars: Vars,
         overlay: Overlay,
     ) -> Result<Called, Box<StepFailure>> {
-        let Some(script) = caller
-            .step
-            .script
-            .as_ref()
-            .filter(|script| script.analysis.has(handler))
-        else {
-            return Ok(Called {
-                passed: true,
-                value: Json::Null,
-                vars,
-                overlay,
-                logs: Vec::new(),
-                foreign: Vec::new(),
-            });
+        let mut all = Called {
+            passed: true,
+            value: Json::Null,
+            vars,
+            overlay,
+            logs: Vec::new(),
+            foreign: Vec::new(),
         };
-        fill(&mut vars, caller);
+        let mut is_filled = false;
+        for (level, script) in caller.step.handlers(handler) {
+            if !is_filled {
+                fill(&mut all.vars, caller);
+                is_filled = true;
+            }
+            let vars = std::mem::take(&mut all.vars);
+            let overlay = std::mem::take(&mut all.overlay);
+            let called = self
+                .call_one((level, script), caller, handler, vars, overlay)
+                .await
+                .map_err(|mut failure| {
+                    let mut logs = std::mem::take(&mut all.logs);
+                    logs.append(&mut failure.logs);
+                    failure.logs = logs;
+                    failure
+                })?;
+            all.passed &= called.passed;
+            all.value = called.value;
+            all.vars = called.vars;
+            all.overlay = called.overlay;
+            all.logs.extend(called.logs);
+            all.foreign.extend(called.foreign);
+            if !all.passed && ASKED.contains(&handler) {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn call_one(
+        &self,
+        (level, script): (ScriptLevel, &StepScript),
+        caller: Caller<'_>,
+        handler: &'static str,
+        vars: Vars,
+        overlay: Overlay,
+    ) -> Result<Called, Box<StepFailure>> {
         let compiled = self
             .host
             .compile(script.language, &script.code)
@@ -136,7 +178,7 @@ impl Handlers {
             storage: Box::new(view.clone()),
             outside: self.outside(caller, script),
             now: caller.now,
-            seed: seed(caller),
+            seed: seed(caller, level),
         };
         let called = move |host: &ScriptHost, call| match handler {
             RUN => host.run_step(&compiled, call),
@@ -214,7 +256,7 @@ fn fill(vars: &mut Vars, caller: Caller<'_>) {
 
 /// The same for a run's step, and for each item or page of it, whenever its handlers run, so that `uuid()`
 /// is the same after a crash.
-fn seed(caller: Caller<'_>) -> [u8; 16] {
+fn seed(caller: Caller<'_>, level: ScriptLevel) -> [u8; 16] {
     let mut seed = *caller.run.as_bytes();
     for (at, byte) in caller.step.id.as_str().bytes().enumerate() {
         seed[at % 16] = seed[at % 16].rotate_left(3) ^ byte;
@@ -222,10 +264,17 @@ fn seed(caller: Caller<'_>) -> [u8; 16] {
     for (byte, more) in seed.iter_mut().zip(caller.at.to_le_bytes()) {
         *byte ^= more;
     }
+    // Two levels of one event do not give the same ids.
+    seed[15] ^= match level {
+        ScriptLevel::Step => 0,
+        ScriptLevel::Method => 1,
+        ScriptLevel::Connector => 2,
+    };
     seed
 }
 
-fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>) -> StepFailure {
+/// What a script's fault is to the step, or the sign-in, that it ran for.
+pub(crate) fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>) -> StepFailure {
     let mut message = error.message;
     if let Some(hint) = error.hint {
         message = format!("{message}: {hint}");

@@ -47,6 +47,7 @@ mod script_requests;
 mod secrets;
 mod seen;
 mod shared;
+mod sign_in_scripts;
 mod sign_ins;
 pub mod simulated;
 mod start;

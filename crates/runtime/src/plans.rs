@@ -10,8 +10,8 @@ use velodrome_spec::callers::{WebhookAuth, WebhookDefaults};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::Sources;
 use velodrome_spec::{
-    Checked, ConnectionLookup, CycleInput, Lookup, Plan, Severity, check_connector, check_cycle,
-    render,
+    Checked, ConnectionLookup, ConnectorInput, CycleInput, Lookup, Plan, Severity,
+    check_connector_file, check_cycle, render,
 };
 use velodrome_store::{PlanRow, Plans as StoredPlans, StoreError};
 use velodrome_types::CycleId;
@@ -400,7 +400,16 @@ impl Plans {
     /// a later program ships.
     fn sources_of(&self, sources: &Sources) -> StoredSources {
         let settled = self.settled();
+        let mut connector_scripts = BTreeMap::new();
         let connectors = sources.connectors.iter().map(|(connection, connector, _)| {
+            let known = settled.connectors.get(connector);
+            if let Some((def, _)) = known.filter(|(def, _)| def.has_scripts()) {
+                let scripts = StoredScripts {
+                    path: def.path.clone(),
+                    files: def.script_files.clone(),
+                };
+                connector_scripts.insert(connector.clone(), scripts);
+            }
             let text = settled
                 .connectors
                 .get(connector)
@@ -413,6 +422,7 @@ impl Plans {
             cycle: sources.cycle.clone(),
             scripts: sources.scripts.clone(),
             connectors: connectors.collect(),
+            connector_scripts,
         }
     }
 
@@ -462,20 +472,13 @@ impl Plans {
     }
 
     fn rebuild(&self, sources: &StoredSources) -> Result<Arc<Plan>, String> {
-        let past = Past::of(sources)?;
+        let past = Past::of(sources, &*self.host)?;
         let checked = check_cycle(CycleInput {
             path: &sources.path,
             text: &sources.cycle,
             analyser: &*self.host,
             lookup: &past,
-            script_file: &|path| {
-                sources
-                    .scripts
-                    .iter()
-                    .find(|(known, _)| known == path)
-                    .map(|(_, text)| text.clone())
-                    .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-            },
+            script_file: &|path| file_of(&sources.scripts, path),
         });
         checked
             .plan
@@ -487,10 +490,17 @@ impl Plans {
 struct Past(HashMap<String, Arc<ConnectorDef>>);
 
 impl Past {
-    fn of(sources: &StoredSources) -> Result<Self, String> {
+    fn of(sources: &StoredSources, host: &ScriptHost) -> Result<Self, String> {
         let mut connections = HashMap::new();
         for (connection, connector, text) in &sources.connectors {
-            let (def, diagnostics) = check_connector(connector, text);
+            let scripts = sources.connector_scripts.get(connector);
+            let files = scripts.map_or(&[][..], |scripts| &scripts.files);
+            let (def, diagnostics) = check_connector_file(ConnectorInput {
+                path: scripts.map_or(connector, |scripts| &scripts.path),
+                text,
+                analyser: host,
+                script_file: &|path| file_of(files, path),
+            });
             let def = def.ok_or_else(|| render(&diagnostics, connector, text))?;
             connections.insert(connection.clone(), Arc::new(def));
         }
@@ -525,6 +535,26 @@ struct StoredSources {
     cycle: String,
     scripts: Vec<(String, String)>,
     connectors: Vec<(String, String, String)>,
+    /// By connector, of those that have scripts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    connector_scripts: BTreeMap<String, StoredScripts>,
+}
+
+/// What a connector's scripts stand in beside its definition.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredScripts {
+    /// What the definition's file was called: where errors are told to be.
+    path: String,
+    /// The script files that it names: path and text.
+    files: Vec<(String, String)>,
+}
+
+/// A text of these files.
+fn file_of(files: &[(String, String)], path: &str) -> std::io::Result<String> {
+    let found = files.iter().find(|(known, _)| known == path);
+    found
+        .map(|(_, text)| text.clone())
+        .ok_or_else(|| std::io::ErrorKind::NotFound.into())
 }
 
 /// The id that a file declares, as far as one line tells: enough to know which hooks there are.

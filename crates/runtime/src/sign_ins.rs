@@ -156,10 +156,11 @@ impl Engine {
     /// # Errors
     ///
     /// `auth.ticket_used`, `auth.sign_in_failed`.
-    pub fn sign_in_begin(&self, ticket: &str) -> Result<(String, String), Problem> {
+    pub async fn sign_in_begin(&self, ticket: &str) -> Result<(String, String), Problem> {
         self.shared
             .connections
             .open(&self.shared.connect, ticket, &self.shared.clock)
+            .await
     }
 
     /// The browser came back to `/connector/callback` with this query and that cookie.

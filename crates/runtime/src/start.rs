@@ -40,6 +40,7 @@ use crate::replies::Replies;
 use crate::retention::{self, RetentionRules};
 use crate::schedules::{self, Schedules};
 use crate::shared::{Shared, UNREADABLE_PAUSE};
+use crate::sign_in_scripts::SignInScripts;
 use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
@@ -240,15 +241,21 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         connect = connect.carried_by(transport);
     }
     let (host, store) = (parts.host, parts.store);
+    let threads = match &witness {
+        Some(_) => Threads::Own,
+        None => Threads::pool(),
+    };
+    let connect = connect.hooked_by(Arc::new(SignInScripts {
+        host: Arc::clone(&host),
+        threads: threads.clone(),
+        clock: clock.clone(),
+    }));
     let last_seq = store.last_seq();
     let shared = Arc::new(Shared {
         handlers: Handlers {
             host: Arc::clone(&host),
             store: Arc::clone(&store),
-            threads: match &witness {
-                Some(_) => Threads::Own,
-                None => Threads::pool(),
-            },
+            threads,
         },
         connect,
         connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),

@@ -160,7 +160,7 @@ pub(crate) async fn enter(
         method_request_parameters: delivery.query.clone(),
         method_response: delivery.body.clone(),
         method_response_headers: delivery.headers.clone(),
-        method_endpoint: if step.script.is_some() {
+        method_endpoint: if step.handles("after_webhook") {
             shared.hook_url_of(&plan.cycle)
         } else {
             String::new()

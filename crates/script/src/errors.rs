@@ -30,6 +30,27 @@ pub(crate) const DEPTH: &str = "script.depth";
 pub(crate) const CRASHED: &str = "script.crashed";
 /// There is no process to run a script.
 pub(crate) const NO_WORKER: &str = "script.no_worker";
+/// The script threw [`AUTH_REFRESH_NAME`]: whoever called it refreshes the tokens and sends again.
+pub(crate) const AUTH_REFRESH: &str = "script.auth_refresh";
+/// The script threw [`AUTH_SESSION_NAME`].
+pub(crate) const AUTH_SESSION: &str = "script.auth_session";
+/// As Cyclr calls it.
+pub(crate) const AUTH_REFRESH_NAME: &str = "AuthRefreshException";
+/// As Cyclr calls it.
+pub(crate) const AUTH_SESSION_NAME: &str = "AuthSessionException";
+
+/// What an exception of Cyclr's means: its code and its message.
+pub(crate) fn auth_exception(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        AUTH_REFRESH_NAME => Some((AUTH_REFRESH, "the script asks for new tokens")),
+        AUTH_SESSION_NAME => Some((
+            AUTH_SESSION,
+            "`AuthSessionException` has nothing to do here: no setting is looked up when a connection is made, so none can be looked up again",
+        )),
+        _ => None,
+    }
+}
+
 /// Why a script could not be compiled or a handler did not end well.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]

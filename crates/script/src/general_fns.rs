@@ -1,11 +1,11 @@
-//! `log`, `now`, `uuid` and `http_request`.
+//! `log`, `now`, `uuid` and `http_request`, and what is thrown to have tokens refreshed.
 
 use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext};
 use sha2::{Digest, Sha256};
 
 use crate::call_state::with_state;
 use crate::convert::{to_dynamic, to_json};
-use crate::errors::{FAILED, Raised};
+use crate::errors::{AUTH_REFRESH_NAME, AUTH_SESSION_NAME, FAILED, Raised, auth_exception};
 use crate::meter;
 use crate::outside::HTTP_REQUEST;
 use crate::storage::StorageFault;
@@ -14,6 +14,7 @@ type Outcome<T> = Result<T, Box<EvalAltResult>>;
 
 /// Registers them all.
 pub(crate) fn register(engine: &mut Engine) {
+    register_exceptions(engine);
     engine.register_fn("log", |value: Dynamic| meter::log(&shown(&value)));
     // The mathematics package has a logarithm of exactly this type, which would win.
     engine.register_fn("log", |value: f64| meter::log(&shown(&value.into())));
@@ -47,6 +48,24 @@ fn http_request(context: &NativeCallContext<'_>, asked: &Dynamic) -> Outcome<Dyn
     let (value, line) = outcome?;
     meter::log(&line);
     Ok(to_dynamic(&value))
+}
+
+/// `throw AuthRefreshException()`, as JavaScript writes `throw new AuthRefreshException()`.
+fn register_exceptions(engine: &mut Engine) {
+    for name in [AUTH_REFRESH_NAME, AUTH_SESSION_NAME] {
+        let Some((code, message)) = auth_exception(name) else {
+            continue;
+        };
+        let raised = move || {
+            Raised(StorageFault {
+                code,
+                message: message.to_owned(),
+            })
+        };
+        engine.register_fn(name, raised);
+        // What a script says of it is for whoever reads the script.
+        engine.register_fn(name, move |_: &str| raised());
+    }
 }
 
 /// Text as it stands, anything else as JSON.

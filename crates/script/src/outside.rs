@@ -73,7 +73,7 @@ impl Outside for NoOutside {
     fn http_request(&mut self, _: &HttpAsked) -> Result<HttpAnswered, StorageFault> {
         Err(StorageFault {
             code: "script.no_http",
-            message: "`http_request` reaches nothing here: give the step's answer in the test, or ask by a step of its own"
+            message: "`http_request` reaches nothing here: it works in the scripts of a step, outside tests"
                 .to_owned(),
         })
     }

@@ -42,7 +42,7 @@ async fn start(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Respon
     let ticket = parameters(query.as_deref())
         .remove("ticket")
         .unwrap_or_default();
-    match app.engine.sign_in_begin(&ticket) {
+    match app.engine.sign_in_begin(&ticket).await {
         Ok((provider, secret)) => away(&provider, &secret, app.options.service_url.as_str()),
         Err(problem) => failed(&problem),
     }

@@ -9,12 +9,15 @@ use std::time::Duration;
 use velodrome_types::Json;
 
 use crate::expr::{Expr, Segment};
+use crate::plan::StepScript;
 
 /// A connector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectorDef {
     /// Its name: what `connector:` says, and its default connection's name.
     pub name: String,
+    /// What its file is called, for messages.
+    pub path: String,
     /// Its title for people.
     pub title: String,
     /// Where the API is documented.
@@ -35,11 +38,20 @@ pub struct ConnectorDef {
     pub limits: Limits,
     /// Methods by name.
     pub methods: BTreeMap<String, MethodDef>,
-    /// SHA-256 of the definition's text, in hex.
+    /// Handlers of every method.
+    pub script: Option<StepScript>,
+    /// The script files that it names: path and text, for they are part of it.
+    pub script_files: Vec<(String, String)>,
+    /// SHA-256 of the definition's text and its script files, in hex.
     pub hash: String,
 }
 
 impl ConnectorDef {
+    /// Whether it or one of its methods has a script.
+    pub fn has_scripts(&self) -> bool {
+        self.script.is_some() || self.methods.values().any(|method| method.script.is_some())
+    }
+
     /// Whether a connection works with nothing said: no required setting and no sign-in.
     pub fn needs_nothing(&self) -> bool {
         self.auth == AuthDef::None
@@ -301,7 +313,9 @@ pub struct MethodDef {
     pub errors: Vec<ErrorRule>,
     /// How much of it may be asked, beside the connector's own limits.
     pub limits: Limits,
-    /// Whether the method has two exits: true when records came back.
+    /// Handlers of this method.
+    pub script: Option<StepScript>,
+    /// Whether the method has two exits: true when records came back, or as `action_condition` says.
     pub two_exits: bool,
 }
 
@@ -405,6 +419,8 @@ pub enum SendAs {
     Header(String),
     /// A field of the JSON body, inside others where there are dots.
     Body(String),
+    /// To scripts alone, as `script_parameters`.
+    Script(String),
     /// Nowhere by itself: `${input.x}`, or of a filter date `${since}`, uses it.
     Nowhere,
 }

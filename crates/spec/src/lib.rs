@@ -6,6 +6,7 @@
 
 mod analyse;
 pub mod callers;
+mod condition;
 mod config;
 mod config_value;
 pub mod connector;
@@ -20,6 +21,7 @@ pub mod plan;
 mod reference;
 mod render;
 pub mod schedule;
+mod script_text;
 pub mod test_file;
 mod values;
 mod yaml;
@@ -27,7 +29,7 @@ mod yaml;
 pub use analyse::{ScriptAnalyser, ScriptFault};
 pub use config::{Config, ConnectionConfig, EgressConfig, LogFormat, check_config};
 pub use config_value::{Unset, with_environment, with_secrets};
-pub use connector_file::check_connector;
+pub use connector_file::{ConnectorInput, check_connector, check_connector_file};
 pub use cycle::{
     Checked, ConnectionLookup, CycleInput, Lookup, check_cycle, check_named_cycle, error_hook,
     shared_keys,

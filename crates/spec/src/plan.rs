@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId, Zone};
 
 use crate::callers::WebhookAuth;
+pub use crate::condition::{Comparison, Condition};
 use crate::connector::{ConnectorDef, MethodDef, StorageDoes};
 use crate::expr::{Expr, HookTarget};
 use crate::schedule::Rhythm;
@@ -335,8 +336,8 @@ pub enum StepKind {
 /// A webhook step.
 #[derive(Clone, Debug)]
 pub struct WebhookStep {
-    /// Whose storage its script sees.
-    pub connection: ConnectionId,
+    /// What takes the requests; scripts see its connection's storage.
+    pub method: MethodUse,
     /// What a body must have.
     pub fields: Vec<Field>,
     /// The field that names a delivery, and how long it is remembered.
@@ -572,97 +573,6 @@ pub enum Handoff {
     Http,
 }
 
-/// A decision's condition.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a plan has a few dozen steps")]
-pub enum Condition {
-    /// One comparison.
-    Compare {
-        /// What is looked at.
-        left: Expr,
-        /// How.
-        is: Comparison,
-        /// What it is held against; `None` for the conditions that need nothing.
-        right: Option<Expr>,
-    },
-    /// True when all are.
-    All(Vec<Condition>),
-    /// True when one is.
-    Any(Vec<Condition>),
-    /// True when it is not.
-    Not(Box<Condition>),
-}
-
-impl Condition {
-    /// Every value in it.
-    fn each(&self, read: &mut dyn FnMut(&Expr)) {
-        match self {
-            Self::Compare { left, right, .. } => {
-                read(left);
-                right.iter().for_each(read);
-            }
-            Self::All(inner) | Self::Any(inner) => {
-                inner.iter().for_each(|condition| condition.each(read));
-            }
-            Self::Not(inner) => inner.each(read),
-        }
-    }
-}
-
-/// `is:`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "each is its name in SPEC §3")]
-pub enum Comparison {
-    Exists,
-    NotExists,
-    Equals,
-    NotEquals,
-    Contains,
-    NotContains,
-    StartsWith,
-    EndsWith,
-    GreaterThan,
-    LessThan,
-    GreaterOrEqual,
-    LessOrEqual,
-    In,
-    NotIn,
-    Matches,
-    Empty,
-    NotEmpty,
-}
-
-impl Comparison {
-    /// Every comparison with its name in a file.
-    pub const ALL: &'static [(Self, &'static str)] = &[
-        (Self::Exists, "exists"),
-        (Self::NotExists, "not_exists"),
-        (Self::Equals, "equals"),
-        (Self::NotEquals, "not_equals"),
-        (Self::Contains, "contains"),
-        (Self::NotContains, "not_contains"),
-        (Self::StartsWith, "starts_with"),
-        (Self::EndsWith, "ends_with"),
-        (Self::GreaterThan, "greater_than"),
-        (Self::LessThan, "less_than"),
-        (Self::GreaterOrEqual, "greater_or_equal"),
-        (Self::LessOrEqual, "less_or_equal"),
-        (Self::In, "in"),
-        (Self::NotIn, "not_in"),
-        (Self::Matches, "matches"),
-        (Self::Empty, "empty"),
-        (Self::NotEmpty, "not_empty"),
-    ];
-
-    /// Whether it compares with a right side.
-    pub const fn takes_right(self) -> bool {
-        !matches!(
-            self,
-            Self::Exists | Self::NotExists | Self::Empty | Self::NotEmpty
-        )
-    }
-}
-
 /// Which of a step's data something later reads (DESIGN §3: only that is kept).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
@@ -738,6 +648,17 @@ impl Plan {
     }
 }
 
+/// Where a handler stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptLevel {
+    /// In the connector's file, for all its methods.
+    Connector,
+    /// In the connector's file, for one method.
+    Method,
+    /// In the step.
+    Step,
+}
+
 impl Step {
     /// Every step that one of its exits leads to, a step named by several exits several times.
     pub fn leads_to(&self) -> impl Iterator<Item = StepIx> {
@@ -762,20 +683,46 @@ impl Step {
         }
     }
 
-    /// Whether the step's own script defines this handler.
-    pub fn handles(&self, handler: &str) -> bool {
-        self.script
-            .as_ref()
-            .is_some_and(|script| script.analysis.has(handler))
+    /// The scripts that define this handler, in the order in which they are called: `before_*` method,
+    /// connector, step; all others connector, method, step.
+    pub fn handlers<'a>(
+        &'a self,
+        handler: &'a str,
+    ) -> impl Iterator<Item = (ScriptLevel, &'a StepScript)> {
+        let method = self.method();
+        let of_connector = method.and_then(|method| method.connector.script.as_ref());
+        let of_connector = (ScriptLevel::Connector, of_connector);
+        let of_method = method.and_then(|method| method.def().script.as_ref());
+        let of_method = (ScriptLevel::Method, of_method);
+        let [first, second] = match handler.starts_with("before_") {
+            true => [of_method, of_connector],
+            false => [of_connector, of_method],
+        };
+        let all = [first, second, (ScriptLevel::Step, self.script.as_ref())];
+        all.into_iter()
+            .filter_map(|(level, script)| Some((level, script?)))
+            .filter(move |(_, script)| script.analysis.has(handler))
     }
 
-    /// The connection whose storage the step's script sees.
-    pub fn connection(&self) -> ConnectionId {
+    /// Whether there is a script at any level.
+    pub fn is_scripted(&self) -> bool {
+        let of_method =
+            |method: &MethodUse| method.connector.script.is_some() || method.def().script.is_some();
+        self.script.is_some() || self.method().is_some_and(of_method)
+    }
+
+    /// Whether a script of some level defines this handler.
+    pub fn handles(&self, handler: &str) -> bool {
+        self.handlers(handler).next().is_some()
+    }
+
+    /// The method that the step uses, where it uses one.
+    pub fn method(&self) -> Option<&MethodUse> {
         match &self.kind {
-            StepKind::Webhook(webhook) => webhook.connection.clone(),
-            StepKind::List(list) => list.method.connection.clone(),
-            StepKind::Send(send) => send.method.connection.clone(),
-            StepKind::Storage(storage) => storage.method.connection.clone(),
+            StepKind::Webhook(webhook) => Some(&webhook.method),
+            StepKind::List(list) => Some(&list.method),
+            StepKind::Send(send) => Some(&send.method),
+            StepKind::Storage(storage) => Some(&storage.method),
             StepKind::Script { .. }
             | StepKind::Watermark { .. }
             | StepKind::Decision(_)
@@ -784,7 +731,15 @@ impl Step {
             | StepKind::Delay(_)
             | StepKind::WaitUntil(_)
             | StepKind::WaitAll(_)
-            | StepKind::Stop { .. } => ConnectionId::from("data_storage"),
+            | StepKind::Stop { .. } => None,
+        }
+    }
+
+    /// The connection whose storage the step's scripts see.
+    pub fn connection(&self) -> ConnectionId {
+        match self.method() {
+            Some(method) => method.connection.clone(),
+            None => ConnectionId::from("data_storage"),
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use velodrome_spec::connector::{AuthDef, ClientAuth, OAuth2Def};
-use velodrome_types::{Json, Timestamp};
+use velodrome_types::{Json, JsonMap, Timestamp};
 
 use super::answer::{self, Granted, Refusal};
+use super::hooks::{Said, SignInEvent};
 use super::{TokenSet, hosts};
 use crate::connect::Connect;
 use crate::connection::Connection;
@@ -101,7 +103,9 @@ pub(super) async fn exchange(
     }
     client_id(connection)?;
     let asked = connect.now();
-    let (status, body) = post(connect, connection, &url, form, grant.code).await?;
+    let letter = Letter::to(connection, url, form)?;
+    let refreshes = grant.form.contains(&("grant_type", "refresh_token"));
+    let (status, body) = told_of(connect, connection, letter, (grant.code, refreshes)).await?;
     let has_refresh = grant.before.is_some_and(|old| old.refresh_token.is_some());
     match answer::read(oauth, status, &body, has_refresh) {
         Ok(granted) => Ok(tokens(connection, oauth, &grant, granted, asked)?),
@@ -141,24 +145,145 @@ fn basic(connection: &Connection) -> Result<String, RequestError> {
     Ok(format!("Basic {}", BASE64_STANDARD.encode(pair)))
 }
 
-/// Posts a form in the client's name. Redirects are not followed: a secret goes nowhere else.
+/// A request to the token endpoint as it leaves.
+struct Letter {
+    url: String,
+    headers: JsonMap,
+    /// The form, the client's id and secret among its fields.
+    form: Vec<(String, String)>,
+    /// What stands in its place, where a script wrote another body.
+    body: Option<String>,
+}
+
+impl Letter {
+    /// A form in the client's name.
+    fn to(
+        connection: &Connection,
+        url: String,
+        form: Vec<(&str, String)>,
+    ) -> Result<Self, RequestError> {
+        let by_header = definition(connection)?.client_auth == ClientAuth::Basic
+            && client_secret(connection).is_some();
+        let mut headers = JsonMap::new();
+        let mut form: Vec<(String, String)> = form
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        if by_header {
+            headers.insert("authorization".to_owned(), basic(connection)?.into());
+        } else {
+            form.push(("client_id".to_owned(), client_id(connection)?.to_owned()));
+            let secret = client_secret(connection);
+            form.extend(secret.map(|secret| ("client_secret".to_owned(), secret.to_owned())));
+        }
+        headers.insert("content-type".to_owned(), FORM.into());
+        headers.insert("accept".to_owned(), "application/json".into());
+        Ok(Self {
+            url,
+            headers,
+            form,
+            body: None,
+        })
+    }
+
+    /// As a script sees it.
+    fn said(self) -> Said {
+        let fields = self.form.into_iter();
+        let fields = fields.map(|(name, value)| (name, Json::String(value)));
+        Said {
+            endpoint: self.url,
+            headers: self.headers,
+            request: Json::Object(fields.collect()),
+            ..Said::default()
+        }
+    }
+
+    /// As a script left it.
+    fn of_said(said: &Said) -> Self {
+        let typed = said.headers.iter().any(|(name, value)| {
+            let json = value.as_str().is_some_and(|value| value.contains("json"));
+            name.eq_ignore_ascii_case("content-type") && json
+        });
+        let (form, body) = match &said.request {
+            Json::Object(fields) if !typed => {
+                let fields = fields.iter();
+                let form =
+                    fields.filter_map(|(name, value)| Some((name.clone(), eval::text_of(value)?)));
+                (form.collect(), None)
+            }
+            Json::String(text) => (Vec::new(), Some(text.clone())),
+            other => (Vec::new(), Some(other.to_string())),
+        };
+        Self {
+            url: said.endpoint.clone(),
+            headers: said.headers.clone(),
+            form,
+            body,
+        }
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Sends it, with the connector's handlers around it.
+async fn told_of(
+    connect: &Connect,
+    connection: &Connection,
+    letter: Letter,
+    (code, refreshes): (&'static str, bool),
+) -> Result<(u16, bytes::Bytes), RequestError> {
+    let (before, after) = match refreshes {
+        true => (SignInEvent::BeforeRefresh, SignInEvent::AfterRefresh),
+        false => (SignInEvent::BeforeToken, SignInEvent::AfterToken),
+    };
+    if !connect.is_heard(connection, before) && !connect.is_heard(connection, after) {
+        return deliver(connect, connection, &letter, code).await;
+    }
+    let said = connect.hooked(connection, before, letter.said()).await?;
+    let letter = Letter::of_said(&said);
+    let (status, body) = deliver(connect, connection, &letter, code).await?;
+    if !connect.is_heard(connection, after) {
+        return Ok((status, body));
+    }
+    let response = serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&body).into_owned()));
+    let said = Said {
+        response,
+        status: Some(status),
+        ..said
+    };
+    let said = connect.hooked(connection, after, said).await?;
+    Ok((
+        said.status.unwrap_or(status),
+        said.response.to_string().into(),
+    ))
+}
+
+/// Posts a form in the client's name.
 pub(super) async fn post(
     connect: &Connect,
     connection: &Connection,
     url: &str,
-    mut form: Vec<(&str, String)>,
+    form: Vec<(&str, String)>,
     code: &'static str,
 ) -> Result<(u16, bytes::Bytes), RequestError> {
-    let url = hosts::endpoint(connection, url)?;
-    let by_header = definition(connection)?.client_auth == ClientAuth::Basic
-        && client_secret(connection).is_some();
-    if !by_header {
-        form.push(("client_id", client_id(connection)?.to_owned()));
-        let secret = client_secret(connection);
-        form.extend(secret.map(|secret| ("client_secret", secret.to_owned())));
-    }
-    let body = serde_urlencoded::to_string(&form)
-        .map_err(|_| RequestError::permanent(code, "the form cannot be written"))?;
+    let letter = Letter::to(connection, url.to_owned(), form)?;
+    deliver(connect, connection, &letter, code).await
+}
+
+/// Redirects are not followed: a secret goes nowhere else.
+async fn deliver(
+    connect: &Connect,
+    connection: &Connection,
+    letter: &Letter,
+    code: &'static str,
+) -> Result<(u16, bytes::Bytes), RequestError> {
+    let url = hosts::endpoint(connection, &letter.url)?;
+    let body = match &letter.body {
+        Some(body) => body.clone(),
+        None => serde_urlencoded::to_string(&letter.form)
+            .map_err(|_| RequestError::permanent(code, "the form cannot be written"))?,
+    };
     let client = connect.ways().client_for(&url).await?;
     let failed = |error: reqwest::Error| {
         crate::send::refused_address(&error).unwrap_or_else(|| {
@@ -167,12 +292,20 @@ pub(super) async fn post(
         })
     };
     let mut request = client.post(url);
-    if by_header {
-        request = request.header("authorization", basic(connection)?);
+    for (name, value) in &letter.headers {
+        let Some(value) = eval::text_of(value) else {
+            continue;
+        };
+        // One that no request can have a script has made.
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_str(&value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            let what = "a header of the token request holds what no header can";
+            return Err(RequestError::permanent("request.bad_header", what));
+        };
+        request = request.header(name, value);
     }
     let answer = request
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("accept", "application/json")
         .timeout(TIMEOUT)
         .body(body)
         .send()

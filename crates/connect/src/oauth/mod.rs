@@ -13,11 +13,13 @@
 
 mod answer;
 mod ask;
+mod hooks;
 mod hosts;
 mod refresh;
 mod sign_in;
 mod token;
 
+pub use hooks::{HookFault, HookFuture, Said, SignInEvent, SignInHooks};
 pub(crate) use hosts::is_own_host;
 pub(crate) use refresh::TokenState;
 pub use sign_in::SignIn;

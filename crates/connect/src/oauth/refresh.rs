@@ -102,6 +102,24 @@ impl Connect {
         })
     }
 
+    /// Refreshes the tokens that a request was sent with, though they may be good by the clock: the API takes
+    /// them for void, as a script has found out. One refresh, however many ask at once: where these are no
+    /// longer the present ones, nothing is asked. `used` is `None` where nobody knows: the present ones.
+    ///
+    /// Errors: `auth.no_sign_in` where the connection has no tokens, and those of a refresh.
+    pub async fn renew_tokens(
+        &self,
+        connection: &Connection,
+        used: Option<&TokenSet>,
+    ) -> Result<(), RequestError> {
+        ask::definition(connection)?;
+        let known = self.token_state(&connection.id).known();
+        let stale = used.or(known.as_ref());
+        let stale = stale.map(|tokens| tokens.access_token.as_str());
+        self.fresh_tokens(connection, stale).await?;
+        Ok(())
+    }
+
     fn are_good(&self, tokens: &TokenSet, stale: Option<&str>, margin: Duration) -> bool {
         !tokens.refused
             && stale != Some(tokens.access_token.as_str())

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use velodrome_spec::connector::Grant as Granted;
 
 use super::ask::{self, Grant};
+use super::hooks::{Said, SignInEvent};
 use super::{TokenSet, hosts};
 use crate::connect::Connect;
 use crate::connection::Connection;
@@ -37,9 +38,9 @@ impl fmt::Debug for SignIn {
 impl Connect {
     /// Makes the URL that a browser is sent to.
     ///
-    /// Errors: `auth.no_sign_in`, `auth.missing_client`, `auth.host_refused`, and those of
-    /// expressions.
-    pub fn begin_sign_in(&self, connection: &Connection) -> Result<SignIn, RequestError> {
+    /// Errors: `auth.no_sign_in`, `auth.missing_client`, `auth.host_refused`, those of expressions and of the
+    /// connector's scripts.
+    pub async fn begin_sign_in(&self, connection: &Connection) -> Result<SignIn, RequestError> {
         let oauth = ask::definition(connection)?;
         let client_id = ask::client_id(connection)?;
         let scope = Scope::new(connection);
@@ -71,6 +72,16 @@ impl Connect {
             .append_pair("code_challenge", challenge.as_str())
             .append_pair("code_challenge_method", challenge.method().as_str())
             .extend_pairs(further);
+        if self.is_heard(connection, SignInEvent::BeforeAuthorise) {
+            let said = Said {
+                endpoint: url.into(),
+                ..Said::default()
+            };
+            let said = self
+                .hooked(connection, SignInEvent::BeforeAuthorise, said)
+                .await?;
+            url = hosts::endpoint(connection, &said.endpoint)?;
+        }
         Ok(SignIn {
             url: url.into(),
             state,

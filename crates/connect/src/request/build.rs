@@ -138,7 +138,8 @@ impl Draft {
             }
             SendAs::Header(name) => header::set_header(&mut self.request.headers, name, value),
             SendAs::Body(path) => nest(&mut self.fields, path, value)?,
-            SendAs::Nowhere => {}
+            // Scripts alone get it; see `script_parameters`.
+            SendAs::Script(_) | SendAs::Nowhere => {}
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ fn method(fields: &[(&str, &str, Json)], records: Option<&str>) -> MethodDef {
         }),
         errors: Vec::new(),
         limits: Default::default(),
+        script: None,
         two_exits: true,
     }
 }

@@ -60,7 +60,7 @@ async fn a_sign_in_goes_out_and_comes_back() {
     let hosts = setting(json!("127.0.0.1:1, 127.0.0.1:2"), false);
     def.settings.insert("hosts".to_owned(), hosts);
     let mut connection = connection(def);
-    let answer = rig.connect.begin_sign_in(&connection);
+    let answer = rig.connect.begin_sign_in(&connection).await;
     assert_eq!(
         answer.unwrap_err().code.as_str(),
         "auth.host_refused",
@@ -69,8 +69,8 @@ async fn a_sign_in_goes_out_and_comes_back() {
     let listed = json!([server.at.to_string(), "127.0.0.1:2"]);
     connection.settings.insert("hosts".to_owned(), listed);
 
-    let sign_in = rig.connect.begin_sign_in(&connection).unwrap();
-    let again = rig.connect.begin_sign_in(&connection).unwrap();
+    let sign_in = rig.connect.begin_sign_in(&connection).await.unwrap();
+    let again = rig.connect.begin_sign_in(&connection).await.unwrap();
     assert_ne!(sign_in.state, again.state);
     assert!(!format!("{sign_in:?}").contains(&sign_in.state));
     let (base, sent) = sign_in.url.split_once('?').unwrap();
@@ -246,7 +246,7 @@ async fn a_sign_in_that_was_not_granted_says_why() {
     }
     let mut nobody = connection(zoho_like(&server));
     nobody.client_id = Some("  ".to_owned());
-    let error = rig.connect.begin_sign_in(&nobody).unwrap_err();
+    let error = rig.connect.begin_sign_in(&nobody).await.unwrap_err();
     assert_eq!(error.code.as_str(), "auth.missing_client");
 }
 

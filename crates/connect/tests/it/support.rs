@@ -370,6 +370,9 @@ pub(crate) fn connector(auth: AuthDef, base_url: Option<&str>) -> ConnectorDef {
         errors: Vec::new(),
         limits: Default::default(),
         methods: BTreeMap::new(),
+        script: None,
+        script_files: Vec::new(),
+        path: String::new(),
         hash: String::new(),
     }
 }
@@ -390,6 +393,7 @@ pub(crate) fn method(verb: &str, path: Option<&str>) -> MethodDef {
         incremental: None,
         errors: Vec::new(),
         limits: Default::default(),
+        script: None,
         two_exits: false,
     }
 }

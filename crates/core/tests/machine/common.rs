@@ -66,6 +66,7 @@ fn method(kind: MethodKind, list: bool) -> MethodDef {
         }),
         errors: Vec::new(),
         limits: Default::default(),
+        script: None,
         two_exits: list,
     }
 }
@@ -83,9 +84,13 @@ fn connector() -> Arc<ConnectorDef> {
         errors: Vec::new(),
         limits: Default::default(),
         methods: BTreeMap::from([
+            ("webhook".to_owned(), method(MethodKind::Webhook, false)),
             ("list".to_owned(), method(MethodKind::List, true)),
             ("post".to_owned(), method(MethodKind::Request, false)),
         ]),
+        script: None,
+        script_files: Vec::new(),
+        path: String::new(),
         hash: "c".into(),
     })
 }
@@ -131,7 +136,7 @@ fn reference(step: StepIx, name: &str) -> Expr {
 /// webhook → contacts → more_records → pause → next_page; both false exits → remember.
 pub(crate) fn page_loop(delay: Duration) -> Plan {
     let webhook = WebhookStep {
-        connection: ConnectionId::from("any"),
+        method: uses("webhook"),
         fields: Vec::new(),
         dedupe: None,
         auth: WebhookAuth::Unsaid,

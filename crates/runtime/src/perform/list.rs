@@ -12,6 +12,7 @@ use velodrome_spec::connector::{MethodDef, Pager, PagingDef, TokenHandoff};
 use velodrome_spec::plan::{ListStep, Step};
 use velodrome_types::{Code, Json, JsonMap};
 
+use super::carried::Carried;
 use super::page::{Came, Reading};
 use super::request::Exchange;
 use super::{Gathered, Job, eval_failure, request_failure};
@@ -25,6 +26,8 @@ pub(super) async fn ask(
     let method = list.method.def();
     let connection = job.connection(&list.method)?;
     let inputs = evaluate_map(&list.map, job.scope()).map_err(|error| eval_failure(&error))?;
+    let data = job.pages().map(|pages| pages.action_data.clone());
+    gathered.carried = Carried::begin(step, method, &inputs, data.unwrap_or_default());
     let asking = Asking {
         job,
         step,
@@ -48,6 +51,8 @@ pub(super) async fn ask(
         fence: job.fence,
         answer: ListAnswer {
             logs: std::mem::take(&mut gathered.logs),
+            warning: gathered.warning.take(),
+            action_data: std::mem::take(&mut gathered.carried.action_data),
             ..answer
         },
     })
@@ -192,10 +197,39 @@ impl Asking<'_> {
     ) -> Result<Got, Box<StepFailure>> {
         let filter = self.job.list.filter;
         let call = MethodCall { filter, ..call };
-        let request = self.build(call, gathered).await?;
+        let request = loop {
+            match self.build(call.clone(), gathered).await {
+                Ok(request) => break request,
+                Err(failure) => self.renewed(failure, gathered).await?,
+            }
+        };
+        loop {
+            match self.asked(&request, place, gathered).await {
+                Ok(got) => return Ok(got),
+                Err(failure) => self.renewed(failure, gathered).await?,
+            }
+        }
+    }
+
+    async fn renewed(
+        &self,
+        failure: Box<StepFailure>,
+        gathered: &mut Gathered,
+    ) -> Result<(), Box<StepFailure>> {
+        let job = self.job;
+        job.refreshed(self.connection, failure, gathered).await
+    }
+
+    /// Sends a request as it was built and reads what comes.
+    async fn asked(
+        &self,
+        request: &HttpRequest,
+        place: Place<'_>,
+        gathered: &mut Gathered,
+    ) -> Result<Got, Box<StepFailure>> {
         let exchange = self
             .job
-            .exchange(self.connection, self.method, &request, gathered)
+            .exchange(self.connection, self.method, request, gathered)
             .await?;
         let came = match exchange {
             Exchange::Answered(response) if response.verdict == Verdict::RestartPaging => {
@@ -213,7 +247,7 @@ impl Asking<'_> {
             step: self.step,
             method: self.method,
             connection: self.connection,
-            request: &request,
+            request,
             place,
         };
         Ok(Got::Page(Box::new(reading.read(came, gathered).await?)))
@@ -229,6 +263,7 @@ impl Asking<'_> {
             .current_tokens(self.connection)
             .await
             .map_err(request_failure)?;
+        gathered.signed.clone_from(&tokens);
         let mut request = connect
             .build(self.connection, tokens.as_ref(), self.method, call)
             .map_err(request_failure)?;

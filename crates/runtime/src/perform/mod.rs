@@ -2,6 +2,7 @@
 //!
 //! A job knows the run as it was committed and reports one [`Input`] back; it changes nothing itself.
 
+mod carried;
 mod compute;
 mod list;
 mod page;
@@ -11,7 +12,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use velodrome_connect::{Connection, ErrorKind, RequestError};
+use velodrome_connect::{Connection, ErrorKind, RequestError, TokenSet};
 use velodrome_core::{
     FailureKind, Input, ItemCall, ItemReport, ListState, Pages, Run, Scope, State, StepFailure,
     item_of,
@@ -24,6 +25,7 @@ use crate::handlers::Purpose;
 use crate::overlay::Overlay;
 use crate::seen::SeenKeys;
 use crate::shared::Shared;
+use carried::Carried;
 pub(crate) use page::drops_repeats;
 pub(crate) use watch::{Brought, Exchanged};
 
@@ -114,6 +116,14 @@ struct Gathered {
     overlay: Overlay,
     foreign: Vec<(String, LoopId)>,
     logs: Vec<String>,
+    /// What its handlers hand on to each other.
+    carried: Carried,
+    /// An error that a script made a warning.
+    warning: Option<String>,
+    /// The tokens that its request is signed with.
+    signed: Option<TokenSet>,
+    /// Whether a script has had them refreshed.
+    refreshed: bool,
     /// What went out and came in, of a step test.
     watched: Vec<Exchanged>,
 }

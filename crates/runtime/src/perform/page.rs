@@ -59,7 +59,7 @@ impl Reading<'_> {
         came: Came,
         gathered: &mut Gathered,
     ) -> Result<ListAnswer, Box<StepFailure>> {
-        let (answer, page, response) = match came {
+        let (answer, mut page, response) = match came {
             Came::Forgiven { status, body } => {
                 let page = self.plain(body.to_string().as_bytes())?;
                 let answer = ListAnswer {
@@ -97,12 +97,15 @@ impl Reading<'_> {
                 (answer, page, Some(response))
             }
         };
+        let came = response.as_ref();
+        let passed = self.conditioned(&mut page, came, gathered).await?;
         let next = self.next(&page, response.as_ref())?;
         let room = self.room();
         let count = page.sent.min(room);
         let cut = page.sent > room || (page.sent == room && next.is_some());
         let mut answer = ListAnswer {
             count,
+            passed,
             cut,
             next,
             page_hash: page.scanned.page_hash,
@@ -318,6 +321,36 @@ impl Reading<'_> {
         Ok(vars.next_last_successful_run_date)
     }
 
+    /// Asks `action_condition` of each record of the page: those that do not pass are dropped from it. Gives
+    /// how many have passed; a repeat, of which nobody is asked again, has.
+    async fn conditioned(
+        &self,
+        page: &mut Page,
+        response: Option<&Response>,
+        gathered: &mut Gathered,
+    ) -> Result<Option<u64>, Box<StepFailure>> {
+        if !self.step.handles("action_condition") {
+            return Ok(None);
+        }
+        let headers = response.map_or_else(JsonMap::new, |came| headers_of(&came.headers));
+        let status = response.map_or(200, |came| came.status);
+        let mut passed = Vec::new();
+        for record in page.scanned.records.take().unwrap_or_default() {
+            let asked = (status, &headers);
+            let body = record.clone();
+            if self
+                .job
+                .condition(self.request, asked, body, gathered)
+                .await?
+            {
+                passed.push(record);
+            }
+        }
+        let count = passed.len() as u64 + page.repeats;
+        page.scanned.records = self.step.live.has("records").then_some(passed);
+        Ok(Some(count))
+    }
+
     /// Where the answer says whether there is more, of a list that the engine does not walk.
     fn more(&self) -> Option<&str> {
         match &self.method.paging {
@@ -338,7 +371,7 @@ impl Reading<'_> {
             .collect();
         let want = Want {
             fields,
-            records: live.has("records"),
+            records: live.has("records") || self.step.handles("action_condition"),
             ..Want::default()
         };
         if let Place::Walked(walk) = self.place {
@@ -387,11 +420,12 @@ impl Kept {
 /// Whether a list step drops repeats: where somebody reads its records, and they can come twice, because its
 /// filter goes by a date or because it may have to begin again.
 pub(crate) fn drops_repeats(plan: &Plan, step: &Step, list: &ListStep) -> bool {
-    let by_script = step.script.as_ref().is_some_and(|script| {
-        let handler = |name| script.analysis.has(name);
-        (handler("after_action") || handler("after_action_paging"))
-            && script.analysis.names.contains("method_response")
-    });
+    let reads = |handler| {
+        let mut scripts = step.handlers(handler);
+        scripts.any(|(_, script)| script.analysis.names.contains("method_response"))
+    };
+    let by_script =
+        reads("after_action") || reads("after_action_paging") || reads("action_condition");
     let method = list.method.def();
     let restarts = |errors: &[velodrome_spec::connector::ErrorRule]| {
         errors

@@ -11,6 +11,9 @@ use velodrome_types::{Code, Json, JsonMap, Timestamp};
 use super::{Exchanged, Gathered, Job, body_of, headers_of, request_failure};
 use crate::handlers::{Called, Caller, Purpose};
 
+/// What a handler fails with that throws an `AuthRefreshException`.
+const AUTH_REFRESH: &str = "script.auth_refresh";
+
 impl Job {
     fn caller(&self) -> Caller<'_> {
         Caller {
@@ -45,12 +48,21 @@ impl Job {
     pub(super) async fn called(
         &self,
         name: &'static str,
-        vars: Vars,
+        mut vars: Vars,
         gathered: &mut Gathered,
     ) -> Result<Called, Box<StepFailure>> {
+        // Given back where the handler asks for new tokens: what those before it wrote stays.
+        let before = gathered.overlay.clone();
         let overlay = std::mem::take(&mut gathered.overlay);
+        gathered.carried.lend(&mut vars);
         let handlers = &self.shared.handlers;
-        let mut called = handlers.call(self.caller(), name, vars, overlay).await?;
+        let called = handlers.call(self.caller(), name, vars, overlay).await;
+        let mut called = called.inspect_err(|failure| {
+            if failure.code.as_str() == AUTH_REFRESH {
+                gathered.overlay = before;
+            }
+        })?;
+        gathered.carried.take_back(&mut called.vars);
         gathered.overlay = std::mem::take(&mut called.overlay);
         gathered.logs.append(&mut called.logs);
         gathered.foreign.append(&mut called.foreign);
@@ -97,6 +109,68 @@ impl Job {
         Ok(())
     }
 
+    /// Whether a handler's failure asks for new tokens, which are there now; any other failure, and a second
+    /// such one, is the step's.
+    ///
+    /// Errors: `script.auth_refresh` where new tokens were asked for twice, or where the connection has
+    /// none to refresh; those of the refresh itself.
+    pub(super) async fn refreshed(
+        &self,
+        connection: &Connection,
+        mut failure: Box<StepFailure>,
+        gathered: &mut Gathered,
+    ) -> Result<(), Box<StepFailure>> {
+        if failure.code.as_str() != AUTH_REFRESH {
+            return Err(failure);
+        }
+        if gathered.refreshed {
+            failure.message = format!(
+                "a script asked for new tokens of `{}` again, after they had been refreshed: sign in again with `velodrome connect {}`, or look at what the script takes for a refusal",
+                connection.id, connection.id
+            );
+            return Err(failure);
+        }
+        gathered.refreshed = true;
+        gathered.logs.append(&mut failure.logs);
+        let connect = &self.shared.connect;
+        let renewed = connect.renew_tokens(connection, gathered.signed.as_ref());
+        let renewed = renewed.await;
+        renewed.map_err(|error| match error.code.as_str() {
+            "auth.no_sign_in" => {
+                failure.message = format!(
+                    "a script asked for new tokens of `{}`, which has none: `AuthRefreshException` is for connections with OAuth 2.0",
+                    connection.id
+                );
+                failure
+            }
+            _ => request_failure(error),
+        })
+    }
+
+    /// Runs `action_condition` on an answer, or on one record of it.
+    pub(super) async fn condition(
+        &self,
+        request: &HttpRequest,
+        (status, headers): (u16, &JsonMap),
+        body: Json,
+        gathered: &mut Gathered,
+    ) -> Result<bool, Box<StepFailure>> {
+        let vars = Vars {
+            method_request: request
+                .body
+                .clone()
+                .unwrap_or_else(|| Json::Object(JsonMap::new())),
+            method_request_headers: request.headers.clone(),
+            method_request_parameters: request.query.clone(),
+            method_response: body,
+            method_response_headers: headers.clone(),
+            method_endpoint: request.url.clone(),
+            status_code: Some(status),
+            ..Vars::default()
+        };
+        Ok(self.handler("action_condition", vars, gathered).await?.0)
+    }
+
     /// In whose turn it is asked.
     pub(super) fn asker(&self) -> Asker {
         Asker {
@@ -135,6 +209,10 @@ impl Job {
             idempotency_key: (!read_only).then(|| self.key()),
         };
         let (connect, clock) = (&self.shared.connect, &self.shared.clock);
+        if self.step().is_scripted() {
+            // A script may find out that they are void. What is wrong with them the sending tells.
+            gathered.signed = connect.current_tokens(connection).await.unwrap_or_default();
+        }
         let watching = (self.purpose == Purpose::Test).then(|| (how.clone(), clock.now()));
         let sent = connect.send(connection, method, request, how).await;
         let sent = sent.map_err(|error| self.told(error));
@@ -209,7 +287,7 @@ impl Job {
             watched.left = Some(body.clone());
         }
         if vars.method_error.get("isWarning").and_then(Json::as_bool) == Some(true) {
-            gathered.logs.push(format!("warning: {}", error.message));
+            gathered.warning = Some(error.message.clone());
         }
         Ok(Exchange::Forgiven { status, body })
     }

@@ -1,11 +1,13 @@
 //! Sending one request that leaves this process.
 
-use velodrome_connect::{HttpRequest, MethodCall, SendOptions};
+use velodrome_connect::{Connection, HttpRequest, MethodCall, SendOptions};
 use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate_map, evaluate_url};
+use velodrome_spec::connector::MethodDef;
 use velodrome_spec::expr::Expr;
 use velodrome_spec::plan::{Handoff, IfUnknown, SendStep, Step};
-use velodrome_types::{Code, Json};
+use velodrome_types::{Code, Json, JsonMap};
 
+use super::carried::Carried;
 use super::request::Exchange;
 use super::{Gathered, Job, eval_failure, headers_of, request_failure};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
@@ -32,14 +34,22 @@ pub(super) async fn send(
                 ))
             };
             let opened = job.shared.vault.open_request(&owner(job, step), built);
-            let opened = opened.map_err(|error| unreadable(error.to_string()))?;
+            let mut opened = opened.map_err(|error| unreadable(error.to_string()))?;
+            gathered.carried =
+                Carried::of_stored(&mut opened).map_err(|error| unreadable(error.to_string()))?;
             serde_json::from_value(opened).map_err(|error| unreadable(error.to_string()))?
         }
         None => {
-            let request = build(job, send, gathered).await?;
+            let request = loop {
+                match build(job, send, gathered).await {
+                    Ok(request) => break request,
+                    Err(failure) => job.refreshed(&connection, failure, gathered).await?,
+                }
+            };
             if must_commit_first(step, &request) {
                 let logs = std::mem::take(&mut gathered.logs);
                 let mut request = serde_json::to_value(&request).unwrap_or(Json::Null);
+                gathered.carried.store(step, &mut request);
                 if reads_secret(send) {
                     // What a script made of a secret is not found by looking for its value.
                     let owner = owner(job, step);
@@ -58,12 +68,38 @@ pub(super) async fn send(
     if send.target.is_some() && send.handoff == Handoff::Http {
         return over_http(job, step, send, &request, gathered).await;
     }
-    let answer = match job
-        .exchange(&connection, method, &request, gathered)
-        .await?
-    {
+    let answer = loop {
+        match asked(job, step, method, (&connection, &request), gathered).await {
+            Ok(answer) => break answer,
+            Err(failure) => job.refreshed(&connection, failure, gathered).await?,
+        }
+    };
+    let logs = std::mem::take(&mut gathered.logs);
+    let warning = gathered.warning.take();
+    Ok(Input::Sent {
+        fence: job.fence,
+        answer: SendAnswer {
+            logs,
+            warning,
+            ..answer
+        },
+    })
+}
+
+/// Sends a request as it was built and lets the handlers see what comes.
+async fn asked(
+    job: &Job,
+    step: &Step,
+    method: &MethodDef,
+    (connection, request): (&Connection, &HttpRequest),
+    gathered: &mut Gathered,
+) -> Result<SendAnswer, Box<StepFailure>> {
+    let decides = step.handles("action_condition");
+    let exchange = job.exchange(connection, method, request, gathered).await?;
+    let (mut answer, headers) = match exchange {
         Exchange::Answered(response) => {
-            let needs_body = step.handles("after_action") || reads_body(step);
+            let scripted = step.handles("after_action");
+            let needs_body = scripted || decides || reads_body(step);
             let mut body = if needs_body && !response.body.is_empty() {
                 serde_json::from_slice(&response.body).unwrap_or_else(|_| {
                     Json::String(String::from_utf8_lossy(&response.body).into_owned())
@@ -71,37 +107,44 @@ pub(super) async fn send(
             } else {
                 Json::Null
             };
-            if step.handles("after_action") {
+            if scripted {
                 body = job
-                    .after_action(&request, &response, body, None, gathered)
+                    .after_action(request, &response, body, None, gathered)
                     .await?;
             }
-            SendAnswer {
+            let headers = match decides || step.live.has("http") {
+                true => headers_of(&response.headers),
+                false => JsonMap::new(),
+            };
+            let answer = SendAnswer {
                 status: response.status,
                 bytes: response.body.len() as u64,
                 ms: response.millis,
-                headers: if step.live.has("http") {
-                    headers_of(&response.headers)
-                } else {
-                    Default::default()
-                },
                 url: response.url_shown,
                 body,
                 ..SendAnswer::default()
-            }
+            };
+            (answer, headers)
         }
-        Exchange::Forgiven { status, body } => SendAnswer {
-            status,
-            body,
-            url: request.url.clone(),
-            ..SendAnswer::default()
-        },
+        Exchange::Forgiven { status, body } => {
+            let answer = SendAnswer {
+                status,
+                body,
+                url: request.url.clone(),
+                ..SendAnswer::default()
+            };
+            (answer, JsonMap::new())
+        }
     };
-    let logs = std::mem::take(&mut gathered.logs);
-    Ok(Input::Sent {
-        fence: job.fence,
-        answer: SendAnswer { logs, ..answer },
-    })
+    if decides {
+        let came = (answer.status, &headers);
+        let body = answer.body.clone();
+        answer.passed = Some(job.condition(request, came, body, gathered).await?);
+    }
+    if step.live.has("http") {
+        answer.headers = headers;
+    }
+    Ok(answer)
 }
 
 /// I6: a request that changes something is committed as built where building it again could give
@@ -143,8 +186,10 @@ async fn build(
         Some(url) => evaluate_url(url, job.scope()).map_err(failed)?,
         None => None,
     };
+    let inputs = evaluate_map(&send.map, job.scope()).map_err(failed)?;
+    gathered.carried = Carried::begin(job.step(), send.method.def(), &inputs, Json::Null);
     let call = MethodCall {
-        inputs: evaluate_map(&send.map, job.scope()).map_err(failed)?,
+        inputs,
         url,
         query: evaluate_map(&send.query, job.scope())
             .map_err(failed)?
@@ -162,6 +207,7 @@ async fn build(
         .current_tokens(&connection)
         .await
         .map_err(request_failure)?;
+    gathered.signed.clone_from(&tokens);
     let mut request = job
         .shared
         .connect

@@ -3,8 +3,10 @@
 
 mod fixture;
 mod laps;
+mod levels;
 mod limits;
 mod outbox;
 mod schedules;
+mod signing_in;
 mod simulated;
 mod turns;

@@ -2,6 +2,7 @@
 
 use rquickjs::{Ctx, Error, Exception, Value};
 
+use crate::errors::auth_exception;
 use crate::js::frame::{Failure, Kind, Place};
 use crate::js::natives::shown;
 use crate::js::realm::SCRIPT;
@@ -65,7 +66,13 @@ fn exception<'js>(ctx: &Ctx<'js>, value: Value<'js>, state: &CallState) -> Failu
     let text = |name: &str| object.get::<_, rquickjs::Coerced<String>>(name).ok();
     let name = text("name").map(|name| name.0).unwrap_or_default();
     let message = exception.message().unwrap_or_default();
-    let place = place(&exception, message);
+    let mut place = place(&exception, message);
+    if let Some((code, message)) = auth_exception(&name) {
+        drop(ctx.catch());
+        place.message = message.to_owned();
+        let code = code.to_owned();
+        return failure(Kind::Host { code }, place);
+    }
     let kind = match (name.as_str(), place.message.as_str()) {
         ("InternalError", "out of memory" | "string too long")
         | ("RangeError", "invalid string length") => Kind::Memory,

@@ -11,7 +11,8 @@ use velodrome_types::{Code, Json};
 
 use crate::clock::{Clock, monotonic};
 use crate::errors::{
-    CRASHED, DEPTH, FAILED, MEMORY, NO_WORKER, OPERATIONS, SYNTAX, ScriptError, THREW, TIME,
+    AUTH_REFRESH, AUTH_SESSION, CRASHED, DEPTH, FAILED, MEMORY, NO_WORKER, OPERATIONS, SYNTAX,
+    ScriptError, THREW, TIME,
 };
 use crate::functions;
 use crate::hints;
@@ -398,7 +399,10 @@ fn failed(failure: Failure, source: &Source, conversation: &Conversation<'_>) ->
         Kind::Variable => plain(FAILED, message),
         Kind::Host { code } => {
             let known = conversation.faults.iter().find(|fault| fault.code == code);
-            plain(known.map_or(FAILED, |fault| fault.code), message)
+            let known = known.map(|fault| fault.code);
+            let mut thrown = [AUTH_REFRESH, AUTH_SESSION].into_iter();
+            let known = known.or_else(|| thrown.find(|thrown| *thrown == code));
+            plain(known.unwrap_or(FAILED), message)
         }
         Kind::Failed => ScriptError {
             hint: hints::for_javascript(&message, &conversation.missed),

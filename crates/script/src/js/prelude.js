@@ -39,6 +39,14 @@
     off('AsyncFunction', Object.getPrototypeOf(async function () {}));
     off('AsyncGeneratorFunction', Object.getPrototypeOf(async function* () {}));
 
+    // Thrown to have tokens refreshed. The engine knows them by their names.
+    for (const name of ['AuthRefreshException', 'AuthSessionException']) {
+        const Exception = class extends Error {};
+        Object.defineProperty(Exception, 'name', { value: name });
+        hide(Exception.prototype, 'name', name);
+        hide(globalThis, name, Exception);
+    }
+
     const console = {};
     for (const level of ['log', 'info', 'warn', 'error', 'debug', 'trace']) {
         console[level] = say;

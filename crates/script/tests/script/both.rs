@@ -368,7 +368,7 @@ fn errors_have_one_code_and_one_text() {
         "http_request(#{url: \"https://example.com\"})",
         "http_request({url: 'https://example.com'})",
         "script.no_http",
-        "`http_request` reaches nothing here: give the step's answer in the test, or ask by a step of its own",
+        "`http_request` reaches nothing here: it works in the scripts of a step, outside tests",
     );
 }
 
@@ -669,5 +669,33 @@ fn pure_functions_are_there_in_both() {
     check(
         r#"cyclr_sign("HMAC-SHA256", "Jefe", "what do ya want for nothing?", "hex")"#,
         json!("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+    );
+}
+
+#[test]
+fn cyclrs_exceptions_have_codes_of_their_own_and_the_place_where_they_were_thrown() {
+    for (name, code) in [
+        ("AuthRefreshException", "script.auth_refresh"),
+        ("AuthSessionException", "script.auth_session"),
+    ] {
+        for said in ["", "\"old\""] {
+            let rhai = format!("\n  throw {name}({said});\n");
+            let javascript = format!("\n  throw new {name}({said});\n");
+            for (language, script) in each(&rhai, &javascript) {
+                let error = error(language, &script);
+                assert_eq!(error.code.as_str(), code, "{script}\n{error:?}");
+                assert_eq!(error.line, Some(2), "{script}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_exception_that_was_caught_is_none() {
+    check_value(
+        "let seen = 0; try { throw AuthRefreshException(); } catch { seen = 1; } seen",
+        "(() => { try { throw new AuthRefreshException('x'); } catch (e) { return e instanceof Error ? 1 : 0; } })()",
+        &Vars::default(),
+        &json!(1),
     );
 }

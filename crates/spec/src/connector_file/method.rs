@@ -4,26 +4,28 @@ use std::collections::BTreeMap;
 
 use velodrome_types::Json;
 
-use super::{ConnectorNames, errors, incremental, paging, pairs, storage};
+use super::{ConnectorNames, Scripts, errors, incremental, paging, pairs, storage};
 use crate::connector::{
     InputDef, Limits, MethodDef, MethodKind, PagingDef, RequestDefaults, ResponseDef,
     ResponseField, SendAs, StorageDoes,
 };
+use crate::cycle::{REQUEST_HANDLERS as REQUEST, WEBHOOK_HANDLERS as WEBHOOK};
 use crate::format::{INPUT, METHOD, RESPONSE, RESPONSE_FIELD};
 use crate::keys::{Faults, Keys, choice, text, truth};
 use crate::plan::FieldKind;
 use crate::values::value;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Entry, Node, Value};
 
 /// The types of inputs, as fields have them.
 pub(super) const KINDS: &[(&str, FieldKind)] = crate::cycle::FIELD_KINDS;
 
 pub(super) fn read(
-    name: &str,
-    node: &Node,
+    entry: &Entry,
     names: &mut ConnectorNames,
+    scripts: &mut Scripts<'_>,
     faults: &mut Faults,
 ) -> Option<MethodDef> {
+    let (name, node) = (entry.key.as_str(), &entry.value);
     let what = format!("method `{name}`");
     let mut keys = Keys::in_table(node, &METHOD, &what, faults)?;
     let kinds = [
@@ -79,6 +81,15 @@ pub(super) fn read(
     let path = keys.get("path").and_then(|node| value(node, names, faults));
     let body = keys.get("body").and_then(|node| value(node, names, faults));
     let in_values = names.since == Some(true);
+    let script = keys.entry("script").and_then(|entry| {
+        let handlers = match kind {
+            MethodKind::Webhook => WEBHOOK,
+            MethodKind::List | MethodKind::Request => REQUEST,
+            MethodKind::UpdateWatermark | MethodKind::Storage(_) => &[],
+        };
+        scripts.read(entry, (handlers, "of this method"), faults)
+    });
+    let decides = asks && scripts.decide(script.as_ref());
     let method = MethodDef {
         name: name.to_owned(),
         title: keys
@@ -114,7 +125,9 @@ pub(super) fn read(
         two_exits: keys
             .get("two_exits")
             .and_then(|node| truth(node, "`two_exits`", faults))
-            .unwrap_or(kind == MethodKind::List),
+            .unwrap_or(kind == MethodKind::List)
+            || decides,
+        script,
     };
     keys.finish(&what, faults);
     names.inputs.clear();
@@ -146,7 +159,15 @@ fn inputs(node: &Node, faults: &mut Faults) -> BTreeMap<String, InputDef> {
         let Some(mut keys) = Keys::in_table(&entry.value, &INPUT, &what, faults) else {
             continue;
         };
-        let send_as = sent(&mut keys, faults).unwrap_or(SendAs::Nowhere);
+        let sent = sent(&mut keys, faults);
+        let to_scripts = keys.get("script").and_then(|node| {
+            if sent.is_some() {
+                let message = "`script` beside another place: it is sent to one";
+                faults.error("field.alone", node.span, message);
+            }
+            text(node, "`script`", faults).map(SendAs::Script)
+        });
+        let send_as = to_scripts.or(sent).unwrap_or(SendAs::Nowhere);
         let input = InputDef {
             title: keys
                 .get("title")

@@ -1,7 +1,7 @@
 //! A connector definition file, checked.
 //!
 //! ```yaml
-//! connector: name            title, settings, auth, base_url, request, errors, limits, methods
+//! connector: name            title, settings, auth, base_url, request, errors, limits, script, methods
 //! settings:
 //!   domain: {title: Domain, default: "https://…", values: […], secret: true}
 //! methods:
@@ -27,25 +27,76 @@ mod storage;
 pub(crate) use storage::SCOPE;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 use velodrome_types::Json;
 
+use crate::analyse::{ScriptAnalyser, ScriptFault};
 use crate::connector::{AuthDef, ConnectorDef, ErrorFields, Limits, RequestDefaults, SettingDef};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::expr::{Expr, Root, Segment};
 use crate::keys::{Faults, Keys, text, truth};
+use crate::plan::{Language, ScriptAnalysis, StepScript};
+use crate::script_text::{ScriptPlace, uncalled};
 use crate::values::{Names, unknown, value};
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Entry, Node, Value};
 
-/// Checks a connector definition. `name` is what the file is called, for messages.
+/// A connector file to be checked.
+#[derive(Clone, Copy)]
+pub struct ConnectorInput<'a> {
+    /// What the file is called, for messages.
+    pub path: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Reads its scripts.
+    pub analyser: &'a dyn ScriptAnalyser,
+    /// Reads a script file that it names, relative to its own folder.
+    pub script_file: &'a dyn Fn(&str) -> std::io::Result<String>,
+}
+
+impl fmt::Debug for ConnectorInput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectorInput")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks a connector definition that has no scripts, such as those that are built in: a `script` is an
+/// error there. `name` is what the file is called, for messages.
 pub fn check_connector(name: &str, text: &str) -> (Option<ConnectorDef>, Vec<Diagnostic>) {
-    let root = match yaml::parse(text) {
+    check_connector_file(ConnectorInput {
+        path: name,
+        text,
+        analyser: &NoScripts,
+        script_file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+    })
+}
+
+/// Stands where no host of scripts is at hand.
+struct NoScripts;
+
+impl ScriptAnalyser for NoScripts {
+    fn analyse(&self, _: Language, _: &str) -> Result<ScriptAnalysis, Vec<ScriptFault>> {
+        Err(vec![ScriptFault {
+            code: "script.file",
+            message: "this connector cannot have scripts".to_owned(),
+            hint: None,
+            line: 1,
+            column: 1,
+        }])
+    }
+}
+
+/// Checks a connector definition.
+pub fn check_connector_file(input: ConnectorInput<'_>) -> (Option<ConnectorDef>, Vec<Diagnostic>) {
+    let root = match yaml::parse(input.text) {
         Ok(root) => root,
         Err(diagnostics) => return (None, diagnostics),
     };
     let mut faults = Faults::default();
-    let def = read(name, text, &root, &mut faults);
+    let def = read(input, &root, &mut faults);
     let mut diagnostics = faults.0;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
     let fatal = diagnostics
@@ -54,7 +105,8 @@ pub fn check_connector(name: &str, text: &str) -> (Option<ConnectorDef>, Vec<Dia
     (def.filter(|_| !fatal), diagnostics)
 }
 
-fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<ConnectorDef> {
+fn read(input: ConnectorInput<'_>, root: &Node, faults: &mut Faults) -> Option<ConnectorDef> {
+    let name = input.path;
     let mut keys = Keys::of(root, "a connector file", faults)?;
     let connector = keys
         .need("connector", name, faults)
@@ -94,6 +146,24 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     let limits = keys
         .get("limits")
         .map_or_else(Limits::default, |node| limits::read(node, faults));
+    let mut scripts = Scripts {
+        place: ScriptPlace {
+            path: input.path,
+            analyser: input.analyser,
+            file: input.script_file,
+            folder: "the connector file's folder",
+            language: Language::Rhai,
+        },
+        files: Vec::new(),
+        all: None,
+    };
+    let oauth = matches!(auth, AuthDef::OAuth2(_));
+    let script = keys.entry("script").and_then(|entry| {
+        let handlers: &[&str] = if oauth { SIGNING_IN } else { ASKING };
+        let place = (handlers, "of this connector");
+        scripts.read(entry, place, faults)
+    });
+    scripts.all = script;
     let mut methods = BTreeMap::new();
     match keys
         .need("methods", name, faults)
@@ -101,7 +171,7 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     {
         Some((Value::Map(entries), _)) => {
             for entry in entries {
-                if let Some(method) = method::read(&entry.key, &entry.value, &mut names, faults) {
+                if let Some(method) = method::read(entry, &mut names, &mut scripts, faults) {
                     methods.insert(entry.key.clone(), method);
                 }
             }
@@ -116,6 +186,7 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
     Some(ConnectorDef {
         title: title.unwrap_or_else(|| connector.clone()),
         name: connector,
+        path: name.to_owned(),
         docs,
         settings,
         auth,
@@ -125,11 +196,78 @@ fn read(name: &str, source: &str, root: &Node, faults: &mut Faults) -> Option<Co
         errors,
         limits,
         methods,
-        hash: Sha256::digest(source.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        script: scripts.all,
+        hash: hash(input.text, &scripts.files),
+        script_files: scripts.files,
     })
+}
+
+/// What tells a definition from all others: its text, and those of its script files.
+fn hash(text: &str, files: &[(String, String)]) -> String {
+    let mut hasher = Sha256::new_with_prefix(text.as_bytes());
+    for (path, text) in files {
+        hasher.update([0]);
+        hasher.update(path.as_bytes());
+        hasher.update([0]);
+        hasher.update(text.as_bytes());
+    }
+    let digest = hasher.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The handlers of a method that asks an API, at whatever level they stand.
+pub(crate) const ASKING: &[&str] = &[
+    "before_webhook",
+    "after_webhook",
+    "before_action",
+    "after_action",
+    "after_action_paging",
+    "after_error",
+    "action_condition",
+];
+
+/// Those of a connector with OAuth 2.0.
+const SIGNING_IN: &[&str] = &[
+    "before_webhook",
+    "after_webhook",
+    "before_action",
+    "after_action",
+    "after_action_paging",
+    "after_error",
+    "action_condition",
+    "before_oauth2_authorise",
+    "before_oauth2_token",
+    "after_oauth2_token",
+    "before_oauth2_refresh",
+    "after_oauth2_refresh",
+];
+
+/// The scripts of a connector file, as far as they have been read.
+struct Scripts<'a> {
+    place: ScriptPlace<'a>,
+    files: Vec<(String, String)>,
+    /// The connector's own, that all its methods share.
+    all: Option<StepScript>,
+}
+
+impl Scripts<'_> {
+    fn read(
+        &mut self,
+        entry: &Entry,
+        called: (&[&str], &str),
+        faults: &mut Faults,
+    ) -> Option<StepScript> {
+        let script = self.place.read(entry, &mut self.files, faults)?;
+        let own = script.path == self.place.path;
+        uncalled(&script, entry, own, called, faults);
+        Some(script)
+    }
+
+    /// Whether a method with this script has a condition, its own or all methods'.
+    fn decide(&self, own: Option<&StepScript>) -> bool {
+        let mut both = own.into_iter().chain(&self.all);
+        both.any(|script| script.analysis.has("action_condition"))
+    }
 }
 
 fn settings(node: &Node, faults: &mut Faults) -> BTreeMap<String, SettingDef> {

@@ -72,6 +72,21 @@ impl Form {
         }
     }
 
+    /// The same where the step's own script has an `action_condition`.
+    pub(super) fn deciding(self) -> Self {
+        match self {
+            Self::List { fields, .. } => Self::List {
+                two_exits: true,
+                fields,
+            },
+            Self::Send { fields, .. } => Self::Send {
+                two_exits: true,
+                fields,
+            },
+            other => other,
+        }
+    }
+
     /// Whether the step has a false exit.
     pub(super) fn has_else(&self) -> bool {
         match self {
@@ -122,19 +137,25 @@ impl Form {
     /// Handlers that the engine calls at such a step.
     pub(super) fn handlers(&self) -> &'static [&'static str] {
         match self {
-            Self::Webhook => &["before_webhook", "after_webhook"],
-            Self::List { .. } | Self::Send { .. } => &[
-                "before_action",
-                "after_action",
-                "after_action_paging",
-                "after_error",
-                "action_condition",
-            ],
+            Self::Webhook => WEBHOOK_HANDLERS,
+            Self::List { .. } | Self::Send { .. } => REQUEST_HANDLERS,
             Self::Script => &["run"],
             _ => &[],
         }
     }
 }
+
+/// What is called around a request that comes.
+pub(crate) const WEBHOOK_HANDLERS: &[&str] = &["before_webhook", "after_webhook"];
+
+/// What is called around a request that goes out.
+pub(crate) const REQUEST_HANDLERS: &[&str] = &[
+    "before_action",
+    "after_action",
+    "after_action_paging",
+    "after_error",
+    "action_condition",
+];
 
 /// The own names of a webhook: a declared field cannot have one.
 pub(super) const WEBHOOK_NAMES: &[&str] = &["url", "resume_url", "body", "http", "error"];

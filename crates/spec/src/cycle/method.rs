@@ -33,7 +33,7 @@ impl Checker<'_> {
             MethodKind::Webhook => {
                 keys.also(&format::WEBHOOK);
                 self.no_map(keys, "a webhook takes what comes");
-                let webhook = self.webhook(method.connection, used, keys, names);
+                let webhook = self.webhook(method, used, keys, names);
                 Some(StepKind::Webhook(webhook))
             }
             MethodKind::UpdateWatermark => {
@@ -158,7 +158,7 @@ impl Checker<'_> {
 
     fn webhook(
         &mut self,
-        connection: ConnectionId,
+        method: MethodUse,
         used: Span,
         keys: &mut Keys<'_>,
         names: &mut CycleNames<'_>,
@@ -174,7 +174,7 @@ impl Checker<'_> {
             );
         }
         WebhookStep {
-            connection,
+            method,
             respond_within: keys
                 .get("respond_within")
                 .and_then(|node| duration(node, "`respond_within`", faults)),

@@ -9,6 +9,7 @@ mod error_webhook;
 pub(crate) use error_webhook::{ServerWide, read as read_error_webhook};
 pub use error_webhook::{check_named_cycle, named as error_hook};
 pub(crate) use fields::KINDS as FIELD_KINDS;
+pub(crate) use form::{REQUEST_HANDLERS, WEBHOOK_HANDLERS};
 pub(crate) use header::retention;
 mod fields;
 mod form;

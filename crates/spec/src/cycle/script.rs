@@ -5,170 +5,32 @@ use std::sync::Arc;
 
 use super::Checker;
 use super::form::Form;
-use crate::analyse::ScriptFault;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::format;
-use crate::keys::{Faults, Keys, choice, list, text};
+use crate::keys::{Faults, list};
 use crate::plan::{Language, Plan, StepScript};
-use crate::yaml::{Entry, Node};
+use crate::script_text::{ScriptPlace, uncalled};
+use crate::yaml::Entry;
 
 impl Checker<'_> {
     pub(super) fn script(&mut self, entry: &Entry, language: Language) -> Option<StepScript> {
-        let node = &entry.value;
-        if node.scalar().is_some() {
-            return self.code(node, language);
-        }
-        let mut keys = Keys::in_table(node, &format::SCRIPT, "`script`", &mut self.faults)?;
-        let words = [
-            ("rhai", Language::Rhai),
-            ("javascript", Language::JavaScript),
-        ];
-        let language = match keys.get("language") {
-            Some(node) => choice(node, "`language`", &words, &mut self.faults),
-            None => Some(language),
+        let place = ScriptPlace {
+            path: self.input.path,
+            analyser: self.input.analyser,
+            file: self.input.script_file,
+            folder: "the cycles folder",
+            language,
         };
-        let code = keys.get("code");
-        let file = keys.get("file");
-        keys.finish("`script`", &mut self.faults);
-        let language = language?;
-        match (code, file) {
-            (Some(code), None) => self.code(code, language),
-            (None, Some(file)) => self.file(file),
-            _ => {
-                self.faults.error(
-                    "field.missing",
-                    node.span,
-                    "`script` has either `code` or `file`",
-                );
-                None
-            }
-        }
-    }
-
-    fn code(&mut self, node: &Node, language: Language) -> Option<StepScript> {
-        let code = text(node, "`script`", &mut self.faults)?;
-        let first = first_line(node, &code);
-        match self.input.analyser.analyse(language, &code) {
-            Ok(analysis) => Some(StepScript {
-                language,
-                code: Arc::from(code),
-                path: self.input.path.to_owned(),
-                line: first.line,
-                indent: first.column - 1,
-                analysis,
-            }),
-            Err(found) => {
-                for fault in found {
-                    let at = offset(&code, fault.line, fault.column);
-                    let len = code[at..].chars().next().map_or(0, char::len_utf8);
-                    let span = node.inside(at, len);
-                    self.script_fault(fault, span);
-                }
-                None
-            }
-        }
-    }
-
-    fn file(&mut self, node: &Node) -> Option<StepScript> {
-        let path = text(node, "`file`", &mut self.faults)?;
-        if !crate::values::is_below(&path) {
-            let message = format!("`{path}` is not below the cycles folder");
-            self.faults.error("script.file", node.span, message);
-            return None;
-        }
-        let language = if path.ends_with(".js") {
-            Language::JavaScript
-        } else {
-            Language::Rhai
-        };
-        let code = match (self.input.script_file)(&path) {
-            Ok(code) => code,
-            Err(error) => {
-                self.faults.error(
-                    "script.file",
-                    node.span,
-                    format!("`{path}` cannot be read: {error}"),
-                );
-                return None;
-            }
-        };
-        match self.input.analyser.analyse(language, &code) {
-            Ok(analysis) => {
-                self.sources.scripts.push((path.clone(), code.clone()));
-                Some(StepScript {
-                    language,
-                    code: Arc::from(code),
-                    path,
-                    line: 1,
-                    indent: 0,
-                    analysis,
-                })
-            }
-            Err(found) => {
-                for mut fault in found {
-                    fault.message =
-                        format!("{path}:{}:{}: {}", fault.line, fault.column, fault.message);
-                    self.script_fault(fault, node.span);
-                }
-                None
-            }
-        }
+        place.read(entry, &mut self.sources.scripts, &mut self.faults)
     }
 
     /// Handlers that nothing calls at such a step.
     pub(super) fn handlers(&mut self, form: &Form, script: &StepScript, entry: &Entry) {
-        if *form == Form::Unknown {
-            return;
-        }
-        let called = form.handlers();
-        for handler in &script.analysis.handlers {
-            if called.contains(&handler.as_str()) {
-                continue;
-            }
-            let message = format!("nothing calls `{handler}` at this step");
-            let at = script.code.find(handler.as_str());
-            let span = match at {
-                Some(at) if script.path == self.input.path => entry.value.inside(at, handler.len()),
-                _ => entry.key_span,
-            };
-            let fault = self.faults.warning("script.never_runs", span, message);
-            if called.is_empty() {
-                fault.hint("it sends and takes no requests: put the handler into a step that does");
-            } else {
-                fault.hint(format!("its handlers are {}", list(called)));
-            }
+        if *form != Form::Unknown {
+            let own = script.path == self.input.path;
+            let called = (form.handlers(), "at this step");
+            uncalled(script, entry, own, called, &mut self.faults);
         }
     }
-
-    fn script_fault(&mut self, fault: ScriptFault, span: Span) {
-        self.faults.error(fault.code, span, fault.message).hint = fault.hint;
-    }
-}
-
-/// Where the first line of a script would begin if nothing stood before it: blank lines above the code
-/// are part of it, and its least indented line gives the margin.
-fn first_line(node: &Node, code: &str) -> Span {
-    let start = code.len() - code.trim_start().len();
-    let margin = code[..start].rsplit('\n').next().unwrap_or_default().len() as u32;
-    let above = code[..start].matches('\n').count() as u32;
-    let at = node.inside(start, 0);
-    Span {
-        line: at.line.saturating_sub(above),
-        column: at.column.saturating_sub(margin).max(1),
-        ..at
-    }
-}
-
-/// The byte offset of a 1-based line and column of a text.
-fn offset(text: &str, line: u32, column: u32) -> usize {
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1) as usize)
-        .map(str::len)
-        .sum();
-    let shown = text[start..].lines().next().unwrap_or_default();
-    let within = shown.char_indices().nth(column.saturating_sub(1) as usize);
-    start + within.map_or(shown.len(), |(at, _)| at)
 }
 
 /// Where a script first writes this key as a literal; the script's first line if it is not found.

@@ -312,6 +312,11 @@ impl Checker<'_> {
             return;
         };
         match draft.form {
+            Form::Send {
+                two_exits: true, ..
+            } => self
+                .faults
+                .not_yet(span, "`for_each` at a step with an `action_condition`"),
             Form::Send { .. } | Form::Script | Form::Unknown => {}
             Form::List { .. } => self.faults.not_yet(span, "`for_each` at a list"),
             _ => {

@@ -31,6 +31,10 @@ impl Checker<'_> {
             draft.kind = self.method((connection, method), node, keys, names);
             if let Some(kind) = &draft.kind {
                 draft.form = Form::of(kind);
+                let script = draft.script.as_ref();
+                if script.is_some_and(|script| script.analysis.has("action_condition")) {
+                    draft.form = std::mem::replace(&mut draft.form, Form::Unknown).deciding();
+                }
             }
             return;
         }

@@ -1,5 +1,6 @@
 //! The keys of a connector definition.
 
+use super::step::SCRIPT_TAKES;
 use super::table::{Key, Table, Takes};
 
 /// The top level of a connector file.
@@ -45,6 +46,11 @@ pub const CONNECTOR: Table = Table {
             "limits",
             Takes::Keys(&RATE_LIMITS),
             "How much may be asked of the API, for each connection.",
+        ),
+        Key::new(
+            "script",
+            SCRIPT_TAKES,
+            "Handlers of every method, and of signing in.",
         ),
         Key::new(
             "methods",
@@ -382,10 +388,11 @@ pub(crate) const METHOD: Table = Table {
             Takes::List(&Takes::Keys(&ERROR_RULE)),
             "Rules that come before the connector's.",
         ),
+        Key::new("script", SCRIPT_TAKES, "Handlers of this method."),
         Key::new(
             "two_exits",
             Takes::Boolean,
-            "Whether it has a false exit, for no records.",
+            "Whether it has a false exit, for no records. One with an `action_condition` has it always.",
         )
         .default("lists have"),
     ],
@@ -412,6 +419,11 @@ pub(crate) const INPUT: Table = Table {
             "field",
             Takes::Text,
             "The field of the JSON body it is sent as, `a.b` inside another.",
+        ),
+        Key::new(
+            "script",
+            Takes::Text,
+            "The name it has in `script_parameters`: it goes to scripts alone.",
         ),
     ],
 };

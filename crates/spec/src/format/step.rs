@@ -104,7 +104,7 @@ pub const COMMON: Table = Table {
     ],
 };
 
-const SCRIPT_TAKES: Takes = Takes::Either(&[Takes::Text, Takes::Keys(&SCRIPT)]);
+pub(super) const SCRIPT_TAKES: Takes = Takes::Either(&[Takes::Text, Takes::Keys(&SCRIPT)]);
 
 /// `script:` as a map.
 pub(crate) const SCRIPT: Table = Table {
@@ -115,12 +115,12 @@ pub(crate) const SCRIPT: Table = Table {
             Takes::Choice(&["rhai", "javascript"]),
             "The language.",
         )
-        .default("the cycle's `script_language`"),
+        .default("the cycle's `script_language`; of a connector `rhai`"),
         Key::new("code", Takes::Text, "The text; either this or `file`."),
         Key::new(
             "file",
             Takes::Text,
-            "A file below the cycles folder; `.js` is JavaScript.",
+            "A file below the cycles folder, or of a connector below its file's; `.js` is JavaScript.",
         ),
     ],
 };

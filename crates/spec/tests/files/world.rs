@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use velodrome_script::{ScriptHost, ScriptLimits, Workers};
 use velodrome_spec::connector::ConnectorDef;
-use velodrome_spec::{Checked, ConnectionLookup, CycleInput, Lookup, check_connector, check_cycle};
+use velodrome_spec::{
+    Checked, ConnectionLookup, ConnectorInput, CycleInput, Diagnostic, Lookup, check_connector,
+    check_connector_file, check_cycle,
+};
 
 /// Connections `generic_webhook`, `zoho`, `data_storage`, `github`, `hubspot` and `stripe`; connector `zoho_crm` without a connection of its name; the
 /// cycles `other` and `export_poll` with a webhook; `STAGE` of the environment.
@@ -26,6 +29,31 @@ impl World {
         }
     }
 
+    /// Checks a connector definition, with the same script files.
+    pub(crate) fn check_connector(
+        &self,
+        path: &str,
+        text: &str,
+    ) -> (Option<ConnectorDef>, Vec<Diagnostic>) {
+        check_connector_file(ConnectorInput {
+            path,
+            text,
+            analyser: &self.scripts,
+            script_file: &script_file,
+        })
+    }
+
+    /// The same where each script file holds this.
+    pub(crate) fn check_connector_over(&self, text: &str, code: &str) -> Option<ConnectorDef> {
+        let input = ConnectorInput {
+            path: "x",
+            text,
+            analyser: &self.scripts,
+            script_file: &|_| Ok(code.to_owned()),
+        };
+        check_connector_file(input).0
+    }
+
     pub(crate) fn check(&self, path: &str, text: &str) -> Checked {
         // What only a server shows that others can reach, a file says in its first line.
         let around = Around {
@@ -37,13 +65,18 @@ impl World {
             text,
             analyser: &self.scripts,
             lookup: &around,
-            script_file: &|file| match file {
-                "hooks/good.rhai" => Ok("fn before_action() { return true; }\n".to_owned()),
-                "hooks/broken.rhai" => Ok("fn before_action() {\n    let x = ;\n}\n".to_owned()),
-                "path.txt" => Ok("orders".to_owned()),
-                _ => Err(std::io::ErrorKind::NotFound.into()),
-            },
+            script_file: &script_file,
         })
+    }
+}
+
+fn script_file(file: &str) -> std::io::Result<String> {
+    match file {
+        "hooks/good.rhai" => Ok("fn before_action() { return true; }\n".to_owned()),
+        "hooks/broken.rhai" => Ok("fn before_action() {\n    let x = ;\n}\n".to_owned()),
+        "hooks/broken.js" => Ok("function before_action() {\n    let x = ;\n}\n".to_owned()),
+        "path.txt" => Ok("orders".to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
     }
 }
 

@@ -179,6 +179,7 @@ fn place(place: &SendAs) -> Option<String> {
         SendAs::Query(name) => Some(format!("query {name}")),
         SendAs::Header(name) => Some(format!("header {name}")),
         SendAs::Body(name) => Some(format!("field {name}")),
+        SendAs::Script(name) => Some(format!("script parameter {name}")),
         SendAs::Nowhere => None,
     }
 }
