@@ -231,6 +231,8 @@ pub(crate) fn all_over(moving: &mut Moving<'_>) {
 
 /// A child that has ended is taken up again: the run waits for it again.
 pub(crate) fn again(moving: &mut Moving<'_>, step: StepId) {
+    let id = moving.run.id;
+    moving.looped.forget_failure(id);
     moving.run.fence += 1;
     moving.lines.at(
         &step,

@@ -155,6 +155,11 @@ impl Loop {
         };
     }
 
+    /// This run goes on: the loop has not failed with it. With another it still has.
+    pub(crate) fn forget_failure(&mut self, run: RunId) {
+        self.failed.take_if(|(failed, _)| *failed == run);
+    }
+
     fn child(&mut self, parent: RunId, id: RunId, was: RunStatus, now: RunStatus) {
         let kin = self.kin.entry(parent).or_default();
         let waits = |status: RunStatus| u64::from(status == RunStatus::Waiting);

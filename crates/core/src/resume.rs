@@ -98,7 +98,8 @@ pub(crate) fn resume(moving: &mut Moving<'_>, mut failure: Failure, placed: bool
         moving.items.clear = true;
     }
     moving.run.plan.clone_from(&moving.plan.hash);
-    moving.looped.failed = None;
+    let id = moving.run.id;
+    moving.looped.forget_failure(id);
     moving.looped.placed = placed;
     moving.looped.status = LoopStatus::Running;
     let step = failure.step.clone();

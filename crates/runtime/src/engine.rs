@@ -9,7 +9,7 @@ use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
     StorageWrite, Store, StoreError, Unit,
 };
-use velodrome_types::{CycleId, CycleState, Json, LoopId, LoopStatus, RunId, StepId, Timestamp};
+use velodrome_types::{CycleId, CycleState, Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::api::{
     CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView,
@@ -18,7 +18,7 @@ use crate::api::{
 use crate::callers::Hook;
 use crate::handoff::SignedOrigin;
 use crate::plans::Settled;
-use crate::records::{loop_of, loop_view, run_view};
+use crate::records::{loop_view, run_view};
 use crate::shared::Shared;
 use crate::start::Reconfigure;
 use crate::tasks::Task;
@@ -301,7 +301,7 @@ impl Engine {
         self.run(id)
     }
 
-    /// The same for the run that a loop failed with.
+    /// The same for the run that a loop failed with, and all others that failed in its lap.
     ///
     /// # Errors
     ///
@@ -311,18 +311,9 @@ impl Engine {
         id: LoopId,
         version: Option<Version>,
     ) -> Result<LoopView, Problem> {
-        let row = self.shared.store.loop_row(id).map_err(unreadable)?;
-        let row = row
-            .ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
-        let looped = loop_of(&self.shared.vault, &row).map_err(unreadable)?;
-        let Some((run, _)) = looped.failed.filter(|_| row.status == LoopStatus::Failed) else {
-            let what = format!(
-                "loop `{id}` is {}: only a failed one can be taken up again",
-                row.status
-            );
-            return Err(Problem::new(409, "loop.not_failed", what));
-        };
-        self.retry_run(run, version).await?;
+        let shared = Arc::clone(&self.shared);
+        self.spawned(async move { resume::retry_loop(&shared, id, version).await })
+            .await?;
         self.loop_view(id)
     }
 

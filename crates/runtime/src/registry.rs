@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use velodrome_core::Delivery;
+use velodrome_spec::Plan;
 use velodrome_types::{CycleId, LoopId, RunId};
 
 use crate::api::{HookAnswer, Problem};
@@ -38,6 +39,8 @@ pub(crate) enum ToLoop {
     AllPassed(RunId),
     /// A lap that came as a real request (`handoff: http`).
     Lap(Box<LapRequest>),
+    /// Take a failed run up again while others of the loop are still on their way.
+    Retry(Box<RetryRequest>),
 }
 
 /// A place on its way to the first loop of a queue. Wherever this ends, the next loop may follow; and
@@ -80,6 +83,15 @@ pub(crate) struct LapRequest {
     pub(crate) origin: SignedOrigin,
     pub(crate) delivery: Delivery,
     pub(crate) answer: oneshot::Sender<Result<HookAnswer, Problem>>,
+}
+
+/// A failed run that is to go on, and who waits to hear that it does. Dropped unanswered where the loop has
+/// ended meanwhile: whoever asked looks again.
+#[derive(Debug)]
+pub(crate) struct RetryRequest {
+    pub(crate) run: RunId,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) answer: oneshot::Sender<Result<(), Problem>>,
 }
 
 /// The loops in memory.

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use velodrome_core::{Admission, NotResumable, may_resume};
 use velodrome_spec::Plan;
-use velodrome_store::{RunRow, StoreError};
-use velodrome_types::{CycleState, LoopStatus, RunId, RunStatus};
+use velodrome_store::{PageRequest, RunFilter, RunRow, StoreError};
+use velodrome_types::{CycleState, LoopId, LoopStatus, RunId, RunStatus};
 
 use crate::accept::{again, not_taking};
-use crate::actor::Actor;
+use crate::actor::{Actor, Left};
 use crate::api::{HookAnswer, Problem, Version};
-use crate::records::{delivery_of, loop_of, whole_run};
+use crate::records::{delivery_of, loop_of, run_of, whole_run};
+use crate::registry::{RetryRequest, ToLoop};
 use crate::shared::Shared;
+
+/// Rows read at once: the most that a store gives.
+const READ: usize = 1_000;
 
 /// How often, and how long apart, a loop's task that is just leaving is waited for.
 const LEAVING: (u32, Duration) = (100, Duration::from_millis(10));
@@ -30,6 +35,16 @@ pub(crate) async fn retry(
     for _ in 0..LEAVING.0 {
         let row = failed_row(shared, id)?;
         let plan = plan_for(shared, &row, version)?;
+        if is_in_progress(shared, row.loop_id)? {
+            // It has its place and its task, or its turn: what it has under way is known there only.
+            match by_its_loop(shared, &row, plan).await {
+                Some(answer) => return answer,
+                None => {
+                    shared.clock.sleep(LEAVING.1).await;
+                    continue;
+                }
+            }
+        }
         let (_, inbox) = shared.registry.reach(row.loop_id);
         let Some(inbox) = inbox else {
             // Its task is leaving, or somebody else takes it up right now.
@@ -54,6 +69,93 @@ pub(crate) async fn retry(
         };
     }
     Err(not_failed(id, RunStatus::Running))
+}
+
+/// Whether runs of a loop are still on their way, or will be when it has its place.
+fn is_in_progress(shared: &Shared, id: LoopId) -> Result<bool, Problem> {
+    let row = shared.store.loop_row(id).map_err(unreadable)?;
+    Ok(row.is_some_and(|row| !row.status.is_final()))
+}
+
+/// Has the loop's own task take the run up. `None` where the loop has ended meanwhile.
+async fn by_its_loop(
+    shared: &Arc<Shared>,
+    row: &RunRow,
+    plan: Arc<Plan>,
+) -> Option<Result<(), Problem>> {
+    let (answer, answered) = oneshot::channel();
+    let request = RetryRequest {
+        run: row.id,
+        plan,
+        answer,
+    };
+    shared
+        .tell(row.loop_id, ToLoop::Retry(Box::new(request)))
+        .await;
+    answered.await.ok()
+}
+
+/// Takes up all runs that failed in the lap with which a loop did: those of their own, for whoever waits for
+/// them goes along.
+///
+/// # Errors
+///
+/// `loop.not_failed`, and those of [`retry`].
+pub(crate) async fn retry_loop(
+    shared: &Arc<Shared>,
+    id: LoopId,
+    version: Option<Version>,
+) -> Result<(), Problem> {
+    let row = shared.store.loop_row(id).map_err(unreadable)?;
+    let row =
+        row.ok_or_else(|| Problem::new(404, "loop.unknown", format!("there is no loop `{id}`")))?;
+    let looped = loop_of(&shared.vault, &row).map_err(unreadable)?;
+    let Some((failed, _)) = looped.failed.filter(|_| row.status == LoopStatus::Failed) else {
+        let what = format!(
+            "loop `{id}` is {}: only a failed one can be taken up again",
+            row.status
+        );
+        return Err(Problem::new(409, "loop.not_failed", what));
+    };
+    let runs = failed_with(shared, id, failed).map_err(unreadable)?;
+    for (at, run) in runs.into_iter().enumerate() {
+        match retry(shared, run, version).await {
+            // Somebody else has taken it up since.
+            Err(problem) if at > 0 && problem.code.as_str() == "run.not_failed" => {}
+            taken_up => taken_up?,
+        }
+    }
+    Ok(())
+}
+
+/// The runs of a failed run's lap that failed by themselves, oldest first; the run itself where there is no
+/// other.
+fn failed_with(shared: &Shared, loop_id: LoopId, run: RunId) -> Result<Vec<RunId>, StoreError> {
+    let lap = shared.store.run(run)?.map(|row| row.lap);
+    let filter = RunFilter {
+        loop_id: Some(loop_id),
+        status: vec![RunStatus::Failed],
+        ..RunFilter::default()
+    };
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = PageRequest { after, limit: READ };
+        let page = shared.store.runs(&filter, page)?;
+        for row in page.items.iter().filter(|row| Some(row.lap) == lap) {
+            if !run_of(&shared.vault, row)?.failed_by_child() {
+                found.push(row.id);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    found.reverse();
+    if found.is_empty() {
+        found.push(run);
+    }
+    Ok(found)
 }
 
 fn not_failed(id: RunId, status: RunStatus) -> Problem {
@@ -147,6 +249,36 @@ fn refused(id: RunId, why: &NotResumable) -> Problem {
 }
 
 impl Actor {
+    /// Takes a failed run up again while others of the loop are on their way, or it waits for its place.
+    pub(crate) async fn retry(&mut self, request: RetryRequest) -> Result<(), Left> {
+        let RetryRequest { run, plan, answer } = request;
+        if self.is_ending() || self.knows(run) {
+            return Ok(());
+        }
+        let taken = match self.take_in_failed(run, plan) {
+            Ok(()) => self.resume_here(run).await,
+            Err(problem) => {
+                self.forget_ended();
+                // Nobody waits for the answer any more: fine.
+                let _ = answer.send(Err(problem));
+                return Ok(());
+            }
+        };
+        if taken.is_ok() {
+            let _ = answer.send(Ok(()));
+        }
+        taken
+    }
+
+    fn take_in_failed(&mut self, id: RunId, plan: Arc<Plan>) -> Result<(), Problem> {
+        let shared = Arc::clone(self.shared());
+        // Looked at again: whoever was here before may have taken it up.
+        let row = failed_row(&shared, id)?;
+        let run = whole_run(&*shared.store, &shared.vault, &row).map_err(unreadable)?;
+        self.take_back(run, plan);
+        self.load_parents(id).map_err(unreadable)
+    }
+
     /// A failed loop brought back, its run going on; committed.
     async fn resumed(
         shared: &Arc<Shared>,

@@ -284,6 +284,23 @@ fn a_failure_does_not_hold_those_that_wait_for_all_and_finds_that_one_has_gone_o
 }
 
 #[test]
+fn a_loop_still_fails_with_one_run_where_another_is_taken_up_again() {
+    let plan = fork();
+    let begun = begun(&plan);
+    let child = children(&begun).remove(0);
+    let looped = begun.last_loop();
+    let fails = go(&plan, &child, looped, failed(&child));
+    let both = go(&plan, &begun.run, &fails.looped, failed(&begun.run));
+    let first = |looped: &Loop| looped.failed.as_ref().map(|(run, _)| *run);
+    assert_eq!(first(&both.looped), Some(child.id));
+    let resume = Input::Resume { placed: true };
+    let other = go(&plan, &both.run, &both.looped, resume.clone());
+    assert_eq!(first(&other.looped), Some(child.id));
+    let same = go(&plan, &fails.run, &both.looped, resume);
+    assert_eq!(first(&same.looped), None);
+}
+
+#[test]
 fn each_item_of_a_split_list_goes_on_by_itself() {
     let plan = split();
     let begun = begun(&plan);

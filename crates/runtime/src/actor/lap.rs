@@ -9,7 +9,7 @@ use velodrome_spec::Plan;
 use velodrome_store::{CommitError, IdempotencyRow};
 use velodrome_types::{Event, Level, LoopStatus, RunId};
 
-use super::{Actor, Left};
+use super::{Active, Actor, Left};
 use crate::accept::{REMEMBERED, accepted_answer, replayed, uncommitted};
 use crate::api::{HookAnswer, Problem};
 use crate::handoff::SignedOrigin;
@@ -33,7 +33,7 @@ impl Actor {
         };
         let (id, plan) = (*id, Arc::clone(&active.plan));
         if matches!(active.run.state, State::Again { .. }) {
-            let begun = self.move_on(id, Input::GoOn, Making::default()).await;
+            let begun = self.all_go_on().await;
             if begun.is_ok() {
                 beginning.end = BeginningEnd::Taken;
             }
@@ -44,6 +44,21 @@ impl Actor {
             beginning.end = BeginningEnd::Taken;
         }
         begun
+    }
+
+    /// The place is the loop's: all its runs go on that were taken up again while it had none.
+    async fn all_go_on(&mut self) -> Result<(), Left> {
+        let again = |active: &Active| matches!(active.run.state, State::Again { .. });
+        let waits: Vec<RunId> = self
+            .runs
+            .iter()
+            .filter(|(_, active)| again(active))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waits {
+            self.move_on(id, Input::GoOn, Making::default()).await?;
+        }
+        Ok(())
     }
 
     async fn begin_run(&mut self, id: RunId, plan: Arc<Plan>) -> Result<(), Left> {

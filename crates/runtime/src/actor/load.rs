@@ -89,10 +89,13 @@ impl Actor {
     pub(crate) fn load_parents(&mut self, of: RunId) -> Result<(), StoreError> {
         let mut at = self.runs.get(&of).and_then(|active| active.run.begun_by());
         while let Some(parent) = at {
-            let Some(row) = self.shared.store.run(parent)? else {
-                return Ok(());
-            };
-            self.take_in(&row)?;
+            // One that is on its way knows more than its row.
+            if !self.runs.contains_key(&parent) {
+                let Some(row) = self.shared.store.run(parent)? else {
+                    return Ok(());
+                };
+                self.take_in(&row)?;
+            }
             at = self
                 .runs
                 .get(&parent)

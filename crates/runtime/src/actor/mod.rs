@@ -86,7 +86,7 @@ enum Happened {
 
 /// Why a loop's task ends before its loop does.
 #[derive(Debug)]
-enum Left {
+pub(crate) enum Left {
     /// The store told that the outcome of a commit is unknown, or is closed.
     StoreGone,
     /// The stored loop is not what the task knows.
@@ -118,13 +118,7 @@ impl Actor {
     /// A loop that has ended, with the run that is to be taken up again.
     pub(crate) fn with_run(shared: Arc<Shared>, looped: Loop, run: Run, plan: Arc<Plan>) -> Self {
         let mut actor = Self::empty(shared, looped);
-        let committed = run.fence;
-        let active = Active {
-            run,
-            plan,
-            committed,
-        };
-        actor.runs.insert(active.run.id, active);
+        actor.take_back(run, plan);
         actor
     }
 
@@ -137,10 +131,49 @@ impl Actor {
         self.move_on(id, Input::Resume { placed }, Making::default())
             .await
             .map_err(|left| tracing::error!(loop_id = %self.id, ?left, "a run was not resumed"))?;
-        // Parents that were not waiting for it have been looked at, and that is all.
+        self.forget_ended();
+        Ok(())
+    }
+
+    /// Takes a run up again that has been taken in beside those that are on their way.
+    pub(crate) async fn resume_here(&mut self, id: RunId) -> Result<(), Left> {
+        let placed = self.looped.placed;
+        self.move_on(id, Input::Resume { placed }, Making::default())
+            .await?;
+        self.forget_ended();
+        Ok(())
+    }
+
+    /// Parents that were not waiting for a run have been looked at, and that is all.
+    pub(crate) fn forget_ended(&mut self) {
         self.runs
             .retain(|_, active| !matches!(active.run.state, State::Finished { .. }));
-        Ok(())
+    }
+
+    /// Takes in a run that is to be taken up again.
+    pub(crate) fn take_back(&mut self, run: Run, plan: Arc<Plan>) {
+        let committed = run.fence;
+        let active = Active {
+            run,
+            plan,
+            committed,
+        };
+        self.runs.insert(active.run.id, active);
+    }
+
+    /// Whether a run of it has not ended.
+    pub(crate) fn knows(&self, id: RunId) -> bool {
+        self.runs.contains_key(&id)
+    }
+
+    /// Whether it has ended, or is about to.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.looped.status.is_final() || !self.stopping.is_empty()
+    }
+
+    /// What all loops share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The loop's id.
@@ -356,6 +389,7 @@ impl Actor {
                 Ok(())
             }
             ToLoop::Lap(request) => self.lap_by_request(*request).await,
+            ToLoop::Retry(request) => self.retry(*request).await,
         }
     }
 

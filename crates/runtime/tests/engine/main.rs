@@ -2,6 +2,7 @@
 //! survives.
 
 mod fixture;
+mod forks;
 mod laps;
 mod levels;
 mod limits;
