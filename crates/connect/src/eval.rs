@@ -122,7 +122,8 @@ impl From<EvalError> for RequestError {
 /// The value; `None` for `ignore`.
 pub(crate) fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError> {
     Ok(Some(match expr {
-        Expr::Ignore => return Ok(None),
+        // A definition has no inline scripts: nothing runs them here.
+        Expr::Ignore | Expr::Script(_) => return Ok(None),
         Expr::Literal(value) => value.clone(),
         Expr::Ref(reference) => resolve(reference, scope)?.into_owned(),
         Expr::Text(pieces) => Json::String(join(pieces, scope, |_, value| Ok(value.to_owned()))?),

@@ -39,6 +39,13 @@ pub fn holds(condition: &Condition, scope: Scope<'_>) -> Result<bool, EvalError>
             Ok(false)
         }
         Condition::Not(inner) => Ok(!holds(inner, scope)?),
+        Condition::Script(script) => Ok(match evaluate(script, scope)? {
+            None | Some(Json::Null) => false,
+            Some(Json::Bool(truth)) => truth,
+            Some(Json::Number(number)) => number.as_f64().is_some_and(|number| number != 0.0),
+            Some(Json::String(text)) => !text.is_empty(),
+            Some(Json::Array(_) | Json::Object(_)) => true,
+        }),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The value of an expression, from what the run has so far.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 use velodrome_spec::Plan;
-use velodrome_spec::expr::{Expr, HookTarget, Piece, Reference, Root, Segment, follow};
+use velodrome_spec::expr::{Expr, HookTarget, Inline, Piece, Reference, Root, Segment, follow};
 use velodrome_types::{Code, Json, JsonMap};
 
 use crate::run::Run;
@@ -33,6 +34,8 @@ pub struct Scope<'a> {
     pub run: Option<&'a Run>,
     /// Static references.
     pub statics: &'a dyn Statics,
+    /// What the step's inline scripts gave.
+    pub inline: Option<&'a InlineValues>,
     /// The item of a `for_each`, or of a list that was split, and its index.
     pub item: Option<(&'a Json, u64)>,
 }
@@ -45,6 +48,7 @@ impl<'a> Scope<'a> {
             plan,
             run: Some(run),
             statics,
+            inline: None,
             item: item.map(|item| (&item.value, item.index)),
         }
     }
@@ -55,7 +59,16 @@ impl<'a> Scope<'a> {
             plan,
             run: None,
             statics,
+            inline: None,
             item: None,
+        }
+    }
+
+    /// The same with what inline scripts gave.
+    pub fn with_inline(self, inline: &'a InlineValues) -> Self {
+        Self {
+            inline: Some(inline),
+            ..self
         }
     }
 
@@ -99,12 +112,62 @@ pub enum EvalError {
         /// Its name.
         name: String,
     },
+    /// An inline script that nobody has run.
+    #[error("an inline script was not run here: please report this")]
+    Unevaluated,
     /// A kind of reference that nothing here can resolve.
     #[error("`{source_text}` cannot be resolved here")]
     Unresolved {
         /// The reference as it is written.
         source_text: String,
     },
+}
+
+/// What the inline scripts of a step gave, by their ids.
+pub type InlineValues = BTreeMap<u32, Json>;
+
+/// What an inline script finds in its names, as the fields of its `method_request`.
+pub fn inline_inputs(script: &Inline, scope: Scope<'_>) -> JsonMap {
+    let mut inputs = JsonMap::new();
+    for name in &script.names {
+        let value = match name.as_str() {
+            "run" => scope.run.map_or(Json::Null, |run| {
+                serde_json::json!({
+                    "id": run.id, "loop": run.loop_id, "lap": run.lap, "created": run.created
+                })
+            }),
+            "cycle" => serde_json::json!({
+                "id": scope.plan.cycle, "name": scope.plan.name, "version": scope.plan.version()
+            }),
+            "item" => scope.item.map_or(Json::Null, |(item, _)| item.clone()),
+            "index" => scope
+                .item
+                .map_or(Json::Null, |(_, index)| Json::from(index)),
+            step => step_data(script, step, scope),
+        };
+        inputs.insert(name.clone(), value);
+    }
+    inputs
+}
+
+/// What the run has of a step, as far as the script reads it.
+fn step_data(script: &Inline, id: &str, scope: Scope<'_>) -> Json {
+    let Some(ix) = scope.plan.find(id) else {
+        return Json::Null;
+    };
+    let mut fields = JsonMap::new();
+    let reads = script.reads.iter().filter(|(step, _)| *step == ix);
+    for (_, name) in reads {
+        let reference = Reference {
+            root: Root::Step(ix),
+            path: vec![Segment::Key(name.clone())],
+            default: None,
+            source: format!("${{{id}.{name}}}"),
+        };
+        let value = resolve(&reference, scope).unwrap_or(Json::Null);
+        fields.insert(name.clone(), value);
+    }
+    Json::Object(fields)
 }
 
 impl EvalError {
@@ -115,6 +178,7 @@ impl EvalError {
             Self::DotsInUrl { .. } => Code::new("request.bad_url"),
             Self::SecretUnset { .. } => Code::new("secret.unset"),
             Self::EnvUnset { .. } | Self::Unresolved { .. } => Code::new("reference.unresolved"),
+            Self::Unevaluated => Code::new("engine.fault"),
         }
     }
 }
@@ -125,6 +189,10 @@ pub fn evaluate(expr: &Expr, scope: Scope<'_>) -> Result<Option<Json>, EvalError
         Expr::Ignore => return Ok(None),
         Expr::Literal(value) => value.clone(),
         Expr::Ref(reference) => resolve(reference, scope)?,
+        Expr::Script(script) => {
+            let given = scope.inline.and_then(|values| values.get(&script.id));
+            given.cloned().ok_or(EvalError::Unevaluated)?
+        }
         Expr::Text(pieces) => {
             let mut text = String::new();
             for piece in pieces {
@@ -175,7 +243,7 @@ pub fn evaluate_static(expr: &Expr, statics: &dyn Statics) -> Result<String, Eva
             });
             parts.collect()
         }
-        Expr::List(_) | Expr::Object(_) | Expr::Ignore => Ok(String::new()),
+        Expr::List(_) | Expr::Object(_) | Expr::Ignore | Expr::Script(_) => Ok(String::new()),
     }
 }
 

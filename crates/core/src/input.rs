@@ -8,6 +8,7 @@ use velodrome_types::{
 };
 
 use crate::each::ItemWrites;
+use crate::eval::InlineValues;
 use crate::looped::Loop;
 use crate::notice::Notice;
 use crate::run::{Reply, Run, StepError};
@@ -60,6 +61,15 @@ pub enum Input {
         attempt: u32,
         /// What.
         report: ItemReport,
+    },
+    /// The inline scripts of a step that decides in the machine have run.
+    Evaluated {
+        /// The fence of the action.
+        fence: u64,
+        /// What they gave.
+        values: InlineValues,
+        /// Script log lines, oldest first.
+        logs: Vec<String>,
     },
     /// The action failed.
     Failed {
@@ -364,6 +374,13 @@ pub enum Action {
         step: StepId,
         /// Which attempt.
         attempt: u32,
+        /// To be reported back.
+        fence: u64,
+    },
+    /// Run the inline scripts of a step that decides in the machine.
+    Evaluate {
+        /// The step.
+        step: StepId,
         /// To be reported back.
         fence: u64,
     },

@@ -46,7 +46,8 @@ pub use branches::over_for;
 pub use compare::{compare, holds};
 pub use each::{Each, ItemWrites, OpenItem, item_of};
 pub use eval::{
-    EvalError, Scope, Statics, evaluate, evaluate_map, evaluate_static, evaluate_url, text_of,
+    EvalError, InlineValues, Scope, Statics, evaluate, evaluate_map, evaluate_static, evaluate_url,
+    inline_inputs, text_of,
 };
 pub use fields::{FieldProblem, convert_fields};
 pub use gather::next_of_lap;

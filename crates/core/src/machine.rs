@@ -5,6 +5,7 @@
 //! Queued  --Failed--> Finished(Failed)
 //! Running --Built-->  Running, the request committed
 //! Running --Listed, Sent--> (next steps)    Running --Failed--> Waiting(Retry) | catch | Finished(Failed)
+//! Running --Evaluated--> (next steps)
 //! Running --Recover--> Running, the action issued again
 //! Waiting(Timer) --Due--> (next steps)      Waiting(Retry) --Due--> Running
 //! Each    --Item--> Each | (next steps) | catch | Finished(Failed)
@@ -28,6 +29,7 @@ use velodrome_types::{Code, Event, Level, LoopStatus, RunStatus, StepId, Timesta
 
 use crate::branches::{self, Child};
 use crate::each::{self, Each, ItemWrites};
+use crate::eval::{InlineValues, Scope};
 use crate::input::{
     Action, Exit, Facts, FailureKind, Input, ItemReport, RecordKey, Rows, StepFailure, TimerChange,
     Transition,
@@ -61,6 +63,8 @@ pub(crate) struct Moving<'a> {
     pub(crate) keys: Option<(StepId, Vec<RecordKey>)>,
     /// What the caller who is held is answered.
     pub(crate) reply: Option<Reply>,
+    /// What the inline scripts of a step gave.
+    pub(crate) inline: Option<(StepIx, InlineValues)>,
     /// Runs of its lap that it begins.
     pub(crate) children: Vec<Child>,
     /// The run's state before the move.
@@ -101,6 +105,7 @@ pub fn advance(
         failed_pages: None,
         keys: None,
         reply: None,
+        inline: None,
         children: Vec::new(),
         was,
     };
@@ -137,6 +142,7 @@ fn is_late(run: &Run, input: &Input) -> bool {
         | Input::Listed { fence, .. }
         | Input::Sent { fence, .. }
         | Input::Failed { fence, .. }
+        | Input::Evaluated { fence, .. }
         | Input::Item { fence, .. }
         | Input::Due { fence } => *fence,
         Input::Stop => return matches!(run.state, State::Finished { .. }),
@@ -162,6 +168,15 @@ fn waits_for(run: &Run, what: impl Fn(&WaitingOn) -> bool) -> bool {
 }
 
 impl Moving<'_> {
+    /// What a step's values may read.
+    pub(crate) fn scope(&self, at: StepIx) -> Scope<'_> {
+        let scope = Scope::new(self.plan, &self.run, self.facts.statics);
+        match &self.inline {
+            Some((of, values)) if *of == at => scope.with_inline(values),
+            _ => scope,
+        }
+    }
+
     fn decide(&mut self, input: Input) {
         let state = self.run.state.clone();
         match (state, input) {
@@ -209,6 +224,14 @@ impl Moving<'_> {
             }
             (State::Running { step, attempt, .. }, Input::Sent { answer, .. }) => {
                 exits::sent(self, &step, attempt, answer);
+            }
+            (State::Running { step, .. }, Input::Evaluated { values, logs, .. })
+                if steps::is_decided_here(self.plan, &step) =>
+            {
+                self.script_logs(&step, logs);
+                let at = self.plan.find(step.as_str());
+                self.inline = at.map(|at| (at, values));
+                steps::go(self, at);
             }
             (
                 State::Running {

@@ -1,9 +1,9 @@
 //! `respond`: what the webhook's caller is answered, who has been held since the run was accepted.
 
-use velodrome_spec::plan::{RespondStep, Step};
+use velodrome_spec::plan::{RespondStep, StepIx};
 use velodrome_types::{Code, Event, Json, Level};
 
-use crate::eval::{EvalError, Scope, evaluate, evaluate_map, text_of};
+use crate::eval::{EvalError, evaluate, evaluate_map, text_of};
 use crate::input::StepFailure;
 use crate::machine::Moving;
 use crate::run::Reply;
@@ -14,11 +14,12 @@ const STATUS: u16 = 200;
 /// Gives the caller the step's answer. A caller is answered once: where nobody is held, the log says so.
 pub(crate) fn answer(
     moving: &mut Moving<'_>,
-    step: &Step,
+    at: StepIx,
     respond: &RespondStep,
 ) -> Result<(), StepFailure> {
     let failed = |error: EvalError| StepFailure::permanent(error.code(), error.to_string());
-    let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+    let step = moving.plan.step(at);
+    let scope = moving.scope(at);
     let status = match &respond.status {
         Some(status) => evaluate(status, scope).map_err(failed)?,
         None => None,

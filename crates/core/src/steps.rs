@@ -1,5 +1,6 @@
 //! Going on: pure steps are folded until an action, a wait or the end.
 
+use velodrome_spec::Plan;
 use velodrome_spec::connector::{Advance, IncrementalDef, PagingDef};
 use velodrome_spec::plan::{DatePlan, FirstRun, ListStep, Step, StepIx, StepKind, SwitchStep};
 use velodrome_types::{Code, Event, Json, Level, LogLine, StepId, Timestamp, format_duration};
@@ -61,9 +62,15 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
     let mut to = to;
     while let Some(ix) = to {
         let step = moving.plan.step(ix);
+        if decides_here(&step.kind)
+            && moving.inline.as_ref().is_none_or(|(of, _)| *of != ix)
+            && !step.inlines().is_empty()
+        {
+            return evaluate_first(moving, &step.id);
+        }
         match &step.kind {
             StepKind::Decision(condition) => {
-                let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+                let scope = moving.scope(ix);
                 let truth = match holds(condition, scope) {
                     Ok(truth) => truth,
                     Err(error) => {
@@ -75,13 +82,13 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 told_taken(moving, step, &truth.to_string(), to);
             }
             StepKind::Respond(respond) => {
-                if let Err(failure) = respond::answer(moving, step, respond) {
+                if let Err(failure) = respond::answer(moving, ix, respond) {
                     return fail::failed(moving, step.id.clone(), 1, None, failure);
                 }
                 to = out(moving, ix, Exit::Then);
             }
             StepKind::Switch(switch) => {
-                let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+                let scope = moving.scope(ix);
                 let (exit, shown) = match chosen(switch, scope) {
                     Ok(chosen) => chosen,
                     Err(error) => {
@@ -93,7 +100,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                 told_taken(moving, step, &shown, to);
             }
             StepKind::WaitUntil(date) => {
-                let due = match until(moving, date) {
+                let due = match until(moving, ix, date) {
                     Ok(due) => due,
                     Err(failure) => {
                         return fail::failed(moving, step.id.clone(), 1, None, failure);
@@ -133,7 +140,7 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
             }
             StepKind::Stop { message, failed } => {
                 let text = message.as_ref().and_then(|expr| {
-                    let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+                    let scope = moving.scope(ix);
                     evaluate(expr, scope)
                         .ok()
                         .flatten()
@@ -179,6 +186,38 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
     branches::ended_well(moving);
 }
 
+/// Whether a step is decided in the machine, so that its inline scripts must have run before.
+fn decides_here(kind: &StepKind) -> bool {
+    matches!(
+        kind,
+        StepKind::Decision(_)
+            | StepKind::Switch(_)
+            | StepKind::WaitUntil(_)
+            | StepKind::Respond(_)
+            | StepKind::Stop { .. }
+    )
+}
+
+/// Whether the step of this id is one.
+pub(crate) fn is_decided_here(plan: &Plan, id: &StepId) -> bool {
+    let ix = plan.find(id.as_str());
+    ix.is_some_and(|ix| decides_here(&plan.step(ix).kind))
+}
+
+/// Has a step's inline scripts run; it goes on with [`crate::Input::Evaluated`].
+fn evaluate_first(moving: &mut Moving<'_>, id: &StepId) {
+    moving.run.fence += 1;
+    moving.run.state = State::Running {
+        step: id.clone(),
+        attempt: 1,
+        built: None,
+    };
+    moving.action = Some(Action::Evaluate {
+        step: id.clone(),
+        fence: moving.run.fence,
+    });
+}
+
 /// Says which way was taken.
 fn told_taken(moving: &mut Moving<'_>, step: &Step, chosen: &str, to: Option<StepIx>) {
     let target = to.map(|ix| moving.plan.step(ix).id.to_string());
@@ -209,8 +248,8 @@ fn chosen(switch: &SwitchStep, scope: Scope<'_>) -> Result<(Exit, String), EvalE
 }
 
 /// The moment that a run waits for.
-fn until(moving: &Moving<'_>, date: &DatePlan) -> Result<Timestamp, StepFailure> {
-    let scope = Scope::new(moving.plan, &moving.run, moving.facts.statics);
+fn until(moving: &Moving<'_>, ix: StepIx, date: &DatePlan) -> Result<Timestamp, StepFailure> {
+    let scope = moving.scope(ix);
     let value = evaluate(&date.at, scope)
         .map_err(|error| StepFailure::permanent(error.code(), error.to_string()))?;
     let no_date = |what: String| {
@@ -275,6 +314,9 @@ pub(crate) fn act(moving: &mut Moving<'_>, id: &StepId, attempt: u32) {
         return fail::fail_run(moving, id.clone(), &failure, attempt, None);
     };
     let step = moving.plan.step(ix);
+    if decides_here(&step.kind) {
+        return go(moving, Some(ix));
+    }
     if let StepKind::List(list) = &step.kind {
         if let Err(failure) = fix_filter(moving, step, list) {
             return fail::failed(moving, id.clone(), attempt, None, failure);

@@ -155,7 +155,8 @@ impl Handlers {
         Ok(all)
     }
 
-    async fn call_one(
+    /// Calls a handler of one script.
+    pub(crate) async fn call_one(
         &self,
         (level, script): (ScriptLevel, &StepScript),
         caller: Caller<'_>,

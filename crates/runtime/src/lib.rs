@@ -29,6 +29,7 @@ mod handlers;
 mod handoff;
 mod held;
 mod house;
+mod inline;
 mod outbox;
 mod overlay;
 mod perform;

@@ -21,11 +21,13 @@ pub enum Condition {
     Any(Vec<Condition>),
     /// True when it is not.
     Not(Box<Condition>),
+    /// True when an inline script gives what counts as true: not false, null, zero or an empty text.
+    Script(Expr),
 }
 
 impl Condition {
     /// Every value in it.
-    pub(crate) fn each(&self, read: &mut dyn FnMut(&Expr)) {
+    pub(crate) fn each<'c>(&'c self, read: &mut dyn FnMut(&'c Expr)) {
         match self {
             Self::Compare { left, right, .. } => {
                 read(left);
@@ -35,6 +37,7 @@ impl Condition {
                 inner.iter().for_each(|condition| condition.each(read));
             }
             Self::Not(inner) => inner.each(read),
+            Self::Script(script) => read(script),
         }
     }
 }

@@ -57,7 +57,8 @@ fn replaced(
     one: &dyn Fn(&Reference) -> Result<Option<Json>, Unset>,
 ) -> Result<Expr, Unset> {
     Ok(match expr {
-        Expr::Literal(value) => Expr::Literal(value.clone()),
+        // No settings hold an inline script: nothing runs one there.
+        Expr::Literal(_) | Expr::Script(_) => expr.clone(),
         Expr::Ignore => Expr::Literal(Json::Null),
         Expr::Ref(reference) => match one(reference)? {
             Some(value) => Expr::Literal(value),

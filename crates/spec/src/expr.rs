@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use velodrome_types::Json;
 
-use crate::plan::StepIx;
+use crate::plan::{StepIx, StepScript};
 
 /// A value of a cycle file, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,11 +23,27 @@ pub enum Expr {
     Object(Vec<(String, Expr)>),
     /// `ignore`: the field is left out.
     Ignore,
+    /// An inline script.
+    Script(Arc<Inline>),
+}
+
+/// A value that begins with `=`: an expression in the language of the cycle's scripts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inline {
+    /// Tells it from the others of its file.
+    pub id: u32,
+    /// The expression as the function `run` of a script.
+    pub script: StepScript,
+    /// The names it uses: each is a field of that script's `method_request`.
+    pub names: Vec<String>,
+    /// What it reads of steps, by name.
+    pub reads: Vec<(StepIx, String)>,
 }
 
 impl Expr {
     /// Adds what it reads of steps, by name.
     pub(crate) fn reads(&self, found: &mut Vec<(StepIx, String)>) {
+        self.each_script(&mut |script| found.extend(script.reads.iter().cloned()));
         self.each_reference(&mut |reference| {
             if let (Root::Step(ix), Some(Segment::Key(name))) =
                 (&reference.root, reference.path.first())
@@ -44,10 +60,20 @@ impl Expr {
         found
     }
 
+    /// Calls with every inline script in it, in the order of the file.
+    pub fn each_script<'e>(&'e self, call: &mut dyn FnMut(&'e Arc<Inline>)) {
+        match self {
+            Self::Script(script) => call(script),
+            Self::List(items) => items.iter().for_each(|item| item.each_script(call)),
+            Self::Object(fields) => fields.iter().for_each(|(_, field)| field.each_script(call)),
+            Self::Literal(_) | Self::Ref(_) | Self::Text(_) | Self::Ignore => {}
+        }
+    }
+
     /// Calls with every reference in it, in the order of the file.
     pub fn each_reference(&self, call: &mut dyn FnMut(&Reference)) {
         match self {
-            Self::Literal(_) | Self::Ignore => {}
+            Self::Literal(_) | Self::Ignore | Self::Script(_) => {}
             Self::Ref(reference) => call(reference),
             Self::Text(pieces) => {
                 for piece in pieces {

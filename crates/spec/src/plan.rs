@@ -14,7 +14,7 @@ use velodrome_types::{ConnectionId, CycleId, Json, OnError, RetryPolicy, StepId,
 use crate::callers::WebhookAuth;
 pub use crate::condition::{Comparison, Condition};
 use crate::connector::{ConnectorDef, MethodDef, StorageDoes};
-use crate::expr::{Expr, HookTarget};
+use crate::expr::{Expr, HookTarget, Inline};
 use crate::schedule::Rhythm;
 
 /// A step's place in [`Plan::steps`]. Means nothing outside its plan: stored records name steps.
@@ -605,39 +605,9 @@ impl Plan {
     pub fn reads(&self, ix: StepIx) -> Vec<(StepIx, String)> {
         let step = self.step(ix);
         let mut found = Vec::new();
-        let mut read = |expr: &Expr| expr.reads(&mut found);
-        let fields = |fields: &[(String, Expr)], read: &mut dyn FnMut(&Expr)| {
-            fields.iter().for_each(|(_, expr)| read(expr));
-        };
-        match &step.kind {
-            StepKind::List(list) => fields(&list.map, &mut read),
-            StepKind::Send(send) => {
-                fields(&send.map, &mut read);
-                fields(&send.query, &mut read);
-                fields(&send.headers, &mut read);
-                send.url.iter().for_each(&mut read);
-            }
-            StepKind::Storage(storage) => fields(&storage.map, &mut read),
-            StepKind::Script { map } => fields(map, &mut read),
-            StepKind::Decision(condition) => condition.each(&mut read),
-            StepKind::Respond(respond) => {
-                fields(&respond.headers, &mut read);
-                respond
-                    .status
-                    .iter()
-                    .chain(&respond.body)
-                    .for_each(&mut read);
-            }
-            StepKind::Switch(switch) => read(&switch.value),
-            StepKind::WaitUntil(date) => read(&date.at),
-            StepKind::Stop { message, .. } => message.iter().for_each(&mut read),
-            StepKind::Webhook(_)
-            | StepKind::Watermark { .. }
-            | StepKind::Delay(_)
-            | StepKind::WaitAll(_) => {}
-        }
+        step.each_value(&mut |expr| expr.reads(&mut found));
         if let Some(each) = &step.each {
-            read(&each.list);
+            each.list.reads(&mut found);
         }
         found
     }
@@ -660,6 +630,47 @@ pub enum ScriptLevel {
 }
 
 impl Step {
+    /// Calls with every value that is written in the step, but the list of a `for_each`.
+    pub fn each_value<'s>(&'s self, read: &mut dyn FnMut(&'s Expr)) {
+        fn fields<'s>(fields: &'s [(String, Expr)], read: &mut dyn FnMut(&'s Expr)) {
+            fields.iter().for_each(|(_, expr)| read(expr));
+        }
+        match &self.kind {
+            StepKind::List(list) => fields(&list.map, read),
+            StepKind::Send(send) => {
+                fields(&send.map, read);
+                fields(&send.query, read);
+                fields(&send.headers, read);
+                send.url.iter().for_each(&mut *read);
+            }
+            StepKind::Storage(storage) => fields(&storage.map, read),
+            StepKind::Script { map } => fields(map, read),
+            StepKind::Decision(condition) => condition.each(read),
+            StepKind::Respond(respond) => {
+                fields(&respond.headers, read);
+                respond
+                    .status
+                    .iter()
+                    .chain(&respond.body)
+                    .for_each(&mut *read);
+            }
+            StepKind::Switch(switch) => read(&switch.value),
+            StepKind::WaitUntil(date) => read(&date.at),
+            StepKind::Stop { message, .. } => message.iter().for_each(&mut *read),
+            StepKind::Webhook(_)
+            | StepKind::Watermark { .. }
+            | StepKind::Delay(_)
+            | StepKind::WaitAll(_) => {}
+        }
+    }
+
+    /// The inline scripts among its values, in the order of the file.
+    pub fn inlines(&self) -> Vec<&Arc<Inline>> {
+        let mut found = Vec::new();
+        self.each_value(&mut |expr| expr.each_script(&mut |script| found.push(script)));
+        found
+    }
+
     /// Every step that one of its exits leads to, a step named by several exits several times.
     pub fn leads_to(&self) -> impl Iterator<Item = StepIx> {
         let cases = match &self.kind {

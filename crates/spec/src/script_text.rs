@@ -163,7 +163,7 @@ pub(crate) fn uncalled(
     }
 }
 
-fn told(fault: ScriptFault, span: Span, faults: &mut Faults) {
+pub(crate) fn told(fault: ScriptFault, span: Span, faults: &mut Faults) {
     faults.error(fault.code, span, fault.message).hint = fault.hint;
 }
 
@@ -182,7 +182,7 @@ fn first_line(node: &Node, code: &str) -> Span {
 }
 
 /// The byte offset of a 1-based line and column of a text.
-fn offset(text: &str, line: u32, column: u32) -> usize {
+pub(crate) fn offset(text: &str, line: u32, column: u32) -> usize {
     let start: usize = text
         .split_inclusive('\n')
         .take(line.saturating_sub(1) as usize)

@@ -24,6 +24,13 @@ pub(crate) trait Names {
     /// Resolves `${kind:argument}`.
     fn kind(&mut self, kind: &str, argument: &str, span: Span, faults: &mut Faults)
     -> Option<Root>;
+    /// Reads a value that begins with `=`, an inline script. Where nothing runs scripts there is none.
+    fn inline(&mut self, _text: &str, node: &Node, faults: &mut Faults) -> Option<Expr> {
+        faults
+            .error("value.no_script", node.span, "an inline script cannot stand here")
+            .hint("the values of steps may be inline scripts; a text that begins with `=` is written `{literal: \"= …\"}`");
+        None
+    }
 }
 
 /// Reads a value.
@@ -114,8 +121,7 @@ fn literal(expr: Expr) -> Option<Json> {
 
 fn text_value(text: &str, node: &Node, names: &mut dyn Names, faults: &mut Faults) -> Option<Expr> {
     if text.starts_with('=') && !text.starts_with("==") {
-        faults.not_yet(node.span, "an inline script (a value that begins with `=`)");
-        return None;
+        return names.inline(text, node, faults);
     }
     let parts = match parts(text) {
         Ok(parts) => parts,

@@ -7,7 +7,7 @@ use crate::branches::{begun, fork};
 use crate::common::{accepted, asking, items, moved, page, page_by_engine, page_loop};
 use serde_json::json;
 use velodrome_core::{
-    Acceptance, Input, ItemReport, Loop, Run, SendAnswer, Start, State, StepFailure,
+    Acceptance, InlineValues, Input, ItemReport, Loop, Run, SendAnswer, Start, State, StepFailure,
 };
 use velodrome_spec::Plan;
 use velodrome_types::{Code, RunStatus};
@@ -205,6 +205,14 @@ fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
         ("child again", Input::ChildAgain),
         ("all here", Input::AllHere),
         ("all passed", Input::AllPassed),
+        (
+            "evaluated",
+            Input::Evaluated {
+                fence,
+                values: InlineValues::new(),
+                logs: vec![],
+            },
+        ),
     ]
 }
 
@@ -241,26 +249,27 @@ fn every_pair_is_decided_as_the_table_says() {
         "child again",
         "all here",
         "all passed",
+        "evaluated",
     ];
     #[rustfmt::skip]
     let table = [
-        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-"]),
-        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-", "-", "-", "-", "-", "-"]),
-        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped", "fault", "-", "-", "-", "-"]),
-        ("begun", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "stopped", "running", "-", "-", "-", "-"]),
-        ("children", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "succeeded", "-", "-", "-"]),
-        ("child failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "waiting", "-", "-"]),
-        ("all", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "running", "waiting"]),
-        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-", "-", "-", "-", "-", "-", "-"]),
+        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped", "fault", "-", "-", "-", "-", "fault"]),
+        ("begun", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "stopped", "running", "-", "-", "-", "-", "fault"]),
+        ("children", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "succeeded", "-", "-", "-", "fault"]),
+        ("child failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "waiting", "-", "-", "-"]),
+        ("all", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "running", "waiting", "fault"]),
+        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ];
     let states = states();
     let mut seen = BTreeSet::new();

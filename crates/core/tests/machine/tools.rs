@@ -1,5 +1,6 @@
 //! Tools that choose and wait, and steps that compute in this process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,8 +8,10 @@ use velodrome_core::{
     Action, Exit, Finish, Input, SendAnswer, State, StepFailure, TimerChange, Transition,
 };
 use velodrome_spec::Plan;
-use velodrome_spec::expr::Expr;
-use velodrome_spec::plan::{DatePlan, Step, StepIx, StepKind, SwitchStep};
+use velodrome_spec::expr::{Expr, Inline};
+use velodrome_spec::plan::{
+    Condition, DatePlan, Language, ScriptAnalysis, Step, StepIx, StepKind, StepScript, SwitchStep,
+};
 use velodrome_types::{Code, Event, RunStatus, Zone};
 
 use crate::common::{NOW, accepted, messages, moved, page_loop, step};
@@ -158,4 +161,115 @@ fn a_script_that_throws_fails_the_run_without_another_attempt() {
             how: Finish::Failed(_)
         }
     ));
+}
+
+/// An inline script over the webhook's page, as the checker makes one.
+fn inline(id: u32) -> Expr {
+    Expr::Script(Arc::new(Inline {
+        id,
+        script: StepScript {
+            language: Language::Rhai,
+            code: "fn run() { 1 }".into(),
+            path: "x.yaml".to_owned(),
+            line: 1,
+            indent: 0,
+            analysis: ScriptAnalysis::default(),
+        },
+        names: vec!["webhook".to_owned(), "run".to_owned()],
+        reads: vec![(StepIx(0), "page".to_owned())],
+    }))
+}
+
+#[test]
+fn a_step_with_inline_scripts_waits_for_them_and_decides_by_what_they_give() {
+    for (given, exit) in [
+        (json!(true), Exit::Then),
+        (json!(2), Exit::Then),
+        (json!("no"), Exit::Then),
+        (json!([]), Exit::Then),
+        (json!(false), Exit::Else),
+        (json!(0), Exit::Else),
+        (json!(""), Exit::Else),
+        (Value::Null, Exit::Else),
+    ] {
+        let plan = of(StepKind::Decision(Condition::Script(inline(7))));
+        let asks = begun(&plan);
+        let Some(Action::Evaluate { step, fence }) = &asks.action else {
+            panic!("{asks:?}");
+        };
+        assert_eq!((step.as_str(), *fence), ("tested", asks.run.fence));
+        let evaluated = Input::Evaluated {
+            fence: *fence,
+            values: [(7, given.clone())].into(),
+            logs: vec!["said".to_owned()],
+        };
+        let on = moved(&plan, asks.run.clone(), asks.looped.clone(), evaluated);
+        let on = on.expect("it is awaited");
+        assert!(
+            on.exits.contains(&(StepIx(1), exit)),
+            "{given}: {:?}",
+            on.exits
+        );
+        assert!(messages(&on).contains(&"script.logged tested said".to_owned()));
+
+        // After a crash it asks again; a script that failed is the step's failure.
+        let again = moved(&plan, asks.run.clone(), asks.looped.clone(), Input::Recover);
+        let again = again.expect("it is taken up");
+        assert!(
+            matches!(again.action, Some(Action::Evaluate { .. })),
+            "{again:?}"
+        );
+        let failed = Input::Failed {
+            fence: *fence,
+            failure: StepFailure::permanent(Code::new("script.failed"), "no"),
+        };
+        let failed = moved(&plan, asks.run, asks.looped, failed).expect("it is awaited");
+        assert_eq!(failed.run.status(), RunStatus::Failed);
+    }
+}
+
+#[test]
+fn values_of_other_steps_that_decide_may_be_inline_scripts() {
+    let check = |kind: StepKind, given: Value, expect: &str| {
+        let plan = of(kind);
+        let asks = begun(&plan);
+        let evaluated = Input::Evaluated {
+            fence: asks.run.fence,
+            values: [(7, given)].into(),
+            logs: vec![],
+        };
+        let on = moved(&plan, asks.run, asks.looped, evaluated).expect("it is awaited");
+        assert!(
+            messages(&on).iter().any(|told| told == expect),
+            "{:?}",
+            messages(&on)
+        );
+    };
+    let switch = SwitchStep {
+        value: inline(7),
+        cases: vec![("open".to_owned(), StepIx(2))],
+    };
+    check(
+        StepKind::Switch(switch),
+        json!("Open"),
+        "decision.taken tested open → pause",
+    );
+    let date = DatePlan {
+        at: inline(7),
+        zone: Zone::UTC,
+    };
+    check(
+        StepKind::WaitUntil(date),
+        json!("2001-01-01T00:00:00Z"),
+        "wait.ended tested 2001-01-01T00:00:00.000Z has passed",
+    );
+    let stop = StepKind::Stop {
+        message: Some(inline(7)),
+        failed: false,
+    };
+    check(
+        stop,
+        json!("that was it"),
+        "run.succeeded tested that was it",
+    );
 }

@@ -20,6 +20,7 @@ use super::Actor;
 use super::commit::Begins;
 use crate::api::Problem;
 use crate::handlers::{Caller, Purpose};
+use crate::inline::prepared;
 use crate::perform::Item;
 use crate::simulated::HandedOff;
 use crate::unit::Making;
@@ -220,11 +221,27 @@ impl Actor {
             send,
             item,
         } = posting;
-        let scope = Scope::new(plan, run, &*self.shared);
-        let scope = match item {
-            Some(item) => scope.with_item(&item.value, item.index),
-            None => scope,
+        let scope = || {
+            let scope = Scope::new(plan, run, &*self.shared);
+            match item {
+                Some(item) => scope.with_item(&item.value, item.index),
+                None => scope,
+            }
         };
+        let caller = Caller {
+            shared: &self.shared,
+            plan,
+            step,
+            run: run.id,
+            loop_id: run.loop_id,
+            lap: run.lap,
+            now: self.now,
+            at: self.item.map_or(0, |(index, _)| index),
+            purpose: Purpose::Run,
+        };
+        let scripts = prepared(step, scope());
+        let inline = self.shared.handlers.inline(caller, scripts, logs).await?;
+        let scope = scope().with_inline(&inline);
         let failed = |error: velodrome_core::EvalError| {
             Box::new(StepFailure::permanent(error.code(), error.to_string()))
         };
@@ -245,25 +262,13 @@ impl Actor {
                     .unwrap_or_default(),
                 ..Vars::default()
             };
-            let now = self.now;
-            let caller = Caller {
-                shared: &self.shared,
-                plan,
-                step,
-                run: run.id,
-                loop_id: run.loop_id,
-                lap: run.lap,
-                now,
-                at: self.item.map_or(0, |(index, _)| index),
-                purpose: Purpose::Run,
-            };
             let called = self
                 .shared
                 .handlers
                 .call(caller, "before_action", vars, next.take_overlay())
                 .await?;
             next.overlay = called.overlay;
-            next.foreign_reads(plan, run, &step.id, called.foreign, now);
+            next.foreign_reads(plan, run, &step.id, called.foreign, self.now);
             logs.extend(called.logs);
             if !called.passed {
                 return Err(Box::new(StepFailure {

@@ -117,6 +117,7 @@ impl Actor {
             fence,
             built: None,
             item,
+            inline: velodrome_core::InlineValues::new(),
             purpose: Purpose::Run,
         };
         let (report, _) = job.watched(next.take_overlay()).await;
@@ -142,8 +143,8 @@ fn has_failed(input: &Input) -> bool {
 /// Whether the action stays in this process: no socket, no commit before it.
 pub(super) fn is_inside(plan: &Plan, action: &Action) -> bool {
     let (step, _) = step_of(action);
-    plan.find(step.as_str())
-        .is_some_and(|ix| stays_inside(plan.step(ix)))
+    let ix = plan.find(step.as_str());
+    matches!(action, Action::Evaluate { .. }) || ix.is_some_and(|ix| stays_inside(plan.step(ix)))
 }
 
 /// Whether the action begins another run: a commit holds one such at the most.
@@ -166,6 +167,7 @@ fn step_of(action: &Action) -> (&StepId, u64) {
         Action::List { step, fence, .. }
         | Action::Send { step, fence, .. }
         | Action::Compute { step, fence, .. }
+        | Action::Evaluate { step, fence }
         | Action::Items { step, fence, .. } => (step, *fence),
     }
 }

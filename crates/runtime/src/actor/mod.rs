@@ -241,7 +241,9 @@ impl Actor {
             Action::Send {
                 step, fence, built, ..
             } => (step, fence, vec![(built, None)]),
-            Action::Compute { step, fence, .. } => (step, fence, vec![(None, None)]),
+            Action::Compute { step, fence, .. } | Action::Evaluate { step, fence } => {
+                (step, fence, vec![(None, None)])
+            }
             Action::Items { step, fence, items } => {
                 let calls = items.into_iter().map(|call| {
                     let item = Item::of(&self.shared, &active.plan, &active.run, &step, &call);
@@ -276,6 +278,7 @@ impl Actor {
                 fence,
                 built,
                 item,
+                inline: velodrome_core::InlineValues::new(),
                 purpose: Purpose::Run,
             };
             self.performing.push(Box::pin(job.perform()));

@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 use velodrome_connect::{Connection, ErrorKind, RequestError, TokenSet};
 use velodrome_core::{
-    FailureKind, Input, ItemCall, ItemReport, ListState, Pages, Run, Scope, State, StepFailure,
-    item_of,
+    FailureKind, InlineValues, Input, ItemCall, ItemReport, ListState, Pages, Run, Scope, State,
+    StepFailure, item_of,
 };
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{MethodUse, Step, StepIx};
+use velodrome_spec::plan::{MethodUse, Step, StepIx, StepKind};
 use velodrome_types::{Code, Json, JsonMap, LoopId, RunId, StepId};
 
 use crate::handlers::Purpose;
+use crate::inline::prepared;
 use crate::overlay::Overlay;
 use crate::seen::SeenKeys;
 use crate::shared::Shared;
@@ -46,6 +47,8 @@ pub(crate) struct Job {
     pub(crate) built: Option<Json>,
     /// The item of a `for_each` that it is for.
     pub(crate) item: Option<Item>,
+    /// What the step's inline scripts gave; filled in when it is performed.
+    pub(crate) inline: InlineValues,
     /// What it is performed for.
     pub(crate) purpose: Purpose,
 }
@@ -136,31 +139,20 @@ impl Job {
 
     /// The same over writes that are still to be committed, with the exchanges that a step test looks at; a
     /// run keeps none.
-    pub(crate) async fn watched(self, overlay: Overlay) -> (Report, Vec<Exchanged>) {
-        let step = self.step();
-        let (run, id, fence) = (self.run.id, step.id.clone(), self.fence);
+    pub(crate) async fn watched(mut self, overlay: Overlay) -> (Report, Vec<Exchanged>) {
+        let (run, id, fence) = (self.run.id, self.step().id.clone(), self.fence);
         let item = self.item.clone();
         let mut gathered = Gathered {
             overlay,
             ..Gathered::default()
         };
-        let outcome = match &step.kind {
-            velodrome_spec::plan::StepKind::List(list) => {
-                list::ask(&self, step, list, &mut gathered).await
+        let evaluated = self.evaluate_inline(&mut gathered.logs).await;
+        let outcome = match evaluated {
+            Ok(values) => {
+                self.inline = values;
+                self.perform_step(&mut gathered).await
             }
-            velodrome_spec::plan::StepKind::Send(send) => {
-                send::send(&self, step, send, &mut gathered).await
-            }
-            velodrome_spec::plan::StepKind::Script { map } => {
-                self.run_script(map, &mut gathered).await
-            }
-            velodrome_spec::plan::StepKind::Storage(storage) => {
-                self.use_storage(storage, &mut gathered).await
-            }
-            _ => Err(Box::new(StepFailure::permanent(
-                Code::new("engine.fault"),
-                format!("`{id}` has nothing to perform"),
-            ))),
+            Err(failure) => Err(failure),
         };
         let input = outcome.unwrap_or_else(|mut failure| {
             let mut logs = std::mem::take(&mut gathered.logs);
@@ -185,6 +177,42 @@ impl Job {
         (report, gathered.watched)
     }
 
+    /// Runs the step's inline scripts. A request that has been built was built with what they gave then.
+    async fn evaluate_inline(
+        &self,
+        logs: &mut Vec<String>,
+    ) -> Result<InlineValues, Box<StepFailure>> {
+        if self.built.is_some() || self.step().inlines().is_empty() {
+            return Ok(InlineValues::new());
+        }
+        let prepared = prepared(self.step(), self.scope());
+        let handlers = &self.shared.handlers;
+        handlers.inline(self.caller(), prepared, logs).await
+    }
+
+    async fn perform_step(&self, gathered: &mut Gathered) -> Result<Input, Box<StepFailure>> {
+        let step = self.step();
+        match &step.kind {
+            StepKind::List(list) => list::ask(self, step, list, gathered).await,
+            StepKind::Send(send) => send::send(self, step, send, gathered).await,
+            StepKind::Script { map } => self.run_script(map, gathered).await,
+            StepKind::Storage(storage) => self.use_storage(storage, gathered).await,
+            StepKind::Decision(_)
+            | StepKind::Switch(_)
+            | StepKind::WaitUntil(_)
+            | StepKind::Respond(_)
+            | StepKind::Stop { .. } => Ok(Input::Evaluated {
+                fence: self.fence,
+                values: self.inline.clone(),
+                logs: std::mem::take(&mut gathered.logs),
+            }),
+            _ => Err(Box::new(StepFailure::permanent(
+                Code::new("engine.fault"),
+                format!("`{}` has nothing to perform", step.id),
+            ))),
+        }
+    }
+
     fn step(&self) -> &Step {
         self.plan.step(self.step)
     }
@@ -198,7 +226,7 @@ impl Job {
     }
 
     fn scope(&self) -> Scope<'_> {
-        let scope = Scope::new(&self.plan, &self.run, &*self.shared);
+        let scope = Scope::new(&self.plan, &self.run, &*self.shared).with_inline(&self.inline);
         match &self.item {
             Some(item) => scope.with_item(&item.value, item.index),
             None => scope,

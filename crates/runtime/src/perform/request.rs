@@ -15,7 +15,7 @@ use crate::handlers::{Called, Caller, Purpose};
 const AUTH_REFRESH: &str = "script.auth_refresh";
 
 impl Job {
-    fn caller(&self) -> Caller<'_> {
+    pub(super) fn caller(&self) -> Caller<'_> {
         Caller {
             shared: &self.shared,
             plan: &self.plan,

@@ -151,7 +151,10 @@ async fn asked(
 /// another one, or where it may be sent once only.
 fn must_commit_first(step: &Step, request: &HttpRequest) -> bool {
     let changes = !matches!(request.verb.as_str(), "GET" | "HEAD");
-    changes && (step.handles("before_action") || step.if_unknown == IfUnknown::Fail)
+    changes
+        && (step.handles("before_action")
+            || !step.inlines().is_empty()
+            || step.if_unknown == IfUnknown::Fail)
 }
 
 fn reads_secret(send: &SendStep) -> bool {

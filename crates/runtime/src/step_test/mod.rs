@@ -237,6 +237,7 @@ impl Testing {
                 index: 0,
                 attempt: 1,
             }),
+            inline: velodrome_core::InlineValues::new(),
             purpose: Purpose::Test,
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn read(
 ) -> Option<Condition> {
     if let Some(scalar) = node.scalar() {
         if scalar.text.starts_with('=') {
-            faults.not_yet(node.span, "an inline script as a condition");
+            return value(node, names, faults).map(Condition::Script);
         } else {
             faults
                 .error("value.type", node.span, "a condition is a map, not a value")

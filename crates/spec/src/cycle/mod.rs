@@ -15,6 +15,7 @@ mod fields;
 mod form;
 mod graph;
 mod header;
+mod inline;
 mod method;
 mod names;
 mod picture;

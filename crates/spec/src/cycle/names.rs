@@ -6,12 +6,15 @@ use velodrome_types::{CycleId, StepId};
 
 use super::Lookup;
 use super::header::Header;
+use super::inline::{self, Reads};
 use super::method::hook_of;
 use crate::diagnostic::Span;
 use crate::expr::{Expr, FileText, HookTarget, Root, Segment};
 use crate::keys::{Faults, closest};
 use crate::plan::StepIx;
+use crate::script_text::ScriptPlace;
 use crate::values::{Names, file, hook, secret, unknown};
+use crate::yaml::Node;
 
 /// The names of one cycle; collects which steps are read.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub(super) struct CycleNames<'a> {
     variables: Vec<String>,
     lookup: &'a dyn Lookup,
     read: &'a dyn Fn(&str) -> std::io::Result<String>,
+    /// How inline scripts are read, where they may stand.
+    pub(super) scripts: Option<ScriptPlace<'a>>,
     /// Whether `item` and `index` are there.
     pub(super) in_each: bool,
     /// The list step whose date the step commits.
@@ -55,6 +60,7 @@ impl<'a> CycleNames<'a> {
                 .collect(),
             lookup,
             read,
+            scripts: None,
             in_each: false,
             watermark: None,
             taken: Vec::new(),
@@ -105,7 +111,54 @@ impl<'a> CycleNames<'a> {
     }
 }
 
+impl CycleNames<'_> {
+    /// The names of an expression: those that are no names of ours are the language's.
+    fn used(&mut self, text: &str, node: &Node, faults: &mut Faults) -> (Vec<String>, Reads) {
+        let (mut names, mut reads) = (Vec::new(), Vec::new());
+        for used in inline::names(&text[1..]) {
+            let span = inline::span(node, &used);
+            if inline::is_refused(used.name) {
+                let message = format!(
+                    "`{}` is not there in an inline script, which only computes",
+                    used.name
+                );
+                faults
+                    .error("script.unknown_function", span, message)
+                    .hint("use a `script` step, or a handler");
+                continue;
+            }
+            let is_step = self.find(used.name);
+            if is_step.is_none() && !matches!(used.name, "run" | "cycle" | "item" | "index") {
+                continue;
+            }
+            let path = inline::path(used.field);
+            self.name(used.name, &path, span, faults);
+            if let (Some(step), Some(field)) = (is_step, used.field) {
+                reads.push((step, field.to_owned()));
+            }
+            if !names.iter().any(|known| known == used.name) {
+                names.push(used.name.to_owned());
+            }
+        }
+        (names, reads)
+    }
+}
+
 impl Names for CycleNames<'_> {
+    fn inline(&mut self, text: &str, node: &Node, faults: &mut Faults) -> Option<Expr> {
+        let Some(place) = self.scripts else {
+            faults.error(
+                "value.no_script",
+                node.span,
+                "an inline script cannot stand here",
+            );
+            return None;
+        };
+        let (names, reads) = self.used(text, node, faults);
+        let script = inline::compile((text, node), &names, place, faults)?;
+        Some(inline::expr(node, script, names, reads))
+    }
+
     fn name(
         &mut self,
         name: &str,

@@ -11,15 +11,20 @@ use crate::plan::{Language, Plan, StepScript};
 use crate::script_text::{ScriptPlace, uncalled};
 use crate::yaml::Entry;
 
-impl Checker<'_> {
-    pub(super) fn script(&mut self, entry: &Entry, language: Language) -> Option<StepScript> {
-        let place = ScriptPlace {
+impl<'a> Checker<'a> {
+    /// How scripts of this file are read, where they do not say their language.
+    pub(super) fn script_place(&self, language: Language) -> ScriptPlace<'a> {
+        ScriptPlace {
             path: self.input.path,
             analyser: self.input.analyser,
             file: self.input.script_file,
             folder: "the cycles folder",
             language,
-        };
+        }
+    }
+
+    pub(super) fn script(&mut self, entry: &Entry, language: Language) -> Option<StepScript> {
+        let place = self.script_place(language);
         place.read(entry, &mut self.sources.scripts, &mut self.faults)
     }
 

@@ -124,7 +124,8 @@ impl Checker<'_> {
                 .error("graph.too_many_steps", first.key_span, message);
             return Vec::new();
         }
-        let names = CycleNames::new(&ids, header, self.input.lookup, self.input.script_file);
+        let mut names = CycleNames::new(&ids, header, self.input.lookup, self.input.script_file);
+        names.scripts = Some(self.script_place(header.language));
         let mut drafts: Vec<Draft> = entries
             .iter()
             .map(|entry| self.draft(entry, names.clone(), header))

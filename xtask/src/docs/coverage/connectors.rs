@@ -24,9 +24,9 @@ const MAPPING: &[Row] = &[
     ),
     row(
         "Type a Value, an inline script",
-        Later,
+        Differs,
         "a value that begins with `=`",
-        &[],
+        &["values_and_conditions_compute_and_a_fault_is_told_in_the_file"],
     ),
     row(
         "Previous step",

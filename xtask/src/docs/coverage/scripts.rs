@@ -16,9 +16,12 @@ const LEVELS: &[Row] = &[
     row("a connector's and a method's script", Later, "", &[]),
     row(
         "an inline script in a mapping",
-        Later,
-        "a value that begins with `=`",
-        &[],
+        Differs,
+        "a value that begins with `=`; names are variables, not merge fields in back-ticks",
+        &[
+            "values_and_conditions_compute_and_a_fault_is_told_in_the_file",
+            "a_step_with_inline_scripts_waits_for_them_and_decides_by_what_they_give",
+        ],
     ),
     row(
         "an event that no script defines is passed over",

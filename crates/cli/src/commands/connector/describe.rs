@@ -250,6 +250,6 @@ fn said(expr: &Expr) -> String {
             })
             .collect(),
         // No URL is one of these.
-        Expr::Ignore | Expr::List(_) | Expr::Object(_) => String::new(),
+        Expr::Ignore | Expr::List(_) | Expr::Object(_) | Expr::Script(_) => String::new(),
     }
 }
