@@ -49,7 +49,7 @@ pub use fields::{FieldProblem, convert_fields};
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
     Action, Exit, Facts, FailureKind, Input, ItemCall, ItemReport, ListAnswer, RecordKey, Rows,
-    SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
+    Scripted, SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
 pub use looped::{ListState, Loop};

@@ -119,7 +119,7 @@ struct Gathered {
     /// What its handlers hand on to each other.
     carried: Carried,
     /// An error that a script made a warning.
-    warning: Option<String>,
+    warning: Option<Box<str>>,
     /// The tokens that its request is signed with.
     signed: Option<TokenSet>,
     /// Whether a script has had them refreshed.
@@ -144,12 +144,13 @@ impl Job {
             overlay,
             ..Gathered::default()
         };
+        // What asks an API is large: a step that computes is not to carry room for it.
         let outcome = match &step.kind {
             velodrome_spec::plan::StepKind::List(list) => {
-                list::ask(&self, step, list, &mut gathered).await
+                Box::pin(list::ask(&self, step, list, &mut gathered)).await
             }
             velodrome_spec::plan::StepKind::Send(send) => {
-                send::send(&self, step, send, &mut gathered).await
+                Box::pin(send::send(&self, step, send, &mut gathered)).await
             }
             velodrome_spec::plan::StepKind::Script { map } => {
                 self.run_script(map, &mut gathered).await

@@ -150,7 +150,14 @@ impl Checker<'_> {
             self.kind(node, &mut draft, &mut keys, &mut names);
             self.each_fits(&draft, &keys);
             if let (Some(script), Some(entry)) = (&draft.script, script) {
-                self.handlers(&draft.form, script, entry);
+                let hands_off = draft.kind.as_ref().is_some_and(StepKind::hands_off);
+                let called = match hands_off {
+                    true => super::form::HANDOFF_HANDLERS,
+                    false => draft.form.handlers(),
+                };
+                if draft.form != Form::Unknown {
+                    self.handlers(called, script, entry);
+                }
             }
             if draft.form != Form::Unknown {
                 keys.finish(&what, &mut self.faults);
