@@ -220,3 +220,36 @@ fn a_definition_with_faults_is_pointed_at() {
     assert_eq!(code, 3, "{errors}");
     assert!(errors.contains("own/shop.yaml:"), "{errors}");
 }
+
+#[test]
+fn the_example_with_a_connector_of_its_own_passes_its_tests() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/signed_orders");
+    for command in ["check", "test"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_velodrome"))
+            .arg(command)
+            .current_dir(&example)
+            .env_remove("VELODROME_CONFIG")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}\n{said}\n{errors}");
+        assert!(!said.contains("warning"), "{said}");
+    }
+}
+
+#[test]
+fn a_fault_of_a_connectors_script_points_into_its_file() {
+    let broken = SHOP.replace("methods:\n", "script: {file: hooks/a.js}\nmethods:\n");
+    let folder = folder(Some(&broken));
+    std::fs::create_dir(folder.path().join("own/hooks")).unwrap();
+    let hooks = folder.path().join("own/hooks/a.js");
+    std::fs::write(&hooks, "function before_action() {\n  return tru e;\n}\n").unwrap();
+    let (code, _, errors) = connector(folder.path(), &["list"]);
+    assert_eq!(code, 3, "{errors}");
+    assert!(errors.contains("hooks/a.js:2:14"), "{errors}");
+    std::fs::write(&hooks, "function before_action() { return true; }\n").unwrap();
+    let (code, _, errors) = connector(folder.path(), &["list"]);
+    assert_eq!(code, 0, "{errors}");
+}

@@ -61,7 +61,9 @@ pub(crate) fn heard(moving: &mut Moving<'_>, ix: StepIx, attempt: u32, answer: &
     let step = moving.plan.step(ix);
     let id = &step.id;
     moving.script_logs(id, std::mem::take(&mut answer.logs));
-    told_warning(moving, id, answer.status, answer.warning.take());
+    let scripted = answer.scripted.as_mut();
+    let warning = scripted.and_then(|scripted| scripted.warning.take());
+    told_warning(moving, id, answer.status, warning);
     if answer.restarted.is_some() {
         let line = moving.lines.at(
             id,
@@ -122,10 +124,11 @@ pub(crate) fn list_over(moving: &mut Moving<'_>, ix: StepIx, mut answer: ListAns
     };
     let id = &step.id;
     let filter = moving.looped.lists.get(id).and_then(|state| state.filter);
+    let passed = answer.passed();
     let mut data = JsonMap::new();
     for name in &step.live.names {
         let value = match name.as_str() {
-            "count" => Json::from(answer.passed.unwrap_or(answer.count)),
+            "count" => Json::from(passed.unwrap_or(answer.count)),
             "records" => answer.records.take().map_or(Json::Null, Json::Array),
             "last_successful_run_date" => {
                 filter.map_or(Json::Null, |date| Json::String(date.to_string()))
@@ -137,7 +140,7 @@ pub(crate) fn list_over(moving: &mut Moving<'_>, ix: StepIx, mut answer: ListAns
         keep(&mut data, name, value);
     }
     store(moving, id, data);
-    let exit = match answer.passed {
+    let exit = match passed {
         Some(0) => Exit::Else,
         Some(_) => Exit::Then,
         None if list.method.def().two_exits && answer.count == 0 => Exit::Else,
@@ -170,7 +173,7 @@ pub(crate) fn told_warning(
     moving: &mut Moving<'_>,
     id: &StepId,
     status: u16,
-    warning: Option<String>,
+    warning: Option<Box<str>>,
 ) {
     let Some(warning) = warning else { return };
     let line = moving
@@ -275,7 +278,7 @@ fn told(answer: &ListAnswer) -> String {
         1 => ", 1 repeat dropped".to_owned(),
         repeats => format!(", {repeats} repeats dropped"),
     };
-    let passed = match answer.passed {
+    let passed = match answer.passed() {
         None => String::new(),
         Some(passed) => format!(", {passed} passed"),
     };

@@ -134,12 +134,8 @@ pub struct ListAnswer {
     pub token: Option<String>,
     /// The answer's `Date`, less the method's overlap.
     pub date: Option<Timestamp>,
-    /// How many records `action_condition` let pass; `None` where there is none. Repeats have passed.
-    pub passed: Option<u64>,
-    /// What the handlers of the list hand on to those of its next page.
-    pub action_data: Json,
-    /// An error that a script made a warning.
-    pub warning: Option<String>,
+    /// What scripts said of it, where there are any.
+    pub scripted: Option<Box<Scripted>>,
     /// Where a script wants the step's next date; wins over the held one.
     pub next_date: Option<Timestamp>,
     /// Keys of records that had not come before in this loop, where repeats are dropped.
@@ -158,6 +154,24 @@ pub struct ListAnswer {
     pub headers: JsonMap,
     /// Script log lines, oldest first.
     pub logs: Vec<String>,
+}
+
+impl ListAnswer {
+    /// How many records `action_condition` let pass; `None` where there is none.
+    pub(crate) fn passed(&self) -> Option<u64> {
+        self.scripted.as_ref()?.passed
+    }
+}
+
+/// What the scripts of a list said of a page.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Scripted {
+    /// How many records `action_condition` let pass; `None` where there is none. Repeats have passed.
+    pub passed: Option<u64>,
+    /// What the handlers of the list hand on to those of its next page.
+    pub action_data: Json,
+    /// An error that a script made a warning.
+    pub warning: Option<Box<str>>,
 }
 
 /// The answer to a request or a hand-off.
@@ -182,7 +196,7 @@ pub struct SendAnswer {
     /// What `action_condition` said of the answer; `None` where there is none.
     pub passed: Option<bool>,
     /// An error that a script made a warning.
-    pub warning: Option<String>,
+    pub warning: Option<Box<str>>,
     /// What the log says of a step that asked nobody: it computed in this process.
     pub computed: Option<(Event, String)>,
     /// Script log lines, oldest first.

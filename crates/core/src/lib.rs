@@ -54,7 +54,7 @@ pub use gather::next_of_lap;
 pub use guard::{may_begin_lap, may_hop};
 pub use input::{
     Action, Exit, Facts, FailureKind, Ids, Input, ItemCall, ItemReport, ListAnswer, RecordKey,
-    Rows, SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
+    Rows, Scripted, SendAnswer, StepFailure, TimerChange, Transition, Watermarks,
 };
 pub use lines::Lines;
 pub use looped::{Gathering, Kin, ListState, Loop};

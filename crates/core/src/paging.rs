@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use velodrome_types::{Code, Json, StepId, Timestamp};
 
 use crate::each::ItemWrites;
-use crate::input::{Action, ListAnswer, StepFailure, TimerChange};
+use crate::input::{Action, ListAnswer, Scripted, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::run::State;
 use crate::{exits, fail, steps};
@@ -122,7 +122,8 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: StepId, mut pages: Pages, answ
         return steps::act(moving, &id, pages.attempt);
     };
     exits::heard(moving, ix, pages.attempt, &mut answer);
-    pages.action_data = std::mem::take(&mut answer.action_data);
+    let scripted = answer.scripted.take().unwrap_or_default();
+    pages.action_data = scripted.action_data;
     if answer.restarted.is_some() {
         if pages.restarts >= MAX_RESTARTS {
             let message = format!(
@@ -159,7 +160,7 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: StepId, mut pages: Pages, answ
         pages.last = Some((answer.page_hash, same));
     }
     pages.count += answer.count;
-    pages.passed = match (pages.passed, answer.passed) {
+    pages.passed = match (pages.passed, scripted.passed) {
         (None, None) => None,
         (before, here) => Some(before.unwrap_or(0) + here.unwrap_or(0)),
     };
@@ -187,7 +188,12 @@ pub(crate) fn listed(moving: &mut Moving<'_>, id: StepId, mut pages: Pages, answ
             let records = reads.then(|| pages.read.iter().flat_map(|page| page.iter().cloned()));
             let answer = ListAnswer {
                 count: pages.count,
-                passed: pages.passed,
+                scripted: pages.passed.map(|passed| {
+                    Box::new(Scripted {
+                        passed: Some(passed),
+                        ..Scripted::default()
+                    })
+                }),
                 records: records.map(Iterator::collect),
                 ..answer
             };

@@ -76,7 +76,7 @@ fn exits(step: &Step) -> Vec<(Exit, Option<StepIx>)> {
                 .chain([(Exit::Else, step.otherwise)])
                 .collect()
         }
-        StepKind::List(list) if list.method.def().two_exits => {
+        StepKind::List(_) | StepKind::Send(_) if step.has_two_exits() => {
             vec![(Exit::Then, step.then), (Exit::Else, step.otherwise)]
         }
         _ => vec![(Exit::Then, step.then)],

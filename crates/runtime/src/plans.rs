@@ -472,7 +472,7 @@ impl Plans {
     }
 
     fn rebuild(&self, sources: &StoredSources) -> Result<Arc<Plan>, String> {
-        let past = Past::of(sources, &*self.host)?;
+        let past = Past::of(sources, &self.host)?;
         let checked = check_cycle(CycleInput {
             path: &sources.path,
             text: &sources.cycle,

@@ -22,6 +22,7 @@ mod reference;
 mod render;
 pub mod schedule;
 mod script_text;
+mod step_scripts;
 pub mod test_file;
 mod values;
 mod yaml;

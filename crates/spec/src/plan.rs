@@ -16,6 +16,7 @@ pub use crate::condition::{Comparison, Condition};
 use crate::connector::{ConnectorDef, MethodDef, StorageDoes};
 use crate::expr::{Expr, HookTarget, Inline};
 use crate::schedule::Rhythm;
+pub use crate::step_scripts::ScriptLevel;
 
 /// A step's place in [`Plan::steps`]. Means nothing outside its plan: stored records name steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -333,6 +334,13 @@ pub enum StepKind {
     },
 }
 
+impl StepKind {
+    /// Whether it hands off to a webhook of this server.
+    pub(crate) fn hands_off(&self) -> bool {
+        matches!(self, Self::Send(send) if send.target.is_some())
+    }
+}
+
 /// A webhook step.
 #[derive(Clone, Debug)]
 pub struct WebhookStep {
@@ -618,17 +626,6 @@ impl Plan {
     }
 }
 
-/// Where a handler stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScriptLevel {
-    /// In the connector's file, for all its methods.
-    Connector,
-    /// In the connector's file, for one method.
-    Method,
-    /// In the step.
-    Step,
-}
-
 impl Step {
     /// Calls with every value that is written in the step, but the list of a `for_each`.
     pub fn each_value<'s>(&'s self, read: &mut dyn FnMut(&'s Expr)) {
@@ -694,37 +691,9 @@ impl Step {
         }
     }
 
-    /// The scripts that define this handler, in the order in which they are called: `before_*` method,
-    /// connector, step; all others connector, method, step.
-    pub fn handlers<'a>(
-        &'a self,
-        handler: &'a str,
-    ) -> impl Iterator<Item = (ScriptLevel, &'a StepScript)> {
-        let method = self.method();
-        let of_connector = method.and_then(|method| method.connector.script.as_ref());
-        let of_connector = (ScriptLevel::Connector, of_connector);
-        let of_method = method.and_then(|method| method.def().script.as_ref());
-        let of_method = (ScriptLevel::Method, of_method);
-        let [first, second] = match handler.starts_with("before_") {
-            true => [of_method, of_connector],
-            false => [of_connector, of_method],
-        };
-        let all = [first, second, (ScriptLevel::Step, self.script.as_ref())];
-        all.into_iter()
-            .filter_map(|(level, script)| Some((level, script?)))
-            .filter(move |(_, script)| script.analysis.has(handler))
-    }
-
-    /// Whether there is a script at any level.
-    pub fn is_scripted(&self) -> bool {
-        let of_method =
-            |method: &MethodUse| method.connector.script.is_some() || method.def().script.is_some();
-        self.script.is_some() || self.method().is_some_and(of_method)
-    }
-
-    /// Whether a script of some level defines this handler.
-    pub fn handles(&self, handler: &str) -> bool {
-        self.handlers(handler).next().is_some()
+    /// Whether the step hands off to a webhook of this server.
+    pub fn hands_off(&self) -> bool {
+        self.kind.hands_off()
     }
 
     /// The method that the step uses, where it uses one.

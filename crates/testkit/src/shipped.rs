@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use velodrome_connect::{BUILT_IN, Connection, EgressRules};
 use velodrome_cycle_test::{Bench, connection};
@@ -12,7 +12,8 @@ use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::StepKind;
 use velodrome_spec::test_file::{CycleTest, TestFile, check_test_file, is_test_file};
 use velodrome_spec::{
-    ConnectionLookup, CycleInput, Lookup, Plan, Severity, check_connector, check_cycle, render,
+    ConnectionLookup, ConnectorInput, CycleInput, Lookup, Plan, Severity, check_connector_file,
+    check_cycle, render,
 };
 use velodrome_types::CycleId;
 
@@ -55,7 +56,7 @@ impl Case {
     }
 }
 
-/// Every cycle file below a folder.
+/// Every cycle file below a folder. A folder `connectors` beside it has its own connectors.
 ///
 /// # Panics
 ///
@@ -69,13 +70,14 @@ pub fn shipped(folder: &Path) -> Vec<Shipped> {
         .map(|path| (relative(folder, path), read(path)))
         .collect();
     let host = Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads()));
+    let known = Known(connectors(&folder.with_file_name("connectors"), &host));
     let plans: BTreeMap<&String, Arc<Plan>> = texts
         .iter()
-        .map(|(file, text)| (file, plan(folder, file, text, &host)))
+        .map(|(file, text)| (file, plan(folder, file, text, (&host, &known))))
         .collect();
     let all = plans.iter().map(|(file, plan)| {
         let tests = tests(folder, file);
-        let bench = Arc::new(bench(plan, plans.values(), &tests, &host));
+        let bench = Arc::new(bench(plan, plans.values(), &tests, (&host, &known)));
         let cases = tests.tests.into_iter().map(|test| Case {
             file: (*file).clone(),
             test,
@@ -113,12 +115,17 @@ fn read(path: &Path) -> String {
         .unwrap_or_else(|error| panic!("`{}` cannot be read: {error}", path.display()))
 }
 
-fn plan(folder: &Path, file: &str, text: &str, host: &Arc<ScriptHost>) -> Arc<Plan> {
+fn plan(
+    folder: &Path,
+    file: &str,
+    text: &str,
+    (host, known): (&Arc<ScriptHost>, &Known),
+) -> Arc<Plan> {
     let checked = check_cycle(CycleInput {
         path: file,
         text,
         analyser: &**host,
-        lookup: &BuiltIn,
+        lookup: known,
         script_file: &|path| std::fs::read_to_string(folder.join(path)),
     });
     let errors: Vec<_> = checked
@@ -144,7 +151,7 @@ fn bench<'p>(
     plan: &Arc<Plan>,
     all: impl Iterator<Item = &'p Arc<Plan>> + Clone,
     tests: &TestFile,
-    host: &Arc<ScriptHost>,
+    (host, known): (&Arc<ScriptHost>, &Known),
 ) -> Bench {
     let mut others: Vec<Arc<Plan>> = Vec::new();
     let mut open = targets(plan);
@@ -166,8 +173,8 @@ fn bench<'p>(
             .insert(sources.path.clone(), sources.cycle.clone());
         files.scripts.extend(sources.scripts.iter().cloned());
         for (name, of, _) in &sources.connectors {
-            if !connections.iter().any(|known| known.id.as_str() == name) {
-                connections.push(connection(name, connector(of), [], tests));
+            if !connections.iter().any(|other| other.id.as_str() == name) {
+                connections.push(connection(name, known.connector(of), [], tests));
             }
         }
     }
@@ -175,7 +182,7 @@ fn bench<'p>(
         plan: Arc::clone(plan),
         others,
         files: Arc::new(files),
-        connectors: built_in().to_vec(),
+        connectors: known.0.clone(),
         connections,
         egress: EgressRules::default(),
         response_limit: 32 << 20,
@@ -195,33 +202,51 @@ fn targets(plan: &Plan) -> Vec<CycleId> {
         .collect()
 }
 
-fn connector(name: &str) -> &'static Arc<ConnectorDef> {
-    let found = built_in().iter().find(|(def, _)| def.name == name);
-    let (def, _) = found.unwrap_or_else(|| panic!("there is no connector `{name}`"));
-    def
-}
-
-/// Every built-in connector, with its text.
-fn built_in() -> &'static [(Arc<ConnectorDef>, String)] {
-    static KNOWN: OnceLock<Vec<(Arc<ConnectorDef>, String)>> = OnceLock::new();
-    KNOWN.get_or_init(|| {
-        let read = BUILT_IN.iter().map(|(name, text)| {
-            let (def, faults) = check_connector(name, text);
-            let def = def.unwrap_or_else(|| panic!("{}", render(&faults, name, text)));
-            (Arc::new(def), (*text).to_owned())
+/// Every built-in connector, and those of a folder that may not be there, each with its text.
+fn connectors(folder: &Path, host: &ScriptHost) -> Vec<(Arc<ConnectorDef>, String)> {
+    let built_in = BUILT_IN.iter();
+    let mut files: Vec<(String, String)> = built_in
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    if folder.is_dir() {
+        let mut paths = Vec::new();
+        collect(folder, &mut paths);
+        paths.sort();
+        files.extend(
+            paths
+                .iter()
+                .map(|path| (relative(folder, path), read(path))),
+        );
+    }
+    let read = files.into_iter().map(|(path, text)| {
+        let (def, faults) = check_connector_file(ConnectorInput {
+            path: &path,
+            text: &text,
+            analyser: host,
+            script_file: &|file| std::fs::read_to_string(folder.join(file)),
         });
-        read.collect()
-    })
+        let def = def.unwrap_or_else(|| panic!("{}", render(&faults, &path, &text)));
+        (Arc::new(def), text)
+    });
+    read.collect()
 }
 
 /// Connections as a user without settings has them: by the connector's name, or its beginning.
-struct BuiltIn;
+struct Known(Vec<(Arc<ConnectorDef>, String)>);
 
-impl Lookup for BuiltIn {
+impl Known {
+    fn connector(&self, name: &str) -> &Arc<ConnectorDef> {
+        let found = self.0.iter().find(|(def, _)| def.name == name);
+        let (def, _) = found.unwrap_or_else(|| panic!("there is no connector `{name}`"));
+        def
+    }
+}
+
+impl Lookup for Known {
     fn connection(&self, name: &str) -> ConnectionLookup {
         let named = |def: &ConnectorDef| def.name == name;
         let usual = |def: &ConnectorDef| def.name.split('_').next() == Some(name);
-        let all = || built_in().iter().map(|(def, _)| def);
+        let all = || self.0.iter().map(|(def, _)| def);
         let found = all()
             .find(|def| named(def))
             .or_else(|| all().find(|def| usual(def)));
@@ -231,7 +256,7 @@ impl Lookup for BuiltIn {
     }
 
     fn connections(&self) -> Vec<String> {
-        built_in().iter().map(|(def, _)| def.name.clone()).collect()
+        self.0.iter().map(|(def, _)| def.name.clone()).collect()
     }
 
     fn env_allowed(&self, _: &str) -> bool {

@@ -245,8 +245,13 @@ impl Actor {
         let failed = |error: velodrome_core::EvalError| {
             Box::new(StepFailure::permanent(error.code(), error.to_string()))
         };
+        let mapped = evaluate_map(&send.map, scope).map_err(failed)?;
+        let mergefields = match step.handles("before_action") {
+            true => mapped.clone(),
+            false => JsonMap::new(),
+        };
         let mut delivery = Delivery {
-            body: Json::Object(evaluate_map(&send.map, scope).map_err(failed)?),
+            body: Json::Object(mapped),
             headers: evaluate_map(&send.headers, scope).map_err(failed)?,
             query: evaluate_map(&send.query, scope).map_err(failed)?,
         };
@@ -255,6 +260,7 @@ impl Actor {
                 method_request: delivery.body,
                 method_request_headers: delivery.headers,
                 method_request_parameters: delivery.query,
+                method_request_mergefields: mergefields,
                 method_endpoint: send
                     .target
                     .as_ref()

@@ -23,7 +23,7 @@ const AFTER: [&str; 4] = [
 pub(super) struct Carried {
     /// `action_data`; null until a handler puts something in.
     #[serde(default, skip_serializing_if = "Json::is_null")]
-    pub(super) action_data: Json,
+    action_data: Json,
     /// `method_request_mergefields`: what the step maps, as handlers left it.
     #[serde(default, skip_serializing_if = "JsonMap::is_empty")]
     mergefields: JsonMap,
@@ -64,6 +64,11 @@ impl Carried {
     pub(super) fn take_back(&mut self, vars: &mut Vars) {
         self.action_data = std::mem::take(&mut vars.action_data);
         self.mergefields = std::mem::take(&mut vars.method_request_mergefields);
+    }
+
+    /// Takes `action_data` out of it, for the next page.
+    pub(super) fn take_data(&mut self) -> Json {
+        std::mem::take(&mut self.action_data)
     }
 
     /// Puts beside a request to be stored what a later handler of the step names, and nothing else.

@@ -7,7 +7,7 @@
 use velodrome_connect::{
     Behind, Connection, HttpRequest, MethodCall, PageCursor, Verdict, asked_page, page_asks_token,
 };
-use velodrome_core::{Input, ListAnswer, MAX_RESTARTS, StepFailure, evaluate_map};
+use velodrome_core::{Input, ListAnswer, MAX_RESTARTS, Scripted, StepFailure, evaluate_map};
 use velodrome_spec::connector::{MethodDef, Pager, PagingDef, TokenHandoff};
 use velodrome_spec::plan::{ListStep, Step};
 use velodrome_types::{Code, Json, JsonMap};
@@ -51,11 +51,25 @@ pub(super) async fn ask(
         fence: job.fence,
         answer: ListAnswer {
             logs: std::mem::take(&mut gathered.logs),
-            warning: gathered.warning.take(),
-            action_data: std::mem::take(&mut gathered.carried.action_data),
+            scripted: said(step, answer.scripted, gathered),
             ..answer
         },
     })
+}
+
+/// What the scripts of the step said of a page, beside what passed.
+fn said(
+    step: &Step,
+    passed: Option<Box<Scripted>>,
+    gathered: &mut Gathered,
+) -> Option<Box<Scripted>> {
+    if !step.is_scripted() {
+        return None;
+    }
+    let mut said = passed.unwrap_or_default();
+    said.action_data = gathered.carried.take_data();
+    said.warning = gathered.warning.take();
+    Some(said)
 }
 
 /// What came of one request for a page.

@@ -122,7 +122,7 @@ struct Gathered {
     /// What its handlers hand on to each other.
     carried: Carried,
     /// An error that a script made a warning.
-    warning: Option<String>,
+    warning: Option<Box<str>>,
     /// The tokens that its request is signed with.
     signed: Option<TokenSet>,
     /// Whether a script has had them refreshed.
@@ -193,8 +193,9 @@ impl Job {
     async fn perform_step(&self, gathered: &mut Gathered) -> Result<Input, Box<StepFailure>> {
         let step = self.step();
         match &step.kind {
-            StepKind::List(list) => list::ask(self, step, list, gathered).await,
-            StepKind::Send(send) => send::send(self, step, send, gathered).await,
+            // What asks an API is large: a step that computes is not to carry room for it.
+            StepKind::List(list) => Box::pin(list::ask(self, step, list, gathered)).await,
+            StepKind::Send(send) => Box::pin(send::send(self, step, send, gathered)).await,
             StepKind::Script { map } => self.run_script(map, gathered).await,
             StepKind::Storage(storage) => self.use_storage(storage, gathered).await,
             StepKind::Decision(_)

@@ -11,7 +11,7 @@ use velodrome_connect::{
     Connection, HttpRequest, PageSeen, Response, Scanned, Verdict, Want, next_page, retain_records,
     scan, way_on,
 };
-use velodrome_core::{ListAnswer, RecordKey, StepFailure};
+use velodrome_core::{ListAnswer, RecordKey, Scripted, StepFailure};
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
 use velodrome_spec::connector::{ErrorAction, MethodDef, PagingDef};
@@ -105,7 +105,12 @@ impl Reading<'_> {
         let cut = page.sent > room || (page.sent == room && next.is_some());
         let mut answer = ListAnswer {
             count,
-            passed,
+            scripted: passed.map(|passed| {
+                Box::new(Scripted {
+                    passed: Some(passed),
+                    ..Scripted::default()
+                })
+            }),
             cut,
             next,
             page_hash: page.scanned.page_hash,

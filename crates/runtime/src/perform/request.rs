@@ -287,7 +287,7 @@ impl Job {
             watched.left = Some(body.clone());
         }
         if vars.method_error.get("isWarning").and_then(Json::as_bool) == Some(true) {
-            gathered.warning = Some(error.message.clone());
+            gathered.warning = Some(error.message.as_str().into());
         }
         Ok(Exchange::Forgiven { status, body })
     }

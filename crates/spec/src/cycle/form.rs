@@ -157,6 +157,9 @@ pub(crate) const REQUEST_HANDLERS: &[&str] = &[
     "action_condition",
 ];
 
+/// What is called around a hand-off to a webhook of this server, which is no request.
+pub(super) const HANDOFF_HANDLERS: &[&str] = &["before_action"];
+
 /// The own names of a webhook: a declared field cannot have one.
 pub(super) const WEBHOOK_NAMES: &[&str] = &["url", "resume_url", "body", "http", "error"];
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Checker;
-use super::form::Form;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::keys::{Faults, list};
 use crate::plan::{Language, Plan, StepScript};
@@ -28,13 +27,11 @@ impl<'a> Checker<'a> {
         place.read(entry, &mut self.sources.scripts, &mut self.faults)
     }
 
-    /// Handlers that nothing calls at such a step.
-    pub(super) fn handlers(&mut self, form: &Form, script: &StepScript, entry: &Entry) {
-        if *form != Form::Unknown {
-            let own = script.path == self.input.path;
-            let called = (form.handlers(), "at this step");
-            uncalled(script, entry, own, called, &mut self.faults);
-        }
+    /// Handlers that nothing calls at a step where these are called.
+    pub(super) fn handlers(&mut self, called: &[&str], script: &StepScript, entry: &Entry) {
+        let own = script.path == self.input.path;
+        let called = (called, "at this step");
+        uncalled(script, entry, own, called, &mut self.faults);
     }
 }
 

@@ -188,7 +188,14 @@ impl Checker<'_> {
             self.each_fits(&draft, &keys);
             (draft.own_split, draft.split) = self.splits(&draft, &mut keys, header.split);
             if let (Some(script), Some(entry)) = (&draft.script, script) {
-                self.handlers(&draft.form, script, entry);
+                let hands_off = draft.kind.as_ref().is_some_and(StepKind::hands_off);
+                let called = match hands_off {
+                    true => super::form::HANDOFF_HANDLERS,
+                    false => draft.form.handlers(),
+                };
+                if draft.form != Form::Unknown {
+                    self.handlers(called, script, entry);
+                }
             }
             if draft.form != Form::Unknown {
                 keys.finish(&what, &mut self.faults);

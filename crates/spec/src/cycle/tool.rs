@@ -32,7 +32,8 @@ impl Checker<'_> {
             if let Some(kind) = &draft.kind {
                 draft.form = Form::of(kind);
                 let script = draft.script.as_ref();
-                if script.is_some_and(|script| script.analysis.has("action_condition")) {
+                let decides = script.is_some_and(|script| script.analysis.has("action_condition"));
+                if decides && !kind.hands_off() {
                     draft.form = std::mem::replace(&mut draft.form, Form::Unknown).deciding();
                 }
             }

@@ -14,6 +14,9 @@ use std::path::Path;
 
 use velodrome_testkit::{Case, Clean, Pass, Shipped, shipped};
 
+/// Where shipped cycles are; the second with a connector of its own.
+const FOLDERS: [&str; 2] = ["cycles", "docs/examples/signed_orders/cycles"];
+
 /// What a suite does with one test; how many passes it made.
 type Suite = fn(&Case, &Clean) -> u64;
 
@@ -39,9 +42,13 @@ fn stop_before_every_commit() {
 
 /// One line a file.
 fn each_file(name: &str, suite: Suite) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cycles");
-    let files = shipped(&folder);
-    assert!(!files.is_empty(), "no cycles in `{}`", folder.display());
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut files = Vec::new();
+    for folder in FOLDERS {
+        let found = shipped(&top.join(folder));
+        assert!(!found.is_empty(), "no cycles in `{folder}`");
+        files.extend(found);
+    }
     for Shipped { file, cases } in files {
         let passes: u64 = cases
             .iter()

@@ -1,6 +1,6 @@
 //! Mapping, connectors, paging, limits, the date of the last successful run.
 
-use super::State::{Differs, Instead, Later, Out, There};
+use super::State::{Differs, Instead, Out, There};
 use super::{Row, Section, row};
 
 const MAPPING: &[Row] = &[

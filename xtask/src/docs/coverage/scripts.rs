@@ -13,7 +13,15 @@ const LEVELS: &[Row] = &[
             "the_paging_loop_is_known",
         ],
     ),
-    row("a connector's and a method's script", Later, "", &[]),
+    row(
+        "a connector's and a method's script",
+        Differs,
+        "`script:` in a connector file; a step does not see their helper functions",
+        &[
+            "before_goes_from_the_method_to_the_connector_to_the_step_and_after_from_the_connector",
+            "a_signature_of_the_method_is_what_leaves",
+        ],
+    ),
     row(
         "an inline script in a mapping",
         Differs,
@@ -36,7 +44,7 @@ const EVENTS: &[Row] = &[
         "`before_webhook`",
         There,
         "false answers with `method_response`, `method_response_headers`, `statusCode`",
-        &["handlers_filter_throw_and_store"],
+        &["a_webhook_that_answers_itself_or_ignores_passes_a_start_on"],
     ),
     row(
         "`after_webhook`",
@@ -68,24 +76,40 @@ const EVENTS: &[Row] = &[
     row(
         "`after_error`",
         There,
-        "",
-        &["handlers_filter_throw_and_store"],
+        "`isWarning` is logged as a warning, `isSuccess` makes `content` the answer",
+        &["a_warning_is_told_as_one_and_the_run_goes_on"],
     ),
-    row("`action_condition`", Later, "", &[]),
+    row(
+        "`action_condition`",
+        Differs,
+        "of a list, records that do not pass are left out: a run is at one place",
+        &[
+            "a_condition_of_a_request_chooses_the_exit",
+            "a_condition_of_a_list_is_asked_of_each_record_and_action_data_goes_from_page_to_page",
+        ],
+    ),
     row("`before_oauth2_authorise`", Later, "", &[]),
     row(
         "`before_oauth2_token`, `after_oauth2_token`",
-        Later,
-        "",
-        &[],
+        There,
+        "in a connector's script",
+        &["what_a_handler_of_the_sign_in_throws_or_logs_shows_no_secret"],
     ),
     row(
         "`before_oauth2_refresh`, `after_oauth2_refresh`",
-        Later,
-        "",
-        &[],
+        There,
+        "in a connector's script",
+        &["an_auth_refresh_exception_refreshes_once_and_sends_the_call_again"],
     ),
-    row("`AuthRefreshException`", Later, "", &[]),
+    row(
+        "`AuthRefreshException`",
+        There,
+        "the call is sent once more, with new tokens",
+        &[
+            "an_auth_refresh_exception_refreshes_once_and_sends_the_call_again",
+            "a_second_one_fails_the_step_and_says_what_to_do",
+        ],
+    ),
     row(
         "`AuthSessionException`",
         Out,
@@ -101,14 +125,35 @@ const VARIABLES: &[Row] = &[
     row("`method_request`", There, "always an object", CHANGED),
     row("`method_request_headers`", There, "", CHANGED),
     row("`method_request_parameters`", There, "", CHANGED),
-    row("`method_request_mergefields`", Later, "", &[]),
+    row(
+        "`method_request_mergefields`",
+        There,
+        "",
+        &[
+            "action_data_mergefields_and_parameters_reach_from_before_to_after_over_the_commit_of_a_request",
+        ],
+    ),
     row("`method_response`", There, "", CHANGED),
     row("`method_response_headers`", There, "", CHANGED),
     row("`method_endpoint`", There, "", CHANGED),
     row("`statusCode`, `reasonPhrase`", There, "", CHANGED),
     row("`method_error`", There, "", CHANGED),
-    row("`action_data`", Later, "", &[]),
-    row("`script_parameters`", Later, "", &[]),
+    row(
+        "`action_data`",
+        There,
+        "kept through a crash, and from page to page",
+        &[
+            "action_data_mergefields_and_parameters_reach_from_before_to_after_over_the_commit_of_a_request",
+        ],
+    ),
+    row(
+        "`script_parameters`",
+        There,
+        "inputs with `script: name` in a connector file",
+        &[
+            "action_data_mergefields_and_parameters_reach_from_before_to_after_over_the_commit_of_a_request",
+        ],
+    ),
     row("`cycle_variables`", There, "writes are not kept", CHANGED),
     row(
         "`cycle_id`, `cycle_step_id`, `transaction_id`",
