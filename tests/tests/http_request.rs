@@ -26,7 +26,11 @@ methods:
 const RHAI: &str = r#"
           fn ask(url) {
               if url.ends_with("/slow") { http_request(#{url: url}); }
-              try { return http_request(#{url: url, method: "post", data: #{ask: 1}}).content.said; } catch (error) { return error.message; }
+              let headers = #{"x-for": if url.ends_with("/header") { "a\r\nx-evil: b" } else { "a" }};
+              try {
+                  if url.ends_with("/moved") { return http_request(#{url: url}).content.said; }
+                  return http_request(#{url: url, method: "post", data: #{ask: 1}, headers: headers}).content.said;
+              } catch (error) { return error.message; }
           }
           fn before_action() {
               method_request.note = method_request.note.map(|url| ask(url));
@@ -35,7 +39,11 @@ const RHAI: &str = r#"
 const JAVASCRIPT: &str = r"
           function ask(url) {
               if (url.endsWith('/slow')) { http_request({url}); }
-              try { return http_request({url: url, method: 'post', data: {ask: 1}}).content.said; } catch (error) { return error.message; }
+              const headers = {'x-for': url.endsWith('/header') ? 'a\r\nx-evil: b' : 'a'};
+              try {
+                  if (url.endsWith('/moved')) { return http_request({url}).content.said; }
+                  return http_request({url: url, method: 'post', data: {ask: 1}, headers}).content.said;
+              } catch (error) { return error.message; }
           }
           function before_action() {
               method_request.note = method_request.note.map(ask);
@@ -166,6 +174,65 @@ async fn credentials_go_to_the_own_hosts_only_and_the_guard_holds() -> Result<()
             format!("http_request: POST {}/elsewhere → 200", other.url()),
         ];
         assert_eq!(told, expect, "{name}");
+    }
+    Ok(())
+}
+
+/// More than an eighth of the memory that a script has, and less than `response_limit`.
+const HUGE: usize = 9_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_redirect_nor_a_header_nor_a_huge_answer_gets_past() -> Result<()> {
+    for name in ["in_rhai", "in_javascript"] {
+        let private = sink("private", Duration::ZERO).await?;
+        let inside = format!("{}/inside", private.url());
+        let own = Sink::raw(move |came, _| {
+            let answer = match came.path.as_str() {
+                "/moved" => Sink::answer(302, &[("location", inside.as_str())], b""),
+                "/huge" => {
+                    let body = json!({"said": "x".repeat(HUGE)}).to_string();
+                    Sink::answer(
+                        200,
+                        &[("content-type", "application/json")],
+                        body.as_bytes(),
+                    )
+                }
+                _ => Sink::answer(
+                    200,
+                    &[("content-type", "application/json")],
+                    br#"{"said": "own"}"#,
+                ),
+            };
+            (answer, Duration::ZERO)
+        })
+        .await?;
+        let other = sink("other", Duration::ZERO).await?;
+        let server = serve(&own, &other, "").await?;
+        let urls = ["moved", "header", "huge", "more"].map(|path| format!("{}/{path}", own.url()));
+        let over = run(&server, name, json!(urls)).await?;
+        assert_eq!(
+            over["status"],
+            "succeeded",
+            "{over:#}\n{}",
+            server.log_text()
+        );
+
+        let came = own.came();
+        let paths: Vec<&str> = came.iter().map(|came| came.path.as_str()).collect();
+        assert_eq!(paths, ["/moved", "/huge", "/more", "/orders"], "{name}");
+        let said = came[3].body["note"].as_array().context("a list")?;
+        let codes = [
+            "request.refused_address",
+            "request.bad_header",
+            "request.too_large",
+        ];
+        for (said, code) in said.iter().zip(codes) {
+            let said = said.as_str().context("text")?;
+            assert!(said.len() < 1000 && said.contains(code), "{name}: {said}");
+        }
+        // The script goes on after each, and asks as before.
+        assert_eq!(said[3], "own", "{name}");
+        assert_eq!(private.came().len(), 0, "{name}");
     }
     Ok(())
 }
