@@ -215,11 +215,13 @@ pub(crate) fn connector_files(settings: &Settings) -> Result<BTreeMap<String, Kn
             analyser: &host,
             script_file: &|file| read_below(&folder, file),
         });
+        let said = render(&diagnostics, &shown, &text);
         let Some(def) = def else {
-            return Err(
-                Ended::Invalid(render(&diagnostics, &shown, &text).trim_end().to_owned()).into(),
-            );
+            return Err(Ended::Invalid(said.trim_end().to_owned()).into());
         };
+        if !said.is_empty() {
+            tracing::warn!("{shown}\n{said}");
+        }
         add(def, text, Some(path));
     }
     Ok(all)

@@ -301,6 +301,19 @@ impl Job {
         filter: Option<Timestamp>,
         gathered: &mut Gathered,
     ) -> Result<Json, Box<StepFailure>> {
+        let of = (request, response);
+        self.after("after_action", of, body, filter, gathered).await
+    }
+
+    /// Runs a handler behind a good answer and gives the body that it leaves.
+    pub(super) async fn after(
+        &self,
+        handler: &'static str,
+        (request, response): (&HttpRequest, &Response),
+        body: Json,
+        filter: Option<Timestamp>,
+        gathered: &mut Gathered,
+    ) -> Result<Json, Box<StepFailure>> {
         let vars = Vars {
             method_request: request
                 .body
@@ -316,7 +329,7 @@ impl Job {
             last_successful_run_date: filter,
             ..Vars::default()
         };
-        let left = self.handler("after_action", vars, gathered).await?.1;
+        let left = self.handler(handler, vars, gathered).await?.1;
         if let Some(watched) = gathered.watched.last_mut() {
             watched.left = Some(left.method_response.clone());
         }

@@ -98,7 +98,8 @@ async fn asked(
     let exchange = job.exchange(connection, method, request, gathered).await?;
     let (mut answer, headers) = match exchange {
         Exchange::Answered(response) => {
-            let scripted = step.handles("after_action");
+            let handlers = ["after_action", "after_action_paging"];
+            let scripted = handlers.iter().any(|handler| step.handles(handler));
             let needs_body = scripted || decides || reads_body(step);
             let mut body = if needs_body && !response.body.is_empty() {
                 serde_json::from_slice(&response.body).unwrap_or_else(|_| {
@@ -107,10 +108,12 @@ async fn asked(
             } else {
                 Json::Null
             };
-            if scripted {
-                body = job
-                    .after_action(request, &response, body, None, gathered)
-                    .await?;
+            // One answer is all pages: both see it, one after the other.
+            for handler in handlers {
+                if step.handles(handler) {
+                    let of = (request, &response);
+                    body = job.after(handler, of, body, None, gathered).await?;
+                }
             }
             let headers = match decides || step.live.has("http") {
                 true => headers_of(&response.headers),

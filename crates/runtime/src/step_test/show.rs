@@ -59,7 +59,11 @@ pub(super) fn view(
     };
     match outcome {
         Outcome::Listed(answer) => {
-            view.count = Some(answer.count);
+            let passed = answer
+                .scripted
+                .as_ref()
+                .and_then(|scripted| scripted.passed);
+            view.count = Some(passed.unwrap_or(answer.count));
             view.more_pages = answer.next.is_some();
             view.logs = answer.logs;
             if let (Some(method), Some(exchanged)) = (method, exchanged) {

@@ -87,13 +87,13 @@ impl Outcome {
     }
 }
 
-fn connector(text: &str, host: &ScriptHost) -> (Arc<ConnectorDef>, String) {
+fn connector(text: &str, hooks: &'static str, host: &ScriptHost) -> (Arc<ConnectorDef>, String) {
     let (def, faults) = check_connector_file(ConnectorInput {
         path: "shop.yaml",
         text,
         analyser: host,
         script_file: &|path| match path {
-            "hooks.js" => Ok(HOOKS.to_owned()),
+            "hooks.js" => Ok(hooks.to_owned()),
             _ => Err(std::io::ErrorKind::NotFound.into()),
         },
     });
@@ -110,20 +110,32 @@ function before_action() {
 
 /// Runs a cycle once over an API that answers like this.
 fn play(shop: &str, cycle: &str, answers: &[(u16, Value)]) -> Outcome {
+    life(&Arc::default(), (shop, HOOKS), cycle, answers, 0)
+}
+
+/// One life of the process on what is in the store: an hour, the first, which POSTs, or a later one.
+fn life(
+    store: &Arc<MemoryStore>,
+    (shop, hooks): (&str, &'static str),
+    cycle: &str,
+    answers: &[(u16, Value)],
+    number: u64,
+) -> Outcome {
     let host = Arc::new(ScriptHost::new(ScriptLimits::default(), Workers::threads()));
     let all = BUILT_IN.iter().map(|(_, text)| *text).chain([shop]);
-    let connectors = all.map(|text| connector(text, &host)).collect();
+    let connectors = all.map(|text| connector(text, hooks, &host)).collect();
     let mut held = HeldFiles::default();
     held.cycles.insert("c.yaml".to_owned(), cycle.to_owned());
-    let start = Timestamp::parse("2026-01-01T00:00:00Z").expect("a fixture");
+    let hour = Duration::from_secs(3_600);
+    let first = Timestamp::parse("2026-01-01T00:00:00Z").expect("a fixture");
+    let start = first.plus(hour * u32::try_from(number).expect("a fixture"));
     let world = Arc::new(World {
         answers: answers.to_vec(),
         asked: Mutex::default(),
     });
-    let store = Arc::new(MemoryStore::new());
     let simulated = Simulated::start(SimulatedOptions {
         error_webhook: None,
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(store) as _,
         files: CycleFiles::Held(Arc::new(held)),
         connectors,
         connections: Vec::new(),
@@ -133,7 +145,7 @@ fn play(shop: &str, cycle: &str, answers: &[(u16, Value)]) -> Outcome {
         host,
         world: Arc::clone(&world) as _,
         time: VirtualTime::new(start),
-        seed: 1,
+        seed: number + 1,
         jitter: None,
         horizon: Duration::from_secs(60),
         schedules: false,
@@ -141,6 +153,9 @@ fn play(shop: &str, cycle: &str, answers: &[(u16, Value)]) -> Outcome {
     .expect("a fixture");
     let engine = simulated.engine().clone();
     let posted = simulated.add(async move {
+        if number > 0 {
+            return 0;
+        }
         let request = HookRequest {
             cycle: "c".into(),
             step: None,
@@ -155,7 +170,7 @@ fn play(shop: &str, cycle: &str, answers: &[(u16, Value)]) -> Outcome {
             Err(problem) => problem.status,
         }
     });
-    simulated.run_until(start.plus(Duration::from_secs(3_600)));
+    simulated.run_until(start.plus(hour));
     let lines = store.log_after(0, &LogFilter::default(), 10_000);
     Outcome {
         asked: world.asked.lock().expect("a fixture").clone(),
@@ -452,4 +467,47 @@ fn a_signature_of_the_method_is_what_leaves() {
     let outcome = play(&shop("", signs), &order(""), OK);
     let sign = outcome.asked[0].header("x-sign").unwrap_or_default();
     assert_eq!(sign.len(), 44, "{sign}");
+}
+
+#[test]
+fn a_run_ends_with_the_connectors_scripts_that_it_began_with() {
+    let shop = shop("", "").replace("methods:", "script: {file: hooks.js}\nmethods:");
+    let cycle = order("").replace(
+        "then: order}",
+        "then: pause}\n  pause: {use: delay, for: 90 minutes, then: order}",
+    );
+    let store = Arc::default();
+    let begun = life(&store, (&shop, HOOKS), &cycle, OK, 0);
+    assert!(begun.asked.is_empty());
+    // Edited while the run waits: the file it began with is in the store.
+    let edited = "function before_action() { throw 'edited'; }";
+    let ended = life(&store, (&shop, edited), &cycle, OK, 1);
+    assert_eq!(ended.said(), ["file order"]);
+    assert_eq!(ended.of(Event::RunSucceeded).len(), 1);
+}
+
+#[test]
+fn the_last_handler_of_a_single_answer_may_change_it() {
+    let shop = shop(
+        "fn after_action() { method_response.a = 1; }\nfn after_action_paging() { method_response.b = method_response.a + 1; }",
+        "",
+    );
+    let cycle = format!(
+        "{}    then: end\n  end: {{use: stop, message: \"${{order.b}}\"}}\n",
+        order("")
+    );
+    let outcome = play(&shop, &cycle, &[(200, json!({}))]);
+    assert_eq!(outcome.of(Event::RunSucceeded), ["2"]);
+}
+
+#[test]
+fn a_retry_begins_with_what_was_handed_on_when_the_request_was_built() {
+    let shop = shop(
+        "",
+        "fn before_action() { action_data.built = true; }\nfn after_error() { log(action_data); action_data.seen = true; }",
+    );
+    let cycle = order("").replace("retry: 0", "retry: {times: 1, first: 1 second}");
+    let outcome = play(&shop, &cycle, &[(503, json!({})), (503, json!({}))]);
+    assert_eq!(outcome.said(), [r#"{"built":true}"#; 2]);
+    assert_eq!(outcome.asked.len(), 2);
 }
