@@ -4,7 +4,6 @@ use crate::expr::Expr;
 
 /// A decision's condition.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a plan has a few dozen steps")]
 pub enum Condition {
     /// One comparison.
     Compare {
