@@ -7,8 +7,8 @@ use crate::common::{
 };
 use serde_json::json;
 use velodrome_core::{
-    Acceptance, Action, Delivery, FailureKind, Finish, Input, Origin, SendAnswer, State,
-    StepFailure, TimerChange, WaitingOn, accept_next_lap, may_begin_lap,
+    Acceptance, Action, Delivery, Exit, FailureKind, Finish, Input, ListAnswer, Origin, Scripted,
+    SendAnswer, State, StepFailure, TimerChange, WaitingOn, accept_next_lap, may_begin_lap,
 };
 use velodrome_types::{Code, LoopStatus, OnError, RunStatus};
 
@@ -309,7 +309,7 @@ fn the_same_records_for_different_pages_fail_the_loop() {
     let plan = page_loop(Duration::ZERO);
     let mut now = asking(&plan);
     for lap in 1..=5 {
-        let answer = velodrome_core::ListAnswer {
+        let answer = ListAnswer {
             asked: json!({"page": lap}),
             ..page(true)
         };
@@ -324,7 +324,7 @@ fn the_same_records_for_different_pages_fail_the_loop() {
         assert_eq!(next.run.status(), RunStatus::Running, "lap {lap}");
         now.looped = next.looped;
     }
-    let answer = velodrome_core::ListAnswer {
+    let answer = ListAnswer {
         asked: json!({"page": 6}),
         ..page(true)
     };
@@ -504,4 +504,36 @@ fn a_list_that_moves_by_itself_moves_when_its_run_succeeds() {
     };
     let over = moved(&plan, asking.run, asking.looped, input).unwrap();
     assert_eq!(over.watermarks, [("contacts".into(), crate::common::NOW)]);
+}
+
+#[test]
+fn a_condition_decides_the_exit_of_a_list_and_the_loop_counts_what_was_sent() {
+    for (passed, exit) in [(0, Exit::Else), (1, Exit::Then)] {
+        let plan = page_loop(Duration::ZERO);
+        let asking = asking(&plan);
+        let answer = ListAnswer {
+            scripted: Some(Box::new(Scripted {
+                passed: Some(passed),
+                warning: Some("it said 404".into()),
+                ..Scripted::default()
+            })),
+            ..page(true)
+        };
+        let sent = answer.count;
+        let fence = asking.run.fence;
+        let input = Input::Listed { fence, answer };
+        let moved = moved(&plan, asking.run, asking.looped, input).expect("it is no late report");
+        assert_eq!(moved.exits.first().map(|(_, exit)| *exit), Some(exit));
+        assert_eq!(moved.looped.records, sent);
+        let told = messages(&moved);
+        assert!(
+            told.contains(&"request.failed contacts it said 404".to_owned()),
+            "{told:?}"
+        );
+        assert!(
+            told.iter()
+                .any(|line| line.contains(&format!(", {passed} passed"))),
+            "{told:?}"
+        );
+    }
 }
