@@ -288,3 +288,35 @@ async fn a_step_test_of_storage_shows_what_it_would_keep_and_keeps_nothing() -> 
     assert_eq!(all["items"], json!([]));
     Ok(())
 }
+
+const FLOOD: &str = r#"
+cycle: flood
+steps:
+  webhook: {use: generic_webhook.webhook, then: write}
+  write:
+    use: script
+    map: {many: "${webhook.many}"}
+    script: |
+      fn run() {
+          let text = "x";
+          for i in 0..15 { text += text; }
+          for i in 0..1500 {
+              if method_request.many { cyclr_storage_set(`k${i}`, text); } else { cyclr_storage_set("k", text); }
+          }
+          1
+      }
+"#;
+
+/// Whatever a script writes is held in memory until its step is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_writes_without_end_is_ended_and_keeps_nothing() -> Result<()> {
+    let server = serve("flood.yaml", FLOOD).await?;
+    let over = run(&server, "flood", json!({"many": true})).await?;
+    assert_eq!(over["error"]["code"], "storage.too_much", "{over:#}");
+    let all = server.get("/storage/data_storage").await?;
+    assert_eq!(all["items"], json!([]));
+    // One key over and over is one write.
+    let over = run(&server, "flood", json!({"many": false})).await?;
+    assert_eq!(over["status"], "succeeded", "{over:#}");
+    Ok(())
+}

@@ -83,10 +83,7 @@ async fn the_caller_hears_the_first_answer_with_its_headers_and_the_second_goes_
         .collect();
     assert_eq!(
         said,
-        [
-            "the caller is answered 203",
-            "418, and nobody is there to hear it"
-        ]
+        ["the answer is 203", "418, and nobody is there to hear it"]
     );
     Ok(())
 }

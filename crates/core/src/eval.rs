@@ -311,7 +311,19 @@ pub fn text_of(value: &Json) -> Option<String> {
     match value {
         Json::Null => None,
         Json::String(text) => Some(text.clone()),
+        Json::Number(number) => Some(number_text(number)),
         other => Some(other.to_string()),
+    }
+}
+
+/// A whole number has no fraction, however a script came to it.
+fn number_text(number: &serde_json::Number) -> String {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.fract() == 0.0 && value.abs() < EXACT => {
+            format!("{value:.0}")
+        }
+        _ => number.to_string(),
     }
 }
 

@@ -450,8 +450,8 @@ pub struct Transition {
     pub timer: TimerChange,
     /// Watermarks to raise.
     pub watermarks: Vec<(StepId, Timestamp)>,
-    /// Whether something went outside, or came from there, that a crash must not lose: if not, and
-    /// the action stays inside, the commit may wait for that action's outcome (I4).
+    /// What is to be performed for the run once this is committed, or within the same commit where it stays
+    /// inside the process (I4).
     pub action: Option<Action>,
     /// An error said so.
     pub stop_cycle: bool,

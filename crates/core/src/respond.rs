@@ -32,6 +32,14 @@ pub(crate) fn answer(
         })?,
     };
     let headers = evaluate_map(&respond.headers, scope).map_err(failed)?;
+    if let Some((name, _)) = headers.iter().find(|(_, value)| breaks(value)) {
+        let message =
+            format!("the header `{name}` would hold a line break or another control character");
+        return Err(StepFailure::permanent(
+            Code::new("request.bad_header"),
+            message,
+        ));
+    }
     let body = match &respond.body {
         Some(body) => evaluate(body, scope).map_err(failed)?.unwrap_or(Json::Null),
         None => Json::Null,
@@ -49,7 +57,7 @@ pub(crate) fn answer(
         &step.id,
         Level::Info,
         Event::RequestSent,
-        format!("the caller is answered {status}"),
+        format!("the answer is {status}"),
     );
     line.status = Some(status);
     let headers = headers.into_iter();
@@ -62,6 +70,11 @@ pub(crate) fn answer(
         key: held.key,
     });
     Ok(())
+}
+
+/// Whether a header's value would end it, or holds what no header may.
+fn breaks(value: &Json) -> bool {
+    text_of(value).is_some_and(|text| text.chars().any(|c| c.is_control() && c != '\t'))
 }
 
 fn status_of(value: &Json) -> Option<u16> {

@@ -646,13 +646,11 @@ impl Accepting<'_> {
         } else if let Some(inbox) = inbox {
             let task = Actor::accepted(Arc::clone(shared), looped, run, Arc::clone(plan), action);
             let task = task.with_grown(grown, plan);
-            let id = task.id();
             task.start(inbox);
-            if shared.cycles.state(&plan.cycle) == CycleState::Stopped {
-                // The cycle was stopped between the check and the commit: the loop hears it now.
-                let (done, _) = tokio::sync::oneshot::channel();
-                shared.tell_soon(id, ToLoop::Stop { gently: true, done });
-            }
+        }
+        if placed && !over {
+            // The cycle may have been stopped between the check and the commit: the loop hears it now.
+            shared.stop_if_stopped(&plan.cycle, self.ids.loop_id);
         }
         match holding {
             Some(holding) => holding.answer().await,

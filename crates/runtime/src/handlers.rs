@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use velodrome_connect::Asker;
 use velodrome_core::{FailureKind, StepFailure};
@@ -133,15 +134,14 @@ impl Handlers {
             }
             let vars = std::mem::take(&mut all.vars);
             let overlay = std::mem::take(&mut all.overlay);
-            let called = self
-                .call_one((level, script), caller, handler, vars, overlay)
-                .await
-                .map_err(|mut failure| {
-                    let mut logs = std::mem::take(&mut all.logs);
-                    logs.append(&mut failure.logs);
-                    failure.logs = logs;
-                    failure
-                })?;
+            // Boxed: most steps have no script, and would carry room for one all the same.
+            let one = self.call_one((level, script), caller, handler, vars, overlay);
+            let called = Box::pin(one).await.map_err(|mut failure| {
+                let mut logs = std::mem::take(&mut all.logs);
+                logs.append(&mut failure.logs);
+                failure.logs = logs;
+                failure
+            })?;
             all.passed &= called.passed;
             all.value = called.value;
             all.vars = called.vars;
@@ -174,19 +174,20 @@ impl Handlers {
             loop_id: caller.loop_id,
         };
         let view = View::new(Arc::clone(&self.store), reach, overlay);
+        let long = is_long(script, &vars);
         let call = Call {
             vars,
             storage: Box::new(view.clone()),
-            outside: self.outside(caller, script),
+            outside: self.outside(caller, long),
             now: caller.now,
-            seed: seed(caller, level),
+            seed: seed(caller, (level, script), handler),
         };
         let called = move |host: &ScriptHost, call| match handler {
             RUN => host.run_step(&compiled, call),
             handler => host.call(&compiled, handler, call),
         };
         let finished = match &self.threads {
-            Threads::Pool(turns) if is_long(script) => {
+            Threads::Pool(turns) if long => {
                 let turn = Arc::clone(turns).acquire_owned().await;
                 let host = Arc::clone(&self.host);
                 let running = tokio::task::spawn_blocking(move || {
@@ -219,8 +220,8 @@ impl Handlers {
 
 impl Handlers {
     /// The world as this call reaches it: none where a script runs on the only thread there is.
-    fn outside(&self, caller: Caller<'_>, script: &StepScript) -> Box<dyn Outside> {
-        if matches!(self.threads, Threads::Own) || !is_long(script) {
+    fn outside(&self, caller: Caller<'_>, long: bool) -> Box<dyn Outside> {
+        if matches!(self.threads, Threads::Own) || !long {
             return Box::new(NoOutside);
         }
         let asker = Asker {
@@ -233,9 +234,37 @@ impl Handlers {
     }
 }
 
-/// Whether it may run for longer than a thread of the engine's can be spared.
-fn is_long(script: &StepScript) -> bool {
+/// Values that a short script may be given on a thread of the engine's: copying and comparing so many takes
+/// some ten microseconds.
+const FEW: usize = 1_000;
+
+/// Whether it may run for longer than a thread of the engine's can be spared: by what it does, or by what it is
+/// given.
+fn is_long(script: &StepScript, vars: &Vars) -> bool {
+    let mut room = FEW;
     !script.analysis.short
+        || [&vars.method_request, &vars.method_response]
+            .into_iter()
+            .any(|value| !fits(value, &mut room))
+}
+
+/// Whether a value has no more parts than there is room for; a long text counts for many.
+fn fits(value: &Json, room: &mut usize) -> bool {
+    let own = match value {
+        Json::String(text) => 1 + text.len() / 64,
+        Json::Array(items) => 1 + items.len(),
+        Json::Object(fields) => 1 + fields.len(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 1,
+    };
+    let Some(left) = room.checked_sub(own) else {
+        return false;
+    };
+    *room = left;
+    match value {
+        Json::Array(items) => items.iter().all(|item| fits(item, room)),
+        Json::Object(fields) => fields.values().all(|field| fits(field, room)),
+        _ => true,
+    }
 }
 
 /// The thread it ran on is gone, which nothing a script does brings about.
@@ -255,22 +284,28 @@ fn fill(vars: &mut Vars, caller: Caller<'_>) {
     vars.method_response_fields_in_use = caller.step.live.names.iter().cloned().collect();
 }
 
-/// The same for a run's step, and for each item or page of it, whenever its handlers run, so that `uuid()`
-/// is the same after a crash.
-fn seed(caller: Caller<'_>, level: ScriptLevel) -> [u8; 16] {
-    let mut seed = *caller.run.as_bytes();
-    for (at, byte) in caller.step.id.as_str().bytes().enumerate() {
-        seed[at % 16] = seed[at % 16].rotate_left(3) ^ byte;
-    }
-    for (byte, more) in seed.iter_mut().zip(caller.at.to_le_bytes()) {
-        *byte ^= more;
-    }
-    // Two levels of one event do not give the same ids.
-    seed[15] ^= match level {
-        ScriptLevel::Step => 0,
+/// The same for an event of a run's step, and for each item or page of it, whenever its handler runs, so that
+/// `uuid()` is the same after a crash; another for every other event, level and inline script.
+fn seed(
+    caller: Caller<'_>,
+    (level, script): (ScriptLevel, &StepScript),
+    handler: &str,
+) -> [u8; 16] {
+    let level = match level {
+        ScriptLevel::Step => 0_u8,
         ScriptLevel::Method => 1,
         ScriptLevel::Connector => 2,
     };
+    let hash = Sha256::new()
+        .chain_update(caller.run.as_bytes())
+        .chain_update(caller.step.id.as_str())
+        .chain_update([0, level])
+        .chain_update(handler)
+        .chain_update(script.line.to_be_bytes())
+        .chain_update(caller.at.to_be_bytes())
+        .finalize();
+    let mut seed = [0; 16];
+    seed.copy_from_slice(&hash[..16]);
     seed
 }
 
@@ -282,9 +317,13 @@ pub(crate) fn failure(script: &StepScript, error: ScriptError, logs: Vec<String>
     }
     StepFailure {
         kind: FailureKind::Permanent,
-        at: error
-            .line
-            .map(|line| format!("{}:{}", script.path, script.line + line - 1)),
+        at: error.line.map(|line| {
+            format!(
+                "{}:{}",
+                script.path,
+                script.line.saturating_add(line).saturating_sub(1)
+            )
+        }),
         logs,
         ..StepFailure::permanent(error.code, message)
     }

@@ -10,8 +10,8 @@ use velodrome_store::{
 };
 use velodrome_types::{ConnectionId, CycleId, Json, LoopId};
 
-/// How many items one `list_keys` or `list_values` gives at the most; scripts have a list limit of
-/// their own below this.
+/// How many items one `list_keys`, `list_values` or `get_all` gives at the most: where there are more, it is
+/// an error, never a part of them.
 const LIST_LIMIT: usize = 100_000;
 
 /// Writes that are to be committed, and what is known of values because of them.
@@ -20,7 +20,13 @@ pub(crate) struct Overlay {
     writes: Vec<StorageWrite>,
     values: BTreeMap<(Namespace, String), Option<Json>>,
     emptied: Vec<Namespace>,
+    /// What the writes take, about, in bytes.
+    bytes: usize,
 }
+
+/// Bytes that are written in one commit at the most, about, and those that one `list_values` gives: whatever a
+/// script does in its time, the engine holds it in memory.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 impl Overlay {
     /// The writes, in the order they were made.
@@ -113,6 +119,14 @@ impl Inner {
 
     fn write(&mut self, family: Family, op: StorageOp) -> Result<Option<Json>, StorageFault> {
         let namespace = self.namespace(family);
+        self.overlay.bytes += weight(&op);
+        if self.overlay.bytes > MOST_BYTES {
+            return Err(StorageFault {
+                code: "storage.too_much",
+                message: "a step writes more than 32 MiB to storage before it is committed"
+                    .to_owned(),
+            });
+        }
         let after = match op.key().map(str::to_owned) {
             Some(key) => {
                 let needs_current = matches!(op, StorageOp::Increment(..) | StorageOp::Append(..));
@@ -141,11 +155,19 @@ impl Inner {
                 None
             }
         };
-        self.overlay.writes.push(StorageWrite {
+        let write = StorageWrite {
             namespace,
             by: Some(self.reach.loop_id),
             op,
-        });
+        };
+        match self.overlay.writes.last_mut() {
+            // What is set over and over is written once.
+            Some(last) if sets_again(last, &write) => {
+                self.overlay.bytes -= weight(&last.op);
+                *last = write;
+            }
+            _ => self.overlay.writes.push(write),
+        }
         Ok(after)
     }
 
@@ -153,12 +175,27 @@ impl Inner {
         let namespace = self.namespace(family);
         let mut all = BTreeMap::new();
         if !self.overlay.emptied.contains(&namespace) {
-            for (key, stored) in self
-                .store
-                .list(&namespace, None, LIST_LIMIT)
-                .map_err(fault)?
-            {
-                all.insert(key, stored.value);
+            let (mut bytes, mut after) = (0, None);
+            loop {
+                let some = self.store.list(&namespace, after.as_deref(), LIST_PART);
+                let some = some.map_err(fault)?;
+                let is_last = some.len() < LIST_PART;
+                after = some.last().map(|(key, _)| key.clone());
+                for (key, stored) in some {
+                    bytes += key.len() + weight_of(&stored.value);
+                    all.insert(key, stored.value);
+                }
+                if is_last && bytes <= MOST_BYTES {
+                    break;
+                }
+                if bytes > MOST_BYTES || all.len() >= LIST_LIMIT {
+                    return Err(StorageFault {
+                        code: "storage.too_much",
+                        message: format!(
+                            "storage holds more than {LIST_LIMIT} items or 32 MiB here: read its keys one by one"
+                        ),
+                    });
+                }
             }
         }
         for ((in_namespace, key), value) in &self.overlay.values {
@@ -171,6 +208,41 @@ impl Inner {
         }
         Ok(all)
     }
+}
+
+/// How many items are read at once for a list.
+const LIST_PART: usize = 1_000;
+
+/// Whether a write takes the place of the one before it.
+fn sets_again(last: &StorageWrite, write: &StorageWrite) -> bool {
+    let both_set = matches!(
+        (&last.op, &write.op),
+        (StorageOp::Set(..), StorageOp::Set(..))
+    );
+    both_set && last.namespace == write.namespace && last.op.key() == write.op.key()
+}
+
+/// What a write takes, about.
+fn weight(op: &StorageOp) -> usize {
+    let value = match op {
+        StorageOp::Set(_, value) | StorageOp::Append(_, value) => weight_of(value),
+        _ => 0,
+    };
+    64 + op.key().map_or(0, str::len) + value
+}
+
+/// What a value takes, about.
+fn weight_of(value: &Json) -> usize {
+    let inside = match value {
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(weight_of).sum(),
+        Json::Object(fields) => fields
+            .iter()
+            .map(|(name, field)| name.len() + weight_of(field))
+            .sum(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+    };
+    size_of::<Json>() + inside
 }
 
 fn fault(error: StoreError) -> StorageFault {

@@ -267,7 +267,13 @@ async fn look(
         let busy = shared.cycles.counts(&cycle) != (0, 0);
         let state = shared.state_of(&cycle);
         match decide(schedule, known.as_ref(), state, busy, now) {
-            Todo::Wait(at) => at.into_iter().for_each(&mut sooner),
+            Todo::Wait(at) => {
+                // Nothing was missed, or no longer is: what is due from here on comes while the server is up.
+                if let Some(known) = shared.schedules.lock().get_mut(&cycle) {
+                    known.before_start &= known.held.is_some();
+                }
+                at.into_iter().for_each(&mut sooner);
+            }
             Todo::Idle => {
                 if let Some(known) = shared.schedules.lock().get_mut(&cycle) {
                     known.idle = true;

@@ -409,6 +409,14 @@ impl Shared {
         self.tasks.drive(telling);
     }
 
+    /// A loop was stored after its cycle was stopped, so that the stop did not find it: it hears it now.
+    pub(crate) fn stop_if_stopped(self: &Arc<Self>, cycle: &CycleId, id: LoopId) {
+        if self.cycles.state(cycle) == CycleState::Stopped {
+            let (done, _) = tokio::sync::oneshot::channel();
+            self.tell_soon(id, ToLoop::Stop { gently: true, done });
+        }
+    }
+
     /// Logs something that changed nothing, without making anybody wait for it.
     pub(crate) fn note(self: &Arc<Self>, line: LogLine) {
         let shared = Arc::clone(self);

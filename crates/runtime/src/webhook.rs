@@ -194,7 +194,8 @@ pub(crate) async fn enter(
     };
     let watermarks = shared.watermarks(&plan.cycle);
     let facts = Facts {
-        now,
+        // The handler may have taken its time: what follows begins now.
+        now: shared.clock.now(),
         jitter: 0.0,
         cycle: CycleState::Running,
         watermarks: &watermarks,

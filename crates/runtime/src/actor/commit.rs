@@ -8,7 +8,7 @@ use velodrome_spec::Plan;
 use velodrome_store::CommitError;
 use velodrome_types::{Code, CycleId};
 
-use super::inside::begins_a_run;
+use super::inside::{begins_a_run, is_of_its_own};
 use super::{Actor, Left};
 use crate::unit::Making;
 
@@ -96,12 +96,12 @@ impl Actor {
                 }));
             }
             self.item = item_of(&next).or(self.item);
-            let begins_a_run = begins_a_run(&plan, &next);
+            let ends_here = begins_a_run(&plan, &next) || is_of_its_own(&plan, &next);
             (run, looped, action) = self
                 .inside(&plan, (run, looped), next, &mut making, &mut begins)
                 .await;
             done += 1;
-            if begins_a_run {
+            if ends_here {
                 break;
             }
         }
@@ -258,6 +258,7 @@ impl Actor {
             if let Some(inbox) = inbox {
                 task.start(inbox);
             }
+            self.shared.stop_if_stopped(&plan.cycle, id);
         }
         self.committed(plan, run, looped, action);
         for (run, plan, action) in begins.own {

@@ -1,5 +1,6 @@
 //! Actions that stay inside this process: a hand-off to a webhook of this server, a script step, script
-//! storage. None needs a commit before it, so they go into the one that is being made (I4).
+//! storage. None needs a commit before it, so they go into the one that is being made (I4); behind an item, and
+//! behind a script that may take long or ask the world, that one ends.
 
 use std::sync::Arc;
 
@@ -152,6 +153,24 @@ pub(super) fn begins_a_run(plan: &Plan, action: &Action) -> bool {
     let (step, _) = step_of(action);
     plan.find(step.as_str())
         .is_some_and(|ix| matches!(plan.step(ix).kind, StepKind::Send(_)))
+}
+
+/// Whether a commit follows the action before anything else is done: an item of many, so that a crash repeats
+/// few and a stop is heard in between; and a script that may take its time or ask the world.
+pub(super) fn is_of_its_own(plan: &Plan, action: &Action) -> bool {
+    let (id, _) = step_of(action);
+    let step = plan.find(id.as_str()).map(|ix| plan.step(ix));
+    let is_long = |step: &Step| {
+        let runs = step
+            .script
+            .as_ref()
+            .is_some_and(|script| !script.analysis.short);
+        runs || step
+            .inlines()
+            .iter()
+            .any(|inline| !inline.script.analysis.short)
+    };
+    matches!(action, Action::Items { .. }) || step.is_some_and(is_long)
 }
 
 fn stays_inside(step: &Step) -> bool {

@@ -176,11 +176,6 @@ impl Actor {
         &self.shared
     }
 
-    /// The loop's id.
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
-    }
-
     fn empty(shared: Arc<Shared>, looped: Loop) -> Self {
         Self {
             now: shared.clock.now(),
@@ -362,7 +357,14 @@ impl Actor {
 
     async fn told(&mut self, message: ToLoop) -> Result<(), Left> {
         match message {
-            ToLoop::Begin(beginning) => self.begin_first_lap(beginning).await,
+            ToLoop::Begin(beginning) => {
+                let begun = self.begin_first_lap(beginning).await;
+                // Its handler may have taken its time, and a stop has not seen a loop that was queued.
+                if !self.looped.status.is_final() {
+                    self.shared.stop_if_stopped(&self.looped.cycle, self.id);
+                }
+                begun
+            }
             ToLoop::Due(run) => {
                 let now = self.now;
                 let due = self

@@ -349,6 +349,24 @@ fn missed_starts_are_passed_over_where_the_file_says_so() {
     assert_eq!(life.due(Event::ScheduleSkipped), ["30:00"]);
 }
 
+/// Nothing was missed while the server was down: what comes when it is up again has not been either.
+#[test]
+fn a_start_behind_a_restart_that_missed_nothing_is_not_passed_over() {
+    let text = cycle("{every: 5 minutes, catch_up: none}", "", "1 second");
+    let before = Arc::new(MemoryStore::new());
+    let died = Life::on(Arc::clone(&before) as _, &text, VirtualTime::new(start()));
+    died.until(11);
+    let left = Arc::new(before.reopened());
+    drop(died);
+    let life = Life::on(left, &text, VirtualTime::new(start().plus(MINUTE * 12)));
+    life.until(21);
+    assert_eq!(
+        life.due(Event::ScheduleFired),
+        ["5:00", "10:00", "15:00", "20:00"]
+    );
+    assert_eq!(life.due(Event::ScheduleSkipped), [""; 0]);
+}
+
 #[test]
 fn a_loop_that_a_crash_left_in_progress_is_in_progress() {
     let life = went_down("{every: 5 minutes}", "29 minutes");

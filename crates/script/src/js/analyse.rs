@@ -12,7 +12,7 @@ use velodrome_spec::plan::ScriptAnalysis;
 use crate::errors::{SYNTAX, lower_first};
 use crate::hints::did_you_mean;
 use crate::js::natives::{THROWS, names};
-use crate::js::tokens::{Kind, Shifts, Token, byte_place, literal, place, tokens};
+use crate::js::tokens::{Kind, Places, Shifts, Token, literal, place, tokens};
 use crate::storage_fns::{self, Access};
 use crate::vars::Var;
 use crate::walk::{HANDLER, HANDLERS, UNKNOWN_FUNCTION};
@@ -32,6 +32,7 @@ pub(crate) fn read(code: &str) -> Read {
     let mut reader = Reader {
         code,
         constants: constants(&tokens),
+        counts: counts(&tokens),
         defined: defined(&tokens),
         tokens: &tokens,
         analysis: ScriptAnalysis::default(),
@@ -59,6 +60,8 @@ struct Reader<'a> {
     tokens: &'a [Token<'a>],
     /// `const` at the top level with a literal.
     constants: HashMap<&'a str, String>,
+    /// How often each word stands in it.
+    counts: HashMap<&'a str, u32>,
     /// Names that the script gives to something.
     defined: BTreeSet<&'a str>,
     analysis: ScriptAnalysis,
@@ -159,15 +162,9 @@ impl Reader<'_> {
         }
         let no_parameters =
             self.after_is(at, "(") && self.tokens.get(at + 2).is_some_and(|after| after.is(")"));
-        let named_once = self
-            .tokens
-            .iter()
-            .filter(|token| token.text == name)
-            .count()
-            == 1;
         if function
             && no_parameters
-            && named_once
+            && self.counts.get(name) == Some(&1)
             && let Some(meant) = did_you_mean(name, HANDLERS)
         {
             let hint = Some(format!("did you mean the handler `{meant}`?"));
@@ -198,9 +195,21 @@ impl Reader<'_> {
     }
 }
 
+fn counts<'a>(tokens: &[Token<'a>]) -> HashMap<&'a str, u32> {
+    let mut counts = HashMap::new();
+    for token in tokens {
+        *counts.entry(token.text).or_default() += 1;
+    }
+    counts
+}
+
 /// Names behind `function`, `var`, `let`, `const` and `class`, and those that something is assigned to.
 fn defined<'a>(tokens: &[Token<'a>]) -> BTreeSet<&'a str> {
-    let declares = ["function", "var", "let", "const", "class", "*", ","];
+    let declares = ["function", "var", "let", "const", "class", ","];
+    let generators = tokens
+        .windows(3)
+        .filter(|three| three[0].is("function") && three[1].is("*") && three[2].kind == Kind::Word)
+        .map(|three| three[2].text);
     let pairs = tokens.windows(2);
     let declared = pairs
         .filter(|pair| pair[1].kind == Kind::Word && declares.iter().any(|word| pair[0].is(word)))
@@ -211,7 +220,7 @@ fn defined<'a>(tokens: &[Token<'a>]) -> BTreeSet<&'a str> {
         .windows(2)
         .filter(|pair| pair[0].kind == Kind::Word && pair[1].is("="))
         .map(|pair| pair[0].text);
-    declared.chain(assigned).collect()
+    declared.chain(generators).chain(assigned).collect()
 }
 
 fn constants<'a>(tokens: &[Token<'a>]) -> HashMap<&'a str, String> {
@@ -242,6 +251,7 @@ fn note_throws(code: &str, tokens: &[Token<'_>]) -> (Option<String>, Shifts) {
     let mut done = 0;
     // Bytes that were put into this line already.
     let (mut on, mut moved) = (0, 0);
+    let mut places = Places::of(code);
     for (at, token) in tokens.iter().enumerate() {
         if !token.is("throw") {
             continue;
@@ -260,7 +270,7 @@ fn note_throws(code: &str, tokens: &[Token<'_>]) -> (Option<String>, Shifts) {
         if field || other {
             continue;
         }
-        let (line, column) = byte_place(code, token.at);
+        let (line, column) = places.at(token.at);
         let end = token.at + token.text.len();
         if line != on {
             (on, moved) = (line, 0);
@@ -269,7 +279,7 @@ fn note_throws(code: &str, tokens: &[Token<'_>]) -> (Option<String>, Shifts) {
         let note = format!(" {THROWS}({line},{}),", column + moved);
         noted.push_str(&code[done..end]);
         noted.push_str(&note);
-        shifts.note(byte_place(code, end), note.len());
+        shifts.note(places.at(end), note.len());
         moved += u32::try_from(note.len()).unwrap_or(0);
         done = end;
     }
@@ -287,6 +297,8 @@ fn is_key(tokens: &[Token<'_>], at: usize) -> bool {
     };
     let close = tokens[at + 2..]
         .iter()
+        // No method has so many parameters; a text made of openings must not be read over and over.
+        .take(1_000)
         .position(|token| token.is(")") && token.depth == open.depth);
     close.is_some_and(|close| tokens.get(at + 3 + close).is_some_and(|next| next.is("{")))
 }

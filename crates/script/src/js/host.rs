@@ -303,6 +303,13 @@ struct Conversation<'h> {
 
 impl Conversation<'_> {
     fn answer(&mut self, name: &str, args: &RawValue) -> Answer {
+        if vars::items(args.get()) > self.limits.list {
+            let fault = StorageFault {
+                code: MEMORY,
+                message: vars::MORE_ITEMS.to_owned(),
+            };
+            return self.refused(fault);
+        }
         let args: Result<Vec<Json>, _> = serde_json::from_str(args.get());
         let outcome = match args {
             Ok(args) => self.function(name, &args),
@@ -319,17 +326,19 @@ impl Conversation<'_> {
         });
         match outcome {
             Ok(value) => Answer::Value(value),
-            Err(fault) => {
-                let answer = Answer::Fault {
-                    code: fault.code.to_owned(),
-                    message: fault.message.clone(),
-                };
-                if !self.faults.contains(&fault) {
-                    self.faults.push(fault);
-                }
-                answer
-            }
+            Err(fault) => self.refused(fault),
         }
+    }
+
+    fn refused(&mut self, fault: StorageFault) -> Answer {
+        let answer = Answer::Fault {
+            code: fault.code.to_owned(),
+            message: fault.message.clone(),
+        };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+        answer
     }
 
     /// Every function that a worker does not answer itself.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::thread::Builder;
 
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::value::RawValue;
 
 use crate::clock::{Clock, monotonic};
@@ -21,6 +22,15 @@ use crate::js::realm;
 ///
 /// For a process that was started for this alone: it gives up files, descriptors and privileges first.
 pub fn run_worker() -> ExitCode {
+    // Its end is that of its input: whoever stops a whole group of processes means the engine, which
+    // brings calls to their end first. Threads inherit it.
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGINT);
+    ends.add(Signal::SIGTERM);
+    ends.add(Signal::SIGHUP);
+    if ends.thread_block().is_err() {
+        return ExitCode::FAILURE;
+    }
     // A stack of a known size, whatever the main thread's is; and no thread can be had later.
     let worker = Builder::new().stack_size(THREAD_STACK).spawn(|| {
         let confined = Confined::begin().ok()?;

@@ -264,6 +264,37 @@ pub(crate) fn byte_place(text: &str, at: usize) -> (u32, u32) {
     (number(line), number(at - start + 1))
 }
 
+/// Places of a text, asked for in its order: each is found from the one before.
+pub(crate) struct Places<'t> {
+    text: &'t str,
+    at: usize,
+    line: u32,
+    /// Where the line begins.
+    start: usize,
+}
+
+impl<'t> Places<'t> {
+    pub(crate) fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            at: 0,
+            line: 1,
+            start: 0,
+        }
+    }
+
+    /// As [`byte_place`]; not before the last one that was asked for.
+    pub(crate) fn at(&mut self, at: usize) -> (u32, u32) {
+        for (offset, _) in self.text[self.at..at].match_indices('\n') {
+            self.line = self.line.saturating_add(1);
+            self.start = self.at + offset + 1;
+        }
+        self.at = at;
+        let column = u32::try_from(at - self.start + 1).unwrap_or(u32::MAX);
+        (self.line, column)
+    }
+}
+
 /// A column in characters, of one in bytes.
 pub(crate) fn in_characters(text: &str, line: u32, column: u32) -> u32 {
     let before = (column as usize).saturating_sub(1);

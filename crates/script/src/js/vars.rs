@@ -66,12 +66,26 @@ pub(crate) fn take(
     vars: &mut Vars,
     limits: &ScriptLimits,
 ) -> Result<(), ScriptError> {
+    if let LeftValue::Json(raw) = left
+        && items(raw.get()) > limits.list
+    {
+        // As a tree it may take a hundred times its text: one that came as large may come back.
+        let came = given(var, vars).map_or(0, |given| items(given.value.get()));
+        if items(raw.get()) > came {
+            return Err(too_many());
+        }
+    }
     let json = parsed(left).map_err(|why| wrong(var, format!("cannot be taken over: {why}")))?;
     store(var, json, vars, limits)
 }
 
 /// What a step's function returned.
 pub(crate) fn returned(left: &LeftValue, limits: &ScriptLimits) -> Result<Json, ScriptError> {
+    if let LeftValue::Json(raw) = left
+        && items(raw.get()) > limits.list
+    {
+        return Err(too_many());
+    }
     let json = parsed(left).map_err(|why| ScriptError {
         code: Code::new(FAILED),
         message: format!("what `{RUN}` returns cannot be kept: {why}"),
@@ -82,6 +96,40 @@ pub(crate) fn returned(left: &LeftValue, limits: &ScriptLimits) -> Result<Json, 
     within(&Json::Null, &json, limits)?;
     Ok(json)
 }
+
+/// Items of lists and fields of objects in a text of JSON, all levels together, without building any.
+pub(crate) fn items(json: &str) -> usize {
+    let bytes = json.as_bytes();
+    let (mut at, mut count) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                while let Some(byte) = bytes.get(at).filter(|byte| **byte != b'"') {
+                    at += if *byte == b'\\' { 2 } else { 1 };
+                }
+            }
+            b',' => count += 1,
+            b'[' | b'{' if !matches!(bytes.get(at + 1), Some(b']' | b'}')) => count += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    count
+}
+
+fn too_many() -> ScriptError {
+    ScriptError {
+        code: Code::new(MEMORY),
+        message: MORE_ITEMS.to_owned(),
+        hint: Some("keep less of it, or raise the limit in `script_limits`".to_owned()),
+        line: None,
+        column: None,
+    }
+}
+
+/// What is said of a value past `script_limits.list`.
+pub(crate) const MORE_ITEMS: &str = "a value holds more items than `script_limits.list` allows";
 
 fn parsed(left: &LeftValue) -> Result<Json, String> {
     let LeftValue::Json(left) = left else {
@@ -257,7 +305,7 @@ fn within<T: Measured>(came: &T, left: &T, limits: &ScriptLimits) -> Result<(), 
     let what = if new.text > limits.text.max(old.text) {
         "a value holds more text than `script_limits.text` allows"
     } else if new.items > limits.list.max(old.items) {
-        "a value holds more items than `script_limits.list` allows"
+        MORE_ITEMS
     } else {
         return Ok(());
     };
@@ -276,11 +324,31 @@ fn merge(json: &mut Json, left: Json) {
         (Json::Array(items), Json::Array(new)) => {
             items.resize(new.len(), Json::Null);
             for (item, new) in items.iter_mut().zip(new) {
-                merge(item, new);
+                // Items may have moved: one is the same only where all of it is.
+                if !looks_same(item, &new) {
+                    *item = new;
+                }
             }
         }
         (Json::Number(old), Json::Number(new)) if old.as_f64() == new.as_f64() => {}
         (json, left) => *json = left,
+    }
+}
+
+/// Whether two values are the same to JavaScript, to which all numbers are of one kind.
+fn looks_same(old: &Json, new: &Json) -> bool {
+    match (old, new) {
+        (Json::Number(old), Json::Number(new)) => old.as_f64() == new.as_f64(),
+        (Json::Array(old), Json::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| looks_same(old, new))
+        }
+        (Json::Object(old), Json::Object(new)) => {
+            let same = |(name, old): (&String, &Json)| {
+                new.get(name).is_some_and(|new| looks_same(old, new))
+            };
+            old.len() == new.len() && old.iter().all(same)
+        }
+        (old, new) => old == new,
     }
 }
 

@@ -164,6 +164,24 @@ fn what_is_left_alone_comes_back_to_the_letter() {
     }
 }
 
+/// Two ids that are one number to JavaScript: the record that is left must not get the other's.
+#[test]
+fn an_item_that_moved_is_not_taken_for_the_one_before_it() {
+    let body: Json = serde_json::from_str(
+        r#"{"records":[{"id":1234567890123456789,"ok":false},{"id":1234567890123456790,"ok":true}]}"#,
+    )
+    .unwrap();
+    for (language, code) in each(
+        "method_response.records = method_response.records.filter(|r| r.ok);",
+        "method_response.records = method_response.records.filter(r => r.ok);",
+    ) {
+        let finished = call(language, &code, responding(body.clone()), SEED);
+        let id = &finished.vars.method_response["records"][0]["id"];
+        assert_ne!(*id, json!(1_234_567_890_123_456_789_u64), "{code}");
+        assert_eq!(id.as_f64(), Some(1_234_567_890_123_456_790.0), "{code}");
+    }
+}
+
 #[test]
 fn new_fields_come_last() {
     let vars = responding(json!({"z": 1, "m": 1, "b": 1}));

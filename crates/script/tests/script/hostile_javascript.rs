@@ -10,7 +10,7 @@ use velodrome_script::{
 };
 use velodrome_spec::plan::Language;
 
-use crate::support::{Memory, NOW, SEED, workers};
+use crate::support::{HOST, Memory, NOW, SEED, workers};
 
 /// How long a call takes that hangs.
 const TIME: Duration = Duration::from_millis(600);
@@ -249,6 +249,34 @@ fn memory_without_end() {
         "method_response = new Array(200000).fill(1);",
         "script.memory",
     );
+    // Small in QuickJS, for its parts are one list: as a tree it would be twenty million values.
+    let many = "const row = new Array(1000).fill(0); const all = new Array(20000).fill(row);";
+    check(
+        "a tree left behind",
+        &format!("{many} method_response = all;"),
+        "script.memory",
+    );
+    check(
+        "a tree in storage",
+        &format!("{many} cyclr_storage_set('k', all);"),
+        "script.memory",
+    );
+}
+
+#[test]
+fn a_text_of_a_million_words_is_read_at_once() {
+    let words = "a;".repeat(500_000);
+    let code = format!("{words}\nfunction run() {{ }}");
+    let read = HOST
+        .compile(Language::JavaScript, &code)
+        .expect("it is a script");
+    assert!(read.analysis().has("run"));
+    let throws = "if (a) throw 'x';\n".repeat(50_000);
+    let code = format!("var a;\nfunction run() {{ {throws} }}");
+    let read = HOST
+        .compile(Language::JavaScript, &code)
+        .expect("it is a script");
+    assert!(read.analysis().has("run"));
 }
 
 #[test]

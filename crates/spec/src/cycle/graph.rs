@@ -163,6 +163,43 @@ fn runs_twice(drafts: &[Draft], edges: &[Vec<StepIx>], faults: &mut Faults) {
     }
 }
 
+/// A `respond` that a child may come to: the caller waits for the run that the webhook began, and for none that
+/// another one begins.
+pub(super) fn answers(drafts: &[Draft], faults: &mut Faults) {
+    let leads: Vec<Vec<StepIx>> = drafts
+        .iter()
+        .map(|draft| draft.exits.all().filter_map(|exit| exit.ix).collect())
+        .collect();
+    let mut open = Vec::new();
+    for draft in drafts {
+        let exits = &draft.exits;
+        for exit in [&exits.then, &exits.otherwise, &exits.catch] {
+            // Of a fork the first goes on in the run itself; of a split list nothing does.
+            let splits = draft.split && std::ptr::eq(exit, &exits.then);
+            let children = exit.iter().skip(usize::from(!splits));
+            open.extend(children.filter_map(|exit| exit.ix));
+        }
+    }
+    let mut reached = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        if reached.insert(at) {
+            open.extend(&leads[usize::from(at.0)]);
+        }
+    }
+    for at in reached {
+        let draft = &drafts[usize::from(at.0)];
+        if draft.form == Form::Respond {
+            let message = format!(
+                "`{}` may be reached by a run that a fork or a split begins, and nobody waits for that one's answer",
+                draft.id
+            );
+            faults
+                .error("graph.respond_apart", draft.span, message)
+                .hint("answer before the fork, or in its first branch before a `wait_all`");
+        }
+    }
+}
+
 /// Steps that several runs of one lap may have passed, each with data of its own: what lies between a fork or a
 /// split and the `wait_all` behind it.
 pub(super) fn apart(drafts: &[Draft]) -> BTreeSet<StepIx> {

@@ -202,6 +202,7 @@ impl Checker<'_> {
         if let Some(first) = ways.trigger.filter(|_| header.split != header::Split::None) {
             drafts[usize::from(first.0)].split_by_cycle();
         }
+        graph::answers(&drafts, &mut self.faults);
         let apart = graph::apart(&drafts);
         let live = references::check(&drafts, &ways, &apart, &mut self.faults);
         if let Some(cycle) = &cycle {

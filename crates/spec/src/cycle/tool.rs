@@ -221,10 +221,17 @@ impl Checker<'_> {
         let body = keys
             .get("body")
             .and_then(|node| value(node, names, &mut self.faults));
-        RespondStep {
+        let respond = RespondStep {
             status,
             headers,
             body,
+        };
+        let fields = respond.headers.iter().map(|(_, expr)| expr);
+        let all: Vec<&Expr> = fields.chain(&respond.status).chain(&respond.body).collect();
+        if let Some(span) = keys.span_of("body").or_else(|| keys.span_of("headers")) {
+            let why = "the answer is remembered under its key";
+            self.no_secret(all, span, why);
         }
+        respond
     }
 }
