@@ -438,3 +438,38 @@ async fn a_script_cannot_send_secrets_to_another_host_nor_break_a_header() {
         assert!(api.at("/get").is_empty());
     }
 }
+
+#[tokio::test]
+async fn where_the_browser_is_sent_is_a_scripts_to_change_but_not_to_which_host() {
+    let rhai = "fn before_oauth2_authorise() { method_endpoint += \"&prompt=consent\"; }";
+    let javascript =
+        "function before_oauth2_authorise() { method_endpoint += '&prompt=consent'; return true; }";
+    let away = "fn before_oauth2_authorise() { method_endpoint = \"http://elsewhere.test/\"; }";
+    let no = "fn before_oauth2_authorise() { return false; }";
+    for (language, code, expect) in [
+        ("rhai", rhai, Ok("&prompt=consent")),
+        ("javascript", javascript, Ok("&prompt=consent")),
+        ("rhai", away, Err("auth.host_refused")),
+        ("rhai", no, Err("script.aborted")),
+    ] {
+        let api = Api::taking("token-1").await;
+        let person = shop(language, code).replace(
+            "grant: client_credentials",
+            "authorize_url: \"${settings.url}/auth\"",
+        );
+        let rig = Rig::start(&api, &person, GET).await;
+        let begun = rig.engine.connect(&ConnectionId::from("shop")).await;
+        let link = begun.expect("the connection signs in").url;
+        let link = link.expect("a person signs in");
+        let ticket = link.rsplit(['/', '=']).next().expect("a link has an end");
+        let begun = rig.engine.sign_in_begin(ticket).await;
+        match (begun, expect) {
+            (Ok((url, _)), Ok(end)) => {
+                assert!(url.starts_with(&format!("{}/auth?", api.url)), "{url}");
+                assert!(url.ends_with(end), "{url}");
+            }
+            (Err(problem), Err(code)) => assert_eq!(problem.code.as_str(), code),
+            (begun, expect) => panic!("{code}: {begun:?}, not {expect:?}"),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Scripts: levels, events, variables, functions, storage, limits.
 
-use super::State::{Differs, Instead, Later, Out, There};
+use super::State::{Differs, Instead, Out, There};
 use super::{Row, Section, row};
 
 const LEVELS: &[Row] = &[
@@ -88,7 +88,12 @@ const EVENTS: &[Row] = &[
             "a_condition_of_a_list_is_asked_of_each_record_and_action_data_goes_from_page_to_page",
         ],
     ),
-    row("`before_oauth2_authorise`", Later, "", &[]),
+    row(
+        "`before_oauth2_authorise`",
+        There,
+        "the host must be one the connector may use",
+        &["where_the_browser_is_sent_is_a_scripts_to_change_but_not_to_which_host"],
+    ),
     row(
         "`before_oauth2_token`, `after_oauth2_token`",
         There,
