@@ -1,10 +1,11 @@
 //! Writes what `docs/` has from the code: the JSON Schemas, the table of keys, the tests of
-//! paging, what is covered of Cyclr, a page for each code.
+//! paging, what is covered of Cyclr, the shipped cycles, a page for each code.
 //!
 //! With `--check` nothing is written: a page that would change is an error. What `docs/zoho.md` names is looked for
 //! either way.
 
 mod comparisons;
+mod cookbook;
 mod coverage;
 mod paging;
 mod shown;
@@ -99,6 +100,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);
     pages.insert(PathBuf::from("docs/paging.md"), paging::page()?);
     pages.insert(PathBuf::from("docs/coverage.md"), coverage::page()?);
+    pages.insert(PathBuf::from("docs/cookbook.md"), cookbook::page()?);
     codes(&mut pages)?;
     Ok(pages)
 }
