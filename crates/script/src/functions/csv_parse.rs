@@ -1,6 +1,7 @@
 //! `cyclr_csv_parse`: CSV (RFC 4180) to a list of objects or of lists. Every value is a text.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
 
 use csv::{ReaderBuilder, StringRecord};
 use velodrome_types::{Json, JsonMap};
@@ -8,6 +9,9 @@ use velodrome_types::{Json, JsonMap};
 use super::FunctionFault;
 use super::bounds::Bounds;
 use super::entry::{Args, kind};
+
+/// Stands behind the text as a record of its own, which no delimiter parts. In quotes that are open it is none.
+const END: &str = "…";
 
 pub(super) fn parse(args: Args<'_>, mut bounds: Bounds) -> Result<Json, FunctionFault> {
     let text = args.text(0, "csv")?;
@@ -25,12 +29,23 @@ pub(super) fn parse(args: Args<'_>, mut bounds: Bounds) -> Result<Json, Function
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
-        .from_reader(text.as_bytes());
+        .from_reader(text.as_bytes().chain(&b"\n"[..]).chain(END.as_bytes()));
     let mut record = StringRecord::new();
     let mut next = |record: &mut StringRecord| {
-        reader
+        let more = reader
             .read_record(record)
-            .map_err(|error| args.refused(format_args!("no CSV: {error}")))
+            .map_err(|error| args.refused(format_args!("no CSV: {error}")))?;
+        // Beyond the text and the line break behind it there is only what stands in `END`.
+        if more && reader.position().byte() <= text.len() as u64 + 1 {
+            return Ok(true);
+        }
+        if more && *record != StringRecord::from(vec![END]) {
+            let line = record.position().map_or(0, csv::Position::line);
+            return Err(args.refused(format_args!(
+                "the record of line {line} has a quote that nothing closes: is the text cut short?"
+            )));
+        }
+        Ok(false)
     };
     let mut rows = Vec::new();
     if !has_header {

@@ -344,6 +344,11 @@ fn csv_is_that_of_rfc_4180() {
     check("", ", \",\", true", json!([]));
     check("a,b", ", \",\", true", json!([]));
     check("", "", json!([]));
+    check("\r\n\r\n", "", json!([]));
+    check("a\r", "", json!([["a"]]));
+    check("…", "", json!([["…"]]));
+    check("\"…\"\n", "", json!([["…"]]));
+    check("1.5", ", \".\"", json!([["1", "5"]]));
 }
 
 #[test]
@@ -352,6 +357,18 @@ fn what_is_no_csv_is_said() {
         "cyclr_csv_parse(\"a,b\\n1,2\\n1,2,3\", \",\", true)",
         &["`cyclr_csv_parse`", "line 3", "3 values", "has 2"],
     );
+    // A download that broke off inside quotes is not taken for a short list.
+    for cut in [
+        "a,b\\n1,\\\"2\\n3,4\\n",
+        "a,b\\n1,\\\"2",
+        "a\\n\\\"",
+        "a\\n\\\"b\\\"\\\"",
+    ] {
+        for header in ["false", "true"] {
+            let expression = format!("cyclr_csv_parse(\"{cut}\", \",\", {header})");
+            refused(&expression, &["line 2", "nothing closes"]);
+        }
+    }
     refused("cyclr_csv_parse(\"a\", \"||\")", &["`||`", "delimiter"]);
     refused("cyclr_csv_parse(\"a\", \"€\")", &["delimiter"]);
     refused("cyclr_csv_parse(\"a\", \"\")", &["delimiter"]);
