@@ -126,6 +126,14 @@ async fn a_bad_file_exits_with_3_and_no_file_with_2() -> Result<()> {
             assert!(err.contains(wanted), "`{wanted}` is missing:\n{out}{err}");
         }
     }
+    for command in ["test", "check"] {
+        let (code, _, err) = folder.command(&[command, "cycles"]).await?;
+        assert_eq!(code, 3, "{command} of a folder: {err}");
+        assert!(
+            err.contains("first_loop.test.yaml:4:15"),
+            "{command} of a folder: {err}"
+        );
+    }
     // A cycle that does not check cannot be tested.
     folder.write_cycle("first_loop.test.yaml", FIRST_TESTS)?;
     folder.write_cycle(

@@ -199,13 +199,13 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Check {
-    /// The files [default: all of the cycles folder]
+    /// The files, or folders with all below them [default: the cycles folder]
     pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Test {
-    /// Test files, or the cycles they stand beside [default: all of the cycles folder]
+    /// Test files, the cycles they stand beside, or folders with all below them [default: the cycles folder]
     pub(crate) files: Vec<PathBuf>,
     /// Show the run log of each test
     #[arg(short = 'v', long)]

@@ -1,6 +1,7 @@
 //! `check`: what a compiler would say of the cycle files, and of `velodrome.yaml` where it is named.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -66,17 +67,27 @@ impl Found {
     }
 }
 
+/// The files that were named, and all below the folders that were; of the cycles folder where nothing was.
+fn paths(settings: &Settings, args: &Check) -> Result<Vec<PathBuf>> {
+    let mut named = args.files.clone();
+    if named.is_empty() {
+        named.push(settings.cycles());
+    }
+    let mut paths = Vec::new();
+    for path in named {
+        if args.files.is_empty() || path.is_dir() {
+            paths.extend(cycle_files(&path)?);
+            paths.extend(test_files(&path)?);
+        } else {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
 pub(super) fn run(global: &Global, args: &Check) -> Result<()> {
     let settings = Settings::read(global)?;
-    let paths = if args.files.is_empty() {
-        let folder = settings.cycles();
-        let unreadable = |error: anyhow::Error| Ended::Invalid(format!("{error:#}"));
-        let mut all = cycle_files(&folder).map_err(unreadable)?;
-        all.extend(test_files(&folder).map_err(unreadable)?);
-        all
-    } else {
-        args.files.clone()
-    };
+    let paths = paths(&settings, args).map_err(|error| Ended::Invalid(format!("{error:#}")))?;
     let sources: Vec<Source> = paths.into_iter().map(Source::read).collect::<Result<_>>()?;
     let shelf = Shelf::new(&settings, &sources)?;
     let mut found = Found::default();

@@ -39,7 +39,7 @@ pub(super) fn parse(args: Args<'_>, mut bounds: Bounds) -> Result<Json, Function
         if more && reader.position().byte() <= text.len() as u64 + 1 {
             return Ok(true);
         }
-        if more && *record != StringRecord::from(vec![END]) {
+        if more && !record.iter().eq([END]) {
             let line = record.position().map_or(0, csv::Position::line);
             return Err(args.refused(format_args!(
                 "the record of line {line} has a quote that nothing closes: is the text cut short?"

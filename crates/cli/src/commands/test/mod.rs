@@ -73,27 +73,39 @@ pub(super) fn run(global: &Global, args: &Test) -> Result<()> {
     tally.end(global)
 }
 
-/// The test files that were named, by themselves or by the cycle beside them; all where none was.
+/// The test files that were named, by themselves, by the cycle beside them or by a folder above them; those of the
+/// cycles folder where nothing was.
 fn paths(settings: &Settings, args: &Test) -> Result<Vec<PathBuf>> {
-    let folder = settings.cycles();
-    if args.files.is_empty() {
-        let found = test_files(&folder).map_err(|error| Ended::Invalid(format!("{error:#}")))?;
-        if found.is_empty() {
-            let message = format!(
-                "there are no tests below `{}`: a test of `x.yaml` stands beside it as `x.test.yaml`",
-                folder.display()
-            );
-            return Err(Ended::Usage(message).into());
-        }
-        return Ok(found);
+    let mut named = args.files.clone();
+    if named.is_empty() {
+        named.push(settings.cycles());
     }
     let mut paths: Vec<PathBuf> = Vec::new();
-    for path in args.files.iter().map(|path| tests_of(path)) {
-        if !paths.contains(&path) {
-            paths.push(path);
+    for path in named {
+        let found = if args.files.is_empty() || path.is_dir() {
+            tests_below(&path)?
+        } else {
+            vec![tests_of(&path)]
+        };
+        for path in found {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
         }
     }
     Ok(paths)
+}
+
+fn tests_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let found = test_files(folder).map_err(|error| Ended::Invalid(format!("{error:#}")))?;
+    if found.is_empty() {
+        let message = format!(
+            "there are no tests below `{}`: a test of `x.yaml` stands beside it as `x.test.yaml`",
+            folder.display()
+        );
+        return Err(Ended::Usage(message).into());
+    }
+    Ok(found)
 }
 
 /// `x.test.yaml` for `x.yaml`.
