@@ -467,6 +467,8 @@ impl Moving<'_> {
             self.looped.status = LoopStatus::Queued;
         }
         self.run.updated = now;
+        // The next lap, which this run began, may have come further than this run.
+        let ended = self.looped.updated.max(now);
         self.looped.updated = now;
         // What a branch has read is told when the run that began it has ended, and all its children.
         let succeeded = matches!(
@@ -482,7 +484,7 @@ impl Moving<'_> {
             steps::move_own_watermarks(&mut self, true);
         }
         if over && !was_over && self.looped.status.is_final() {
-            self.loop_ended();
+            self.loop_ended(ended);
         }
         Transition {
             run: self.run,
@@ -502,7 +504,7 @@ impl Moving<'_> {
         }
     }
 
-    fn loop_ended(&mut self) {
+    fn loop_ended(&mut self, ended: Timestamp) {
         if matches!(
             self.run.state,
             State::Finished {
@@ -513,7 +515,7 @@ impl Moving<'_> {
             self.looped.status = LoopStatus::Stopped;
         }
         let looped = &self.looped;
-        let elapsed = looped.updated.max(self.facts.now).since(looped.started);
+        let elapsed = ended.since(looped.started);
         let laps = if looped.laps == 1 {
             "1 lap".to_owned()
         } else {
@@ -549,6 +551,7 @@ impl Moving<'_> {
         let line = self.lines.push(level, event, message);
         // The loop may end with a run that is not its last lap's.
         line.lap = Some(last);
+        line.time = ended;
         line.data = Some(data);
         line.code = code;
     }

@@ -10,7 +10,7 @@ use velodrome_core::{
     Acceptance, Action, Delivery, Exit, FailureKind, Finish, Input, ListAnswer, Origin, Scripted,
     SendAnswer, State, StepFailure, TimerChange, WaitingOn, accept_next_lap, may_begin_lap,
 };
-use velodrome_types::{Code, LoopStatus, OnError, RunStatus};
+use velodrome_types::{Code, Event, LoopStatus, OnError, RunStatus};
 
 fn transient() -> StepFailure {
     StepFailure {
@@ -128,6 +128,44 @@ fn the_hand_off_ends_the_lap_and_the_loop_goes_on() {
     assert_eq!(over.looped.laps, 2);
     assert_eq!(messages(&over)[0], "handoff.sent next_page → lap 2  page=2");
     assert_eq!(over.lines[0].data.as_ref().unwrap()["records"], json!(200));
+}
+
+#[test]
+fn a_loop_ends_no_earlier_than_the_lap_that_was_begun_and_over_first() {
+    let plan = page_loop(Duration::ZERO);
+    let stored = Stored::default();
+    let asking = asking(&plan);
+    let listed = |fence, more| Input::Listed {
+        fence,
+        answer: page(more),
+    };
+    let input = listed(asking.run.fence, true);
+    let posting = moved(&plan, asking.run, asking.looped, input).unwrap();
+    let body = json!({"page": 2});
+    let delivery = Delivery {
+        body: body.clone(),
+        ..Delivery::default()
+    };
+    let origin = Origin::of(&posting.run);
+    let lap = accept_next_lap(&plan, run_id(2), posting.looped, delivery, origin, later(1));
+    let begin = Input::Begin { body, logs: vec![] };
+    let second = moved_at(&plan, lap.run, lap.looped, begin, later(2), &stored).unwrap();
+    let input = listed(second.run.fence, false);
+    let second = moved_at(&plan, second.run, second.looped, input, later(3), &stored).unwrap();
+    assert_eq!(second.looped.status, LoopStatus::Running);
+
+    let fence = posting.run.fence;
+    let answer = SendAnswer {
+        status: 202,
+        handoff: Some((second.run.id, second.looped.id, 2, "page=2".into())),
+        own: true,
+        ..SendAnswer::default()
+    };
+    let input = Input::Sent { fence, answer };
+    let over = moved_at(&plan, posting.run, second.looped, input, later(1), &stored).unwrap();
+    let last = over.lines.last().unwrap();
+    assert_eq!((last.event, last.time), (Event::LoopSucceeded, later(3)));
+    assert!(last.message.ends_with(", 3 s"), "{}", last.message);
 }
 
 #[test]
