@@ -264,3 +264,91 @@ async fn an_answer_that_does_not_come_ends_the_script_and_keeps_nobody_waiting()
     }
     Ok(())
 }
+
+/// The handlers of a webhook, in Rhai and in JavaScript: before anything is accepted, and as a run begins.
+const HEARD_IN_RHAI: &str = r#"
+          fn before_webhook() {
+              method_request.known = http_request(#{url: `${method_request.ask}/before`}).content.said;
+              return true;
+          }
+          fn after_webhook() {
+              method_response.seen = http_request(#{url: `${method_response.ask}/after`}).content.said;
+              return true;
+          }"#;
+const HEARD_IN_JAVASCRIPT: &str = r"
+          function before_webhook() {
+              method_request.known = http_request({url: `${method_request.ask}/before`}).content.said;
+              return true;
+          }
+          function after_webhook() {
+              method_response.seen = http_request({url: `${method_response.ask}/after`}).content.said;
+              return true;
+          }";
+
+fn heard(name: &str, language: &str, code: &str) -> String {
+    format!(
+        r#"
+cycle: {name}
+steps:
+  webhook:
+    use: generic_webhook.webhook
+    fields: {{ask: text, known: text, seen: text}}
+    script:
+      language: {language}
+      code: |{code}
+    then: keep
+  keep: {{use: data_storage.set, map: {{key: told, value: "${{webhook.known}} ${{webhook.seen}}"}}}}
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhooks_handlers_ask_too_and_one_that_fails_accepts_nothing() -> Result<()> {
+    let api = sink("own", Duration::ZERO).await?;
+    let cycles = [
+        ("rhai.yaml", heard("in_rhai", "rhai", HEARD_IN_RHAI)),
+        (
+            "javascript.yaml",
+            heard("in_javascript", "javascript", HEARD_IN_JAVASCRIPT),
+        ),
+    ];
+    let cycles = cycles.each_ref().map(|(file, text)| (*file, text.as_str()));
+    let settings = format!("egress: {{allow: [\"{}\"]}}\n", api.host());
+    let server = Folder::new(&cycles, &settings)?.serve().await?;
+    for (count, name) in ["in_rhai", "in_javascript"].into_iter().enumerate() {
+        let body = json!({ "ask": api.url() }).to_string();
+        let answer = server.hook(name, &body).await?.json();
+        let id = answer["loop"]
+            .as_str()
+            .with_context(|| answer.to_string())?;
+        let over = server.loop_over(id).await?;
+        assert_eq!(over["status"], "succeeded", "{over:#}");
+        let paths: Vec<String> = api.came().into_iter().map(|came| came.path).collect();
+        assert_eq!(paths[2 * count..], ["/before", "/after"], "{name}");
+        let lines = server.log(&format!("cycle={name}")).await?;
+        let told = lines
+            .iter()
+            .any(|line| line.to_string().contains("own own"));
+        assert!(told, "{name}: {lines:#?}");
+
+        // The cloud's own address for its machines: nobody may ask it.
+        let body = json!({"ask": "http://169.254.169.254"}).to_string();
+        let answer = server.hook(name, &body).await?;
+        assert_eq!(answer.status, 500, "{name}: {}", answer.text);
+        assert!(
+            answer.text.contains("request.refused_address"),
+            "{name}: {}",
+            answer.text
+        );
+        let loops = server
+            .api("GET", &format!("/loops?cycle={name}"))
+            .await?
+            .json();
+        assert_eq!(
+            loops["items"].as_array().map(Vec::len),
+            Some(1),
+            "{loops:#}"
+        );
+    }
+    Ok(())
+}
