@@ -80,6 +80,67 @@ async fn a_loop_keeps_its_newest_laps() -> Result<()> {
     Ok(())
 }
 
+/// A lap of more commits than a hand-off forgets of it: without end, but for a pause of an hour.
+const TALKS: &str = r#"cycle: talks
+retention: {laps: 5}
+loop: {max_laps: none}
+steps:
+  webhook: {use: generic_webhook.webhook, fields: {page: integer}, then: d0}
+DELAYS
+  enough: {use: decision, if: {left: "${webhook.page}", is: less_than, right: 70}, then: again, else: long}
+  long: {use: delay, for: 1 hour}
+  again:
+    use: generic_webhook.post
+    url: ${webhook.url}
+    map: {page: ignore}
+    script: |
+      fn before_action() { method_request.page = loop_storage_increment("page") + 1; return true; }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_whose_laps_tell_much_keeps_no_more_of_them() -> Result<()> {
+    let delays: Vec<String> = (0..12)
+        .map(|at| {
+            let then = if at == 11 {
+                "enough".to_owned()
+            } else {
+                format!("d{}", at + 1)
+            };
+            format!("  d{at}: {{use: delay, for: 1 ms, then: {then}}}")
+        })
+        .collect();
+    let cycle = TALKS.replace("DELAYS", &delays.join("\n"));
+    let mut server = Folder::new(&[("talks.yaml", &cycle)], "")?.serve().await?;
+    let accepted = server.hook("talks", r#"{"page": 1}"#).await?;
+    let id = accepted.json()["loop"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let first = async |server: &Server| -> Result<u64> {
+        let lines = server.log(&format!("loop={id}")).await?;
+        Ok(lines
+            .first()
+            .and_then(|line| line["lap"].as_u64())
+            .unwrap_or_default())
+    };
+    let rests = |seen: &serde_json::Value| seen["laps"] == 70 && seen["status"] == "waiting";
+    server.wait_for(&format!("/loops/{id}"), rests).await?;
+    assert!(
+        first(&server).await? < 59,
+        "its hand-offs forget it all: make its laps tell more"
+    );
+    // As it starts, and every minute, what is left goes; what one commit told of a lap and the next stays whole.
+    server.stop().await?;
+    server.start().await?;
+    for _ in 0..100 {
+        if first(&server).await? >= 64 {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("lap {} is still told", first(&server).await?);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_is_kept_as_long_as_its_cycle_says() -> Result<()> {
     let mut server = folder("retention: {succeeded: 1 ms}")?.serve().await?;

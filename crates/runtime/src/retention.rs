@@ -1,14 +1,17 @@
 //! Taking away what is no longer kept, a slice at a time, while the engine serves (SPEC §3, `retention`).
 //!
-//! Laps of a loop that goes on are forgotten by its own hand-offs (`actor/handoff.rs`). Here it is loops
-//! that have ended: each goes whole, with its runs, its log lines and what its scripts stored in it, so
-//! long after its end as its cycle says.
+//! Old laps of a loop that goes on are forgotten by its own hand-offs (`actor/handoff.rs`), of which each takes a
+//! slice: what is left of laps that told more than that goes here. Loops that have ended go here, each whole,
+//! with its runs, its log lines and what its scripts stored in it, so long after its end as its cycle says.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use velodrome_spec::plan::Retention;
-use velodrome_store::{CommitError, Forget, Namespace, StorageOp, StorageWrite, StoreError, Unit};
+use velodrome_store::{
+    CommitError, Forget, LogFilter, LoopFilter, Namespace, PageRequest, StorageOp, StorageWrite,
+    StoreError, Unit,
+};
 use velodrome_types::{ConnectionId, CycleId, LoopId, LoopStatus, Timestamp};
 
 use crate::shared::Shared;
@@ -70,6 +73,7 @@ enum SweepError {
 
 async fn sweep(shared: &Shared) -> Result<(), SweepError> {
     let now = shared.clock.now();
+    forget_old_laps(shared).await?;
     for cycle in shared.store.cycles_with_ended()? {
         let plan = shared.plans.current(&cycle);
         let kept = shared
@@ -89,6 +93,52 @@ async fn sweep(shared: &Shared) -> Result<(), SweepError> {
         && !shared.draining.is_cancelled()
     {
         forget(shared, vec![Forget::Lines { before }], Vec::new()).await?;
+        shared.clock.sleep(BREATH).await;
+    }
+    Ok(())
+}
+
+/// What the hand-offs of loops that go on have left of their old laps.
+async fn forget_old_laps(shared: &Shared) -> Result<(), SweepError> {
+    let open = LoopFilter {
+        status: vec![LoopStatus::Running, LoopStatus::Waiting],
+        ..LoopFilter::default()
+    };
+    let mut after = None;
+    loop {
+        let limit = 1_000;
+        let page = shared.store.loops(&open, PageRequest { after, limit })?;
+        for row in page.items {
+            let plan = shared.plans.current(&row.cycle);
+            let retention = plan.as_ref().map(|plan| &plan.retention);
+            let below = row.laps.saturating_sub(shared.retention.of(retention).laps);
+            if below > 1 {
+                forget_laps(shared, row.id, below).await?;
+            }
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+        shared.clock.sleep(BREATH).await;
+    }
+}
+
+/// A slice behind the other, until the log of the loop begins with a lap that is kept.
+async fn forget_laps(shared: &Shared, of: LoopId, below: u64) -> Result<(), SweepError> {
+    let told = LogFilter {
+        loop_id: Some(of),
+        ..LogFilter::default()
+    };
+    let mut last = 0;
+    while !shared.draining.is_cancelled() {
+        let first = shared.store.log_after(0, &told, 1)?.0.pop();
+        // What is kept with a lap that is kept stays, and is the first again.
+        let Some(first) = first.filter(|line| line.seq > last && line.lap < Some(below)) else {
+            return Ok(());
+        };
+        last = first.seq;
+        forget(shared, vec![Forget::Laps { of, below }], Vec::new()).await?;
         shared.clock.sleep(BREATH).await;
     }
     Ok(())
