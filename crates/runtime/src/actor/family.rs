@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use velodrome_core::{Action, Finish, Input, Loop, Run, State, next_of_lap, over_for};
 use velodrome_spec::Plan;
+use velodrome_store::FORGOTTEN_AT_ONCE;
 use velodrome_types::RunId;
 
 use super::commit::Begins;
@@ -17,6 +18,10 @@ use crate::unit::{Grown, Making};
 /// Children that are on their way at once: past them the next takes its first step when one has taken its
 /// last. Each holds a request's buffers while it asks, and a long list must not hold thousands of those.
 const CHILDREN_AT_ONCE: usize = 64;
+
+/// Every so many children those of laps that are not kept any more are forgotten, of which one commit takes twice
+/// as many, so that they cannot outgrow it.
+const CHILDREN_BEFORE_FORGETTING: usize = FORGOTTEN_AT_ONCE / 2;
 
 /// Runs that this commit moves, as they are after it, with what each is to do.
 #[derive(Default)]
@@ -55,6 +60,9 @@ impl Actor {
             .grown
             .extract_if(.., |grown| grown.run.loop_id == self.id)
             .collect();
+        if old_laps_are_due(looped.laps, own.len()) {
+            making.forget.extend(self.old_laps(&looped, plan));
+        }
         let mut moved = Moved::default();
         for (run, plan, action) in begins.own.drain(..) {
             moved.put(run, plan, action);
@@ -184,6 +192,7 @@ impl Actor {
                 continue;
             };
             making.expect_fence(id, committed);
+            self.children_begun += 1;
             let (run, left, action) = making.moved(transition);
             looped = self.bring_along(&plan, &run, left, &mut making, &mut begins);
             match first {
@@ -194,6 +203,10 @@ impl Actor {
         let Some((plan, run, action, _)) = first else {
             return Ok(());
         };
+        if self.children_begun >= CHILDREN_BEFORE_FORGETTING {
+            self.children_begun = 0;
+            making.forget.extend(self.old_laps(&looped, &plan));
+        }
         match self
             .commit(plan, run, looped, action, making, begins)
             .await?
@@ -203,4 +216,12 @@ impl Actor {
             Some(_) => Err(Left::Conflict),
         }
     }
+}
+
+/// Whether laps of so many children each have had enough since old ones were last forgotten. Reckoned, for a loop that
+/// waits remembers nothing but what is stored.
+fn old_laps_are_due(lap: u64, children: usize) -> bool {
+    let of_laps =
+        |laps: u64| laps.saturating_mul(children as u64) / CHILDREN_BEFORE_FORGETTING as u64;
+    of_laps(lap) > of_laps(lap.saturating_sub(1))
 }

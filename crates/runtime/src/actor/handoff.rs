@@ -131,8 +131,9 @@ impl Actor {
                 accept_next_lap(&to, ids.run, looped.clone(), delivery.clone(), origin, now);
             let entered = self.enter(&to, acceptance, &delivery, next).await?;
             *looped = entered.1.clone();
-            let kept = self.shared.retention.of(Some(&to.retention)).laps;
-            next.forget.extend(old_laps(looped, kept));
+            if looped.laps.is_multiple_of(LAPS_FORGOTTEN_AT_ONCE) {
+                next.forget.extend(self.old_laps(looped, &to));
+            }
             let status = status_of(&entered.0);
             let told = (entered.0.id, entered.0.loop_id, entered.0.lap, shown);
             begins.own.push((entered.0, to, entered.2));
@@ -205,6 +206,16 @@ impl Actor {
             .await
             .map_err(|failure| refused(webhook::script_failed(&failure)))?;
         Ok(next.moved(moved))
+    }
+
+    /// The laps that a loop no longer keeps, if there are any.
+    pub(super) fn old_laps(&self, looped: &Loop, plan: &Plan) -> Option<Forget> {
+        let kept = self.shared.retention.of(Some(&plan.retention)).laps;
+        let below = looped.laps.saturating_sub(kept);
+        (below > 1).then_some(Forget::Laps {
+            of: looped.id,
+            below,
+        })
     }
 
     /// Builds what is posted: the mapped fields, and what `before_action` makes of them.
@@ -302,15 +313,6 @@ impl Actor {
 
 /// Every so many laps those that are not kept any more are forgotten (SPEC §3, `retention`).
 const LAPS_FORGOTTEN_AT_ONCE: u64 = 64;
-
-/// The laps that a loop which begins another no longer keeps.
-fn old_laps(looped: &Loop, kept: u64) -> Option<Forget> {
-    let below = looped.laps.saturating_sub(kept);
-    (below > 1 && looped.laps.is_multiple_of(LAPS_FORGOTTEN_AT_ONCE)).then_some(Forget::Laps {
-        of: looped.id,
-        below,
-    })
-}
 
 fn status_of(run: &Run) -> u16 {
     if matches!(

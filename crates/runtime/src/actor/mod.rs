@@ -66,6 +66,8 @@ pub(crate) struct Actor {
     inside: VecDeque<(RunId, Action)>,
     /// Runs that others have begun and that have not taken their first step.
     begun: VecDeque<RunId>,
+    /// Children that took their first step since old laps were last forgotten for them.
+    children_begun: usize,
     /// The time of the move under way: all that one commit tells happened at one moment.
     now: Timestamp,
     /// The item of a `for_each` that the move under way is about, and its attempt.
@@ -186,6 +188,7 @@ impl Actor {
             performing: FuturesUnordered::new(),
             inside: VecDeque::new(),
             begun: VecDeque::new(),
+            children_begun: 0,
             item: None,
             seen: None,
             remembering: None,

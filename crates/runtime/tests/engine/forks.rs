@@ -438,3 +438,37 @@ fn of_all_loops_of_a_cycle_one_run_goes_on_from_a_wait_for_the_cycle() {
     assert_eq!(scene.loop_of(first).status, LoopStatus::Succeeded);
     assert_eq!(scene.loop_of(second).status, LoopStatus::Succeeded);
 }
+
+/// Laps with a child for each item, of which one lap is to be kept.
+const LAPS: &str = r#"
+cycle: forked
+retention: {laps: 1}
+steps:
+  webhook: {use: generic_webhook.webhook, fields: {left: integer, items: list}, then: [list, pause]}
+  list: {use: script, map: {items: "${webhook.items}"}, script: "fn run() { method_request.items }", split: true, then: ask}
+  ask: {use: generic_webhook.get, url: "https://api.test/item/${item}"}
+  pause: {use: delay, for: 1 minute, then: enough}
+  enough: {use: decision, if: "= webhook.left > 1", then: again}
+  again: {use: generic_webhook.post, url: "${webhook.url}", map: {left: "= webhook.left - 1", items: "${webhook.items}"}}
+"#;
+
+#[test]
+fn children_of_laps_that_are_not_kept_are_forgotten_as_others_come() {
+    for (laps, children) in [(10, 300), (40, 20)] {
+        let scene = Scene::new(LAPS);
+        let items: Vec<usize> = (0..children).collect();
+        let body = serde_json::json!({"left": laps, "items": items}).to_string();
+        let id = scene.post(body, secs(3_600));
+        let seen = scene.loop_of(id);
+        assert_eq!((seen.status, seen.laps), (LoopStatus::Succeeded, laps));
+        let asked = scene.asked();
+        assert_eq!(asked.len(), children);
+        assert!(asked.values().all(|times| *times as u64 == laps));
+        let runs = scene.runs(&[]);
+        // Each lap is a run, its branch that lists, and the children of that.
+        let newest = runs.iter().filter(|run| run.lap >= laps - 1).count();
+        assert_eq!(newest, 2 * (2 + children), "what is kept is kept whole");
+        let most = newest + 250 + 2 * (2 + children);
+        assert!(runs.len() < most, "{} of {laps} laps", runs.len());
+    }
+}
