@@ -25,7 +25,7 @@ use crate::js::launch::Workers;
 use crate::js::pool::{Lent, Pool};
 use crate::js::tokens::{Shifts, in_characters};
 use crate::js::vars;
-use crate::js::worker::Lost;
+use crate::js::worker::{Lost, Worker};
 use crate::limits::ScriptLimits;
 use crate::meter::{self, Metered, Stop};
 use crate::outside::{HTTP_REQUEST, Requests};
@@ -115,11 +115,18 @@ impl JavaScript {
             .pool
             .lend(&self.clock.0)
             .map_err(|lost| failed(NO_WORKER, &lost))?;
-        let until = self.until();
-        let worker = lent.worker();
-        let answer = worker
-            .say(&ToWorker::Compile(code.to_owned()), until)
-            .and_then(|()| worker.hear(until));
+        let request = ToWorker::Compile(code.to_owned());
+        let ask = |worker: &mut Worker| {
+            let until = self.until();
+            worker.say(&request, until)?;
+            worker.hear(until)
+        };
+        let mut answer = ask(lent.worker());
+        if matches!(answer, Err(Lost::Dead(_))) && lent.was_idle() {
+            lent.replace(&self.clock.0)
+                .map_err(|lost| failed(NO_WORKER, &lost))?;
+            answer = ask(lent.worker());
+        }
         match answer {
             Ok(FromWorker::Compiled) => {
                 lent.give_back();
@@ -165,6 +172,7 @@ impl JavaScript {
             requests: Requests::new(call.outside, call.seed, handler, &self.limits),
             faults: Vec::new(),
             missed: Vec::new(),
+            heard: false,
         };
         let mut vars = call.vars;
         let request = source
@@ -188,7 +196,15 @@ impl JavaScript {
                     .pool
                     .lend(&self.clock.0)
                     .map_err(|lost| self.lost(NO_WORKER, &lost))?;
-                match self.converse(&mut lent, source, request, &mut conversation) {
+                let request = ToWorker::Call(request);
+                let mut end = self.converse(&mut lent, source, &request, &mut conversation);
+                // One that ended while nobody used it may look alive for a moment. It has begun nothing.
+                if matches!(end, Err(Lost::Dead(_))) && lent.was_idle() && !conversation.heard {
+                    lent.replace(&self.clock.0)
+                        .map_err(|lost| self.lost(NO_WORKER, &lost))?;
+                    end = self.converse(&mut lent, source, &request, &mut conversation);
+                }
+                match end {
                     Ok((end, usable)) => {
                         if usable {
                             lent.give_back();
@@ -212,15 +228,17 @@ impl JavaScript {
         &self,
         lent: &mut Lent<'_>,
         source: &Source,
-        request: Request,
+        request: &ToWorker,
         conversation: &mut Conversation<'_>,
     ) -> Result<(End, bool), Lost> {
         let until = self.until();
         let worker = lent.worker();
         worker.keep(source.id, &source.text, until)?;
-        worker.say(&ToWorker::Call(request), until)?;
+        worker.say(request, until)?;
         loop {
-            match worker.hear(until)? {
+            let frame = worker.hear(until)?;
+            conversation.heard = true;
+            match frame {
                 FromWorker::Said(line) => meter::log(&line),
                 FromWorker::Ask { name, args } => {
                     let answer = conversation.answer(&name, &args);
@@ -299,6 +317,8 @@ struct Conversation<'h> {
     faults: Vec<StorageFault>,
     /// Keys that storage did not have, as hints call them.
     missed: Vec<String>,
+    /// Whether the worker has said anything: what came of it must not come twice.
+    heard: bool,
 }
 
 impl Conversation<'_> {

@@ -29,6 +29,7 @@ struct State {
 pub(crate) struct Lent<'a> {
     pool: &'a Pool,
     worker: Option<Worker>,
+    was_idle: bool,
 }
 
 impl Pool {
@@ -48,7 +49,11 @@ impl Pool {
         loop {
             if let Some(mut worker) = state.idle.pop() {
                 if worker.is_alive() {
-                    return Ok(self.lent(worker));
+                    return Ok(Lent {
+                        pool: self,
+                        worker: Some(worker),
+                        was_idle: true,
+                    });
                 }
                 state.all -= 1;
             } else if state.all < self.most {
@@ -66,16 +71,10 @@ impl Pool {
         let mut lent = Lent {
             pool: self,
             worker: None,
+            was_idle: false,
         };
-        lent.worker = Some(Worker::start(&self.workers, clock, &self.allowances)?);
+        lent.replace(clock)?;
         Ok(lent)
-    }
-
-    fn lent(&self, worker: Worker) -> Lent<'_> {
-        Lent {
-            pool: self,
-            worker: Some(worker),
-        }
     }
 
     /// A lock that a panic poisoned still counts right: nothing under it can fail half way.
@@ -89,6 +88,23 @@ impl Lent<'_> {
         self.worker
             .as_mut()
             .expect("it is there until it is given back")
+    }
+
+    /// Whether it waited for this loan, and was not started for it.
+    pub(crate) const fn was_idle(&self) -> bool {
+        self.was_idle
+    }
+
+    /// Ends it, and starts another in its place.
+    pub(crate) fn replace(&mut self, clock: &Clock) -> Result<(), Lost> {
+        drop(self.worker.take());
+        self.was_idle = false;
+        self.worker = Some(Worker::start(
+            &self.pool.workers,
+            clock,
+            &self.pool.allowances,
+        )?);
+        Ok(())
     }
 
     /// Gives it back, for the next call.
