@@ -90,3 +90,8 @@ async fn format_3_is_brought_up_and_goes_on() -> Result<()> {
 async fn format_4_is_brought_up_and_goes_on() -> Result<()> {
     is_brought_up_and_goes_on(4).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn format_5_is_brought_up_and_goes_on() -> Result<()> {
+    is_brought_up_and_goes_on(5).await
+}

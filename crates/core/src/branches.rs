@@ -15,7 +15,7 @@ use crate::gather;
 use crate::input::{Exit, Facts, Input, StepFailure, Transition};
 use crate::looped::Loop;
 use crate::machine::{Moving, advance};
-use crate::run::{Branch, Finish, Run, SplitItem, Start, State, WaitingOn};
+use crate::run::{Branch, Finish, Held, Run, SplitItem, Start, State, WaitingOn};
 use crate::{fail, steps};
 
 /// The code of a run that failed because one of its children did.
@@ -31,6 +31,27 @@ pub(crate) struct Child {
     start: Start,
     data: BTreeMap<StepId, Arc<JsonMap>>,
     item: Option<SplitItem>,
+    held: Option<Held>,
+}
+
+/// A request has come to a webhook that repeats: a child goes on with it, and the run goes on waiting.
+pub(crate) fn repeat(moving: &mut Moving<'_>, at: StepIx, given: JsonMap, held: Option<Held>) {
+    let step = moving.plan.step(at);
+    let mut data = match step.then {
+        Some(to) => read_from(moving.plan, to, &moving.run.data),
+        None => BTreeMap::new(),
+    };
+    if !given.is_empty() {
+        data.insert(step.id.clone(), Arc::new(given));
+    }
+    let branch = moving.run.branch.as_ref();
+    let child = Child {
+        start: Start::Behind(step.id.clone()),
+        data,
+        item: branch.and_then(|branch| branch.item.clone()),
+        held,
+    };
+    bear(moving, child);
 }
 
 /// The run goes on by the first step of an exit; each other is a branch of its own.
@@ -43,7 +64,16 @@ pub(crate) fn fork(moving: &mut Moving<'_>, others: &[StepIx]) {
             .branch
             .as_ref()
             .and_then(|branch| branch.item.clone());
-        bear(moving, Child { start, data, item });
+        let held = None;
+        bear(
+            moving,
+            Child {
+                start,
+                data,
+                item,
+                held,
+            },
+        );
     }
 }
 
@@ -91,6 +121,7 @@ pub(crate) fn split(moving: &mut Moving<'_>, from: StepIx) {
             start: Start::Behind(step.id.clone()),
             data: data.clone(),
             item: Some(item),
+            held: None,
         };
         bear(moving, child);
     }
@@ -347,7 +378,7 @@ fn born(parent: &Run, child: Child, id: RunId, now: Timestamp) -> Run {
         fence: 1,
         handed_off: false,
         of_notice: parent.of_notice,
-        held: None,
+        held: child.held,
         branch: Some(Branch { item: child.item }),
         state: State::Begun { start: child.start },
         data: child.data,

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 use velodrome_spec::Plan;
 use velodrome_spec::expr::{Expr, HookTarget, Inline, Piece, Reference, Root, Segment, follow};
-use velodrome_types::{Code, Json, JsonMap};
+use velodrome_types::{Code, CycleId, Json, JsonMap, RunId, StepId};
 
 use crate::run::Run;
 
@@ -15,6 +15,8 @@ use crate::run::Run;
 pub trait Statics: std::fmt::Debug {
     /// The URL of a webhook of this server.
     fn hook_url(&self, target: &HookTarget) -> String;
+    /// Where this run goes on at a webhook that it waits at, or will. Nobody can guess it.
+    fn resume_url(&self, cycle: &CycleId, step: &StepId, run: RunId) -> String;
     /// A variable of the environment that cycles may read; `None` where it is not set.
     fn env(&self, name: &str) -> Option<String>;
     /// A secret of this server, as it is now; `None` where it is not set.
@@ -339,6 +341,13 @@ fn resolve(reference: &Reference, scope: Scope<'_>) -> Result<Json, EvalError> {
                         step,
                     };
                     Json::String(scope.statics.hook_url(&target))
+                }
+                Some((Segment::Key(name), []))
+                    if name == "resume_url" && is_webhook(&step.kind) =>
+                {
+                    let run = run_of(reference, scope)?;
+                    let statics = scope.statics;
+                    Json::String(statics.resume_url(&scope.plan.cycle, &step.id, run.id))
                 }
                 Some((Segment::Key(name), rest)) => {
                     let run = run_of(reference, scope)?;

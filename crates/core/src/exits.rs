@@ -9,26 +9,16 @@ use crate::fail;
 use crate::guard;
 use crate::input::{Exit, ListAnswer, SendAnswer};
 use crate::machine::Moving;
+use crate::midway;
 use crate::steps;
 
 /// Keeps what later steps read of the webhook's body.
 pub(crate) fn keep_webhook(moving: &mut Moving<'_>, trigger: StepIx, body: Json) {
     let step = moving.plan.step(trigger);
-    let (headers, query) = match &moving.run.state {
-        crate::run::State::Queued { delivery } => {
-            (delivery.headers.clone(), delivery.query.clone())
-        }
-        _ => Default::default(),
+    let data = match &moving.run.state {
+        crate::run::State::Queued { delivery } => midway::data_of(&step.live, delivery, body),
+        _ => return,
     };
-    let mut data = JsonMap::new();
-    for name in &step.live.names {
-        let value = match name.as_str() {
-            "body" => body.clone(),
-            "http" => serde_json::json!({ "headers": headers, "query": query }),
-            field => body.get(field).cloned().unwrap_or(Json::Null),
-        };
-        keep(&mut data, name, value);
-    }
     store(moving, &step.id, data);
 }
 
@@ -253,7 +243,7 @@ fn sent_data(live: &Live, answer: &SendAnswer) -> JsonMap {
 }
 
 /// A null is what a missing name reads as anyway.
-fn keep(data: &mut JsonMap, name: &str, value: Json) {
+pub(crate) fn keep(data: &mut JsonMap, name: &str, value: Json) {
     if !value.is_null() {
         data.insert(name.to_owned(), value);
     }

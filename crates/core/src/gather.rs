@@ -168,23 +168,11 @@ pub fn next_of_lap<'r>(
             continue;
         };
         let goes_before = first.is_none_or(|(known, there)| {
-            run.lap < known.lap || (run.lap == known.lap && leads(plan, at, there))
+            run.lap < known.lap || (run.lap == known.lap && plan.leads(at, there))
         });
         if goes_before {
             first = Some((run, at));
         }
     }
     first.map(|(run, _)| run.id)
-}
-
-/// Whether one step leads to another.
-fn leads(plan: &Plan, from: StepIx, to: StepIx) -> bool {
-    let mut open = vec![from];
-    let mut seen = std::collections::BTreeSet::new();
-    while let Some(at) = open.pop() {
-        if seen.insert(at) {
-            open.extend(plan.step(at).leads_to());
-        }
-    }
-    from != to && seen.contains(&to)
 }

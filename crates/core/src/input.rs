@@ -10,6 +10,7 @@ use velodrome_types::{
 use crate::each::ItemWrites;
 use crate::eval::InlineValues;
 use crate::looped::Loop;
+use crate::midway::{Awaited, Call};
 use crate::notice::Notice;
 use crate::run::{Reply, Run, StepError};
 
@@ -77,6 +78,20 @@ pub enum Input {
         fence: u64,
         /// How.
         failure: StepFailure,
+    },
+    /// A request has come to the webhook that it waits at, and `after_webhook` let it pass.
+    Called {
+        /// The fence of the wait.
+        fence: u64,
+        /// The request.
+        call: Box<Call>,
+    },
+    /// A request has come to the webhook that it waits at, and `after_webhook` returned false.
+    CalledInVain {
+        /// The fence of the wait.
+        fence: u64,
+        /// Script log lines, oldest first.
+        logs: Vec<String>,
     },
     /// The timer of this fence is due.
     Due {
@@ -448,6 +463,8 @@ pub struct Transition {
     pub lines: Vec<LogLine>,
     /// What happens to the timer.
     pub timer: TimerChange,
+    /// What becomes of its place among runs that wait for a request, in order.
+    pub awaited: Vec<Awaited>,
     /// Watermarks to raise.
     pub watermarks: Vec<(StepId, Timestamp)>,
     /// What is to be performed for the run once this is committed, or within the same commit where it stays
@@ -480,6 +497,7 @@ impl Transition {
             looped,
             lines: Vec::new(),
             timer: TimerChange::Keep,
+            awaited: Vec::new(),
             watermarks: Vec::new(),
             action: None,
             stop_cycle: false,

@@ -32,6 +32,7 @@ mod input;
 mod lines;
 mod looped;
 mod machine;
+mod midway;
 mod notice;
 mod paging;
 mod places;
@@ -59,6 +60,7 @@ pub use input::{
 pub use lines::Lines;
 pub use looped::{Gathering, Kin, ListState, Loop};
 pub use machine::advance;
+pub use midway::{Awaited, Call, Fit, waits_at};
 pub use notice::{Notice, NoticeTo, notice_to};
 pub use paging::{MAX_RESTARTS, Pages};
 pub use places::{Admission, Places};

@@ -8,6 +8,8 @@
 //! Running --Evaluated--> (next steps)
 //! Running --Recover--> Running, the action issued again
 //! Waiting(Timer) --Due--> (next steps)      Waiting(Retry) --Due--> Running
+//! Waiting(Webhook) --Called--> (next steps) | Waiting(Webhook), a child begun
+//! Waiting(Webhook) --CalledInVain--> Waiting(Webhook)    Waiting(Webhook) --Due--> (next steps)
 //! Each    --Item--> Each | (next steps) | catch | Finished(Failed)
 //! Each    --Due, Recover--> Each, attempts issued
 //! Paging  --Listed--> Paging, the next page asked | (next steps)
@@ -36,6 +38,7 @@ use crate::input::{
 };
 use crate::lines::Lines;
 use crate::looped::Loop;
+use crate::midway::{self, Awaited};
 use crate::notice::Notice;
 use crate::paging::{self, Pages};
 use crate::run::{Finish, Reply, Run, State, WaitingOn};
@@ -50,6 +53,7 @@ pub(crate) struct Moving<'a> {
     pub(crate) looped: Loop,
     pub(crate) lines: Lines<'a>,
     pub(crate) timer: TimerChange,
+    pub(crate) awaited: Vec<Awaited>,
     pub(crate) watermarks: Vec<(StepId, Timestamp)>,
     pub(crate) action: Option<Action>,
     pub(crate) stop_cycle: bool,
@@ -95,6 +99,7 @@ pub fn advance(
         looped,
         lines,
         timer: TimerChange::Keep,
+        awaited: Vec::new(),
         watermarks: Vec::new(),
         action: None,
         stop_cycle: false,
@@ -119,7 +124,13 @@ pub fn advance(
     } && matches!(moving.run.state, State::Each { .. });
     let paged =
         matches!(moving.run.state, State::Paging { .. }) && matches!(input, Input::Listed { .. });
+    let awaited = midway::waits_at(&moving.run).cloned();
     moving.decide(input);
+    if let Some(step) = awaited
+        && midway::waits_at(&moving.run) != Some(&step)
+    {
+        moving.awaited.insert(0, Awaited::End(step));
+    }
     let same = moving.run.status() == was && !moving.items.clear;
     let rows = match &moving.run.state {
         State::Each { .. } if item_only && same && moving.items.progress.is_some() => Rows::Neither,
@@ -143,6 +154,8 @@ fn is_late(run: &Run, input: &Input) -> bool {
         | Input::Sent { fence, .. }
         | Input::Failed { fence, .. }
         | Input::Evaluated { fence, .. }
+        | Input::Called { fence, .. }
+        | Input::CalledInVain { fence, .. }
         | Input::Item { fence, .. }
         | Input::Due { fence } => *fence,
         Input::Stop => return matches!(run.state, State::Finished { .. }),
@@ -264,6 +277,13 @@ impl Moving<'_> {
             (
                 State::Waiting {
                     step,
+                    on: WaitingOn::Webhook { .. },
+                },
+                input @ (Input::Called { .. } | Input::CalledInVain { .. } | Input::Due { .. }),
+            ) if self.plan.midway(step.as_str()).is_some() => self.at_webhook(&step, input),
+            (
+                State::Waiting {
+                    step,
                     on: WaitingOn::Retry { attempt, built, .. },
                 },
                 Input::Due { .. },
@@ -373,6 +393,22 @@ impl Moving<'_> {
                 resume::go_on(self, failure);
             }
             (state, input) => self.fault(&state, &input),
+        }
+    }
+
+    /// What becomes of a run that waits for a request.
+    fn at_webhook(&mut self, step: &StepId, input: Input) {
+        let plan = self.plan;
+        let Some((at, webhook)) = plan
+            .midway(step.as_str())
+            .and_then(|at| Some((at, plan.webhook(at)?)))
+        else {
+            return;
+        };
+        match input {
+            Input::Called { call, .. } => midway::called(self, at, webhook, *call),
+            Input::CalledInVain { logs, .. } => midway::ignored(self, step, logs),
+            _ => midway::late(self, at, webhook),
         }
     }
 
@@ -491,6 +527,7 @@ impl Moving<'_> {
             looped: self.looped,
             lines: self.lines.done(),
             timer: self.timer,
+            awaited: self.awaited,
             watermarks: self.watermarks,
             action: self.action,
             stop_cycle: self.stop_cycle,

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{StepIx, StepKind};
+use velodrome_spec::plan::StepIx;
 use velodrome_types::{Event, Level, LoopStatus, StepId};
 
 use crate::branches::CHILD_FAILED;
@@ -46,7 +46,7 @@ pub fn may_resume(plan: &Plan, was: &Plan, run: &Run) -> Result<(), NotResumable
     let Some(at) = plan.find(failure.step.as_str()) else {
         return Err(NotResumable::StepGone(failure.step.clone()));
     };
-    if at == plan.trigger || matches!(plan.step(at).kind, StepKind::Webhook(_)) {
+    if at == plan.trigger {
         return Err(NotResumable::AtTheTrigger);
     }
     if plan.hash == was.hash {
@@ -56,8 +56,8 @@ pub fn may_resume(plan: &Plan, was: &Plan, run: &Run) -> Result<(), NotResumable
     let mut missing: Vec<String> = Vec::new();
     for step in &ahead {
         for (read, name) in plan.reads(*step) {
-            // What steps ahead give is still to come, and a webhook's URL is always known.
-            if ahead.contains(&read) || name == "url" {
+            // What steps ahead give is still to come, and a webhook's URLs are always known.
+            if ahead.contains(&read) || matches!(name.as_str(), "url" | "resume_url") {
                 continue;
             }
             let read = &plan.step(read).id;

@@ -126,6 +126,9 @@ pub struct Held {
 /// What a remembered answer is found by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldKey {
+    /// The webhook that was called, `cycle` or `cycle/step`; its cycle's where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
     /// The key.
     pub key: String,
     /// The SHA-256 of the request's body, in hex.
@@ -233,6 +236,12 @@ pub enum WaitingOn {
         /// The request as it was built, sent again as it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         built: Option<Json>,
+    },
+    /// A request.
+    Webhook {
+        /// When it gives up; `None` is never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Timestamp>,
     },
     /// The runs that it began: it has come to its own end.
     Children,
@@ -369,6 +378,10 @@ impl Run {
                 on: WaitingOn::Timer { due } | WaitingOn::Retry { due, .. },
                 ..
             } => Some(*due),
+            State::Waiting {
+                on: WaitingOn::Webhook { due },
+                ..
+            } => *due,
             State::Each { each, .. } => each.due(),
             State::Paging { pages, .. } => pages.due,
             _ => None,

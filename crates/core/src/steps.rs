@@ -13,6 +13,7 @@ use crate::fail;
 use crate::gather;
 use crate::input::{Action, Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
+use crate::midway;
 use crate::paging;
 use crate::respond;
 use crate::run::{Finish, State, WaitingOn};
@@ -171,11 +172,17 @@ pub(crate) fn go(moving: &mut Moving<'_>, to: Option<StepIx>) {
                     None => act(moving, &step.id, 1),
                 };
             }
+            StepKind::Webhook(webhook) if ix != moving.plan.trigger => {
+                if let Err(failure) = midway::park(moving, ix, webhook) {
+                    return fail::failed(moving, step.id.clone(), 1, None, failure);
+                }
+                return;
+            }
             StepKind::Webhook(_) => {
                 let failure = StepFailure::permanent(
                     Code::new("engine.fault"),
                     format!(
-                        "an exit leads to the webhook `{}`, which the checker should have refused",
+                        "an exit leads to the trigger `{}`, which the checker should have refused",
                         step.id
                     ),
                 );
@@ -194,6 +201,7 @@ fn decides_here(kind: &StepKind) -> bool {
             | StepKind::Switch(_)
             | StepKind::WaitUntil(_)
             | StepKind::Respond(_)
+            | StepKind::Webhook(_)
             | StepKind::Stop { .. }
     )
 }

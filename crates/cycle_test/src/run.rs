@@ -237,6 +237,7 @@ pub fn request(cycle: &CycleId, delivery: &TestDelivery) -> HookRequest {
     HookRequest {
         cycle: cycle.to_string(),
         step: None,
+        resume: None,
         format: BodyFormat::Json,
         body: Bytes::from(delivery.body.to_string()),
         headers: delivery.headers.clone(),

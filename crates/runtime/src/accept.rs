@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use velodrome_core::{
     Acceptance, Admission, Delivery, Finish, Origin, Run, State, accept_first_lap,
 };
 use velodrome_spec::Plan;
 use velodrome_spec::expr::HookTarget;
+use velodrome_spec::plan::WebhookStep;
 use velodrome_store::{CommitError, IdempotencyRow, OutboxWrite, ScheduleWrite};
 use velodrome_types::{CycleId, CycleState, Event, Json, JsonMap, Level, LogLine};
 
@@ -18,6 +20,7 @@ use crate::actor::Actor;
 use crate::api::{BodyFormat, HookAnswer, HookRequest, Problem, Written};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
 use crate::held::{self, Holding};
+use crate::midway::{self, Midway};
 use crate::registry::{LapRequest, ToLoop};
 use crate::shared::Shared;
 use crate::unit::Making;
@@ -95,6 +98,14 @@ async fn decide(
     let lap_of_own = handoff
         .as_ref()
         .is_some_and(|origin| shared.is_loop_of(origin, &cycle));
+    if let Some(midway) = Midway::of(shared, &request, by.as_ref())? {
+        let (delivery, raw, header) = delivered(request)?;
+        let key = |webhook: &WebhookStep, hook| match &handoff {
+            Some(origin) => Some(Key::of_handoff(hook, origin)),
+            None => Key::of(webhook, hook, header, &raw, &delivery.body),
+        };
+        return midway::receive(shared, midway, delivery.clone(), key).await;
+    }
     // A lap is its loop's own affair: it goes on where nothing else is taken.
     let plan = if lap_of_own {
         None
@@ -102,28 +113,20 @@ async fn decide(
         let current = webhook_plan(shared, &request)?;
         Some(by.unwrap_or(current))
     };
-    let body = parse(&request)?;
-    let delivery = Delivery {
-        body,
-        headers: request.headers,
-        query: request.query,
-    };
+    let (delivery, raw, header) = delivered(request)?;
     let (plan, handoff) = match (plan, handoff) {
         (None, Some(origin)) => return lap(shared, origin, delivery).await,
-        (None, None) => return Err(webhook_unknown(&request.cycle)),
+        (None, None) => return Err(webhook_unknown(cycle.as_str())),
         (Some(plan), handoff) => (plan, handoff),
     };
     if let Some(origin) = &handoff {
         shared.may_hop_here(origin)?;
     }
-    let key = match &handoff {
-        Some(origin) => Some(Key::of_handoff(&plan, origin)),
-        None => Key::of(
-            &plan,
-            request.idempotency_key,
-            &request.body,
-            &delivery.body,
-        ),
+    let hook = plan.cycle.to_string();
+    let key = match (&handoff, webhook::trigger(&plan)) {
+        (Some(origin), _) => Some(Key::of_handoff(hook, origin)),
+        (None, Some(webhook)) => Key::of(webhook, hook, header, &raw, &delivery.body),
+        (None, None) => None,
     };
     let origin = handoff.map(|origin| origin.origin());
     enter(shared, plan, delivery, key, origin, Along::Caller).await
@@ -220,26 +223,22 @@ async fn enter(
         loop_id: shared.random.loop_id(now),
     };
     let mut making = Making::default();
-    let received =
-        webhook::receive(shared, &plan, ids, delivery, making.take_overlay(), now).await?;
+    let received = webhook::receive(
+        shared,
+        &plan,
+        plan.trigger,
+        ids,
+        delivery,
+        making.take_overlay(),
+        now,
+    )
+    .await?;
     let delivery = match received {
         Received::Passed(delivery, overlay) => {
             making.overlay = overlay;
             delivery
         }
-        Received::Answered {
-            status,
-            headers,
-            body,
-        } => {
-            let answer = HookAnswer {
-                status,
-                headers,
-                body,
-                written: Written::Plain,
-            };
-            return remember_only(shared, key, answer, along).await;
-        }
+        Received::Answered(answer) => return answer_only(shared, key, answer, along).await,
     };
     let may_hold = matches!(along, Along::Caller);
     match along {
@@ -255,7 +254,7 @@ async fn enter(
     if let Some(key) = &key
         && let Some(known) = key.known(shared)?
     {
-        return held::repeated(shared, &plan, known).await;
+        return held::repeated(shared, held::within(&plan), known).await;
     }
     let accepting = Accepting {
         shared,
@@ -269,7 +268,7 @@ async fn enter(
     accepting.accept(making).await
 }
 
-fn shutting_down() -> Problem {
+pub(crate) fn shutting_down() -> Problem {
     Problem::new(
         503,
         "server.shutting_down",
@@ -377,8 +376,20 @@ async fn lap(
     })
 }
 
+/// A request's body with what it is told from others by: the raw bytes and the key in its header.
+fn delivered(request: HookRequest) -> Result<(Delivery, Bytes, Option<String>), Problem> {
+    let body = parse(&request)?;
+    let delivery = Delivery {
+        body,
+        headers: request.headers,
+        query: request.query,
+    };
+    Ok((delivery, request.body, request.idempotency_key))
+}
+
 /// An idempotency key with what it came with.
-struct Key {
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
     hook: String,
     key: String,
     body_hash: [u8; 32],
@@ -386,9 +397,14 @@ struct Key {
 }
 
 impl Key {
-    fn of(plan: &Plan, header: Option<String>, raw: &[u8], body: &Json) -> Option<Self> {
-        let dedupe = webhook::trigger(plan).and_then(|webhook| webhook.dedupe.as_ref());
-        let (key, within) = match (header, dedupe) {
+    fn of(
+        webhook: &WebhookStep,
+        hook: String,
+        header: Option<String>,
+        raw: &[u8],
+        body: &Json,
+    ) -> Option<Self> {
+        let (key, within) = match (header, webhook.dedupe.as_ref()) {
             (Some(key), _) => (format!("key/{key}"), REMEMBERED),
             (None, Some((field, within))) => match body.get(field) {
                 None | Some(Json::Null) => return None,
@@ -397,7 +413,7 @@ impl Key {
             (None, None) => return None,
         };
         Some(Self {
-            hook: plan.cycle.to_string(),
+            hook,
             key,
             body_hash: Sha256::digest(raw).into(),
             within,
@@ -405,9 +421,9 @@ impl Key {
     }
 
     /// The engine's own key of a hand-off that came as a real request.
-    fn of_handoff(plan: &Plan, origin: &SignedOrigin) -> Self {
+    fn of_handoff(hook: String, origin: &SignedOrigin) -> Self {
         Self {
-            hook: plan.cycle.to_string(),
+            hook,
             key: origin.key(),
             body_hash: [0; 32],
             within: REMEMBERED,
@@ -415,7 +431,7 @@ impl Key {
     }
 
     /// The remembered answer; refused where the key came with another body.
-    fn known(&self, shared: &Shared) -> Result<Option<HookAnswer>, Problem> {
+    pub(crate) fn known(&self, shared: &Shared) -> Result<Option<HookAnswer>, Problem> {
         let now = shared.clock.now();
         let row = shared
             .store
@@ -435,7 +451,11 @@ impl Key {
         }
     }
 
-    fn row(&self, answer: &HookAnswer, now: velodrome_types::Timestamp) -> IdempotencyRow {
+    pub(crate) fn row(
+        &self,
+        answer: &HookAnswer,
+        now: velodrome_types::Timestamp,
+    ) -> IdempotencyRow {
         IdempotencyRow {
             hook: self.hook.clone(),
             key: self.key.clone(),
@@ -464,6 +484,15 @@ pub(crate) fn accepted_answer(shared: &Shared, run: &Run) -> HookAnswer {
             how: Finish::Ignored
         }
     );
+    taken(shared, run, ignored)
+}
+
+/// What the caller is told whose request a waiting run's handler let not pass.
+pub(crate) fn ignored_answer(shared: &Shared, run: &Run) -> HookAnswer {
+    taken(shared, run, true)
+}
+
+fn taken(shared: &Shared, run: &Run, ignored: bool) -> HookAnswer {
     let body = serde_json::json!({
         "run": run.id, "cycle": run.cycle, "loop": run.loop_id, "lap": run.lap,
         "status": if ignored { "ignored" } else { "accepted" },
@@ -477,7 +506,7 @@ pub(crate) fn accepted_answer(shared: &Shared, run: &Run) -> HookAnswer {
     }
 }
 
-fn unreadable(error: &velodrome_store::StoreError) -> Problem {
+pub(crate) fn unreadable(error: &velodrome_store::StoreError) -> Problem {
     Problem::new(503, "store.unavailable", error.to_string())
 }
 
@@ -500,7 +529,8 @@ pub(crate) fn uncommitted(error: CommitError) -> Problem {
     }
 }
 
-async fn remember_only(
+/// What `before_webhook` answered, with what is committed along with it.
+async fn answer_only(
     shared: &Arc<Shared>,
     key: Option<Key>,
     answer: HookAnswer,
@@ -524,6 +554,15 @@ async fn remember_only(
             Err(error) => Err(uncommitted(error)),
         };
     }
+    remember_only(shared, key, answer).await
+}
+
+/// What `before_webhook` answered, remembered under the request's key.
+pub(crate) async fn remember_only(
+    shared: &Arc<Shared>,
+    key: Option<Key>,
+    answer: HookAnswer,
+) -> Result<HookAnswer, Problem> {
     let Some(key) = key.filter(|_| answer.status < 500) else {
         return Ok(answer);
     };
@@ -624,7 +663,7 @@ impl Accepting<'_> {
             if let (CommitError::Conflict(_), Some(key)) = (&error, &self.key)
                 && let Some(known) = key.known(shared)?
             {
-                return held::repeated(shared, plan, known).await;
+                return held::repeated(shared, held::within(plan), known).await;
             }
             return Err(uncommitted(error));
         }

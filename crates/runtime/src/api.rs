@@ -23,6 +23,8 @@ pub struct HookRequest {
     pub cycle: String,
     /// The step of the URL, if it names one.
     pub step: Option<String>,
+    /// The last part of the URL, where it is the link of a waiting run.
+    pub resume: Option<String>,
     /// How the body is to be read.
     pub format: BodyFormat,
     /// The raw body.
@@ -33,6 +35,45 @@ pub struct HookRequest {
     pub query: JsonMap,
     /// `Idempotency-Key` or `webhook-id`.
     pub idempotency_key: Option<String>,
+}
+
+/// What the page of a waiting run's link shows.
+#[derive(Clone, Debug)]
+pub struct WaitView {
+    /// The cycle's name.
+    pub cycle: String,
+    /// The step's name.
+    pub step: String,
+    /// What a person may fill in.
+    pub fields: Vec<LinkField>,
+    /// Whether that is all that must be there.
+    pub by_hand: bool,
+    /// Until when the run waits, if not for ever.
+    pub until: Option<Timestamp>,
+}
+
+/// A field of such a page.
+#[derive(Clone, Debug)]
+pub struct LinkField {
+    /// Its name.
+    pub name: String,
+    /// How it is filled in.
+    pub input: LinkInput,
+    /// Whether it must be.
+    pub required: bool,
+    /// What stands there.
+    pub default: Option<String>,
+}
+
+/// How a field is filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkInput {
+    /// With any text.
+    Text,
+    /// With a number.
+    Number,
+    /// With one of these.
+    Choice(Vec<String>),
 }
 
 /// Who may call a webhook.

@@ -10,18 +10,18 @@ use velodrome_core::evaluate_static;
 use velodrome_spec::Plan;
 use velodrome_spec::callers::{AuthKind, Authentication, WebhookAuth, WebhookDefaults};
 use velodrome_spec::expr::Expr;
-use velodrome_spec::plan::WebhookStep;
+use velodrome_spec::plan::{StepIx, WebhookStep};
 use velodrome_types::{CycleId, CycleState};
 
 use crate::accept::not_taking;
 use crate::api::{HookAuth, HookSecret, IpNet, Problem, Scheme};
 use crate::shared::Shared;
-use crate::webhook::trigger;
 
 /// A webhook as it stood when a request for it came.
 #[derive(Clone, Debug)]
 pub struct Hook {
     pub(crate) plan: Arc<Plan>,
+    at: StepIx,
     defaults: Arc<WebhookDefaults>,
     auth: HookAuth,
 }
@@ -38,8 +38,11 @@ impl Hook {
         let Some(plan) = shared.plans.current(&cycle) else {
             return Ok(None);
         };
-        let named = step.is_none_or(|step| plan.step(plan.trigger).id.as_str() == step);
-        let Some(webhook) = trigger(&plan).filter(|_| named) else {
+        let at = match step {
+            None => Some(plan.trigger),
+            Some(step) => plan.find(step),
+        };
+        let Some((at, webhook)) = at.and_then(|at| Some((at, plan.webhook(at)?))) else {
             return Ok(None);
         };
         let (defaults, exposed) = shared.plans.callers();
@@ -56,6 +59,7 @@ impl Hook {
             WebhookAuth::Required(auth) => required(shared, auth),
         };
         Ok(Some(Self {
+            at,
             plan,
             defaults,
             auth,
@@ -63,7 +67,8 @@ impl Hook {
     }
 
     fn webhook(&self) -> &WebhookStep {
-        trigger(&self.plan).expect("a hook's plan begins with a webhook")
+        let webhook = self.plan.webhook(self.at);
+        webhook.expect("it was found as one")
     }
 
     /// Who may call.

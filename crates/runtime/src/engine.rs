@@ -13,7 +13,7 @@ use velodrome_types::{CycleId, CycleState, Json, LoopId, RunId, StepId, Timestam
 
 use crate::api::{
     CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView,
-    StepView, Version,
+    StepView, Version, WaitView,
 };
 use crate::callers::Hook;
 use crate::handoff::SignedOrigin;
@@ -22,7 +22,7 @@ use crate::records::{loop_view, run_view};
 use crate::shared::Shared;
 use crate::start::Reconfigure;
 use crate::tasks::Task;
-use crate::{accept, command, reload, resume};
+use crate::{accept, command, midway, reload, resume};
 
 /// How long draining waits for requests in flight before the store is closed all the same: what is
 /// lost then is sent again after the next start, as it was built.
@@ -75,6 +75,15 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         self.spawned(async move { accept::receive(&shared, request, Some(hook.plan)).await })
             .await
+    }
+
+    /// What the page of a waiting run's link shows; nothing is changed by looking.
+    ///
+    /// # Errors
+    ///
+    /// `webhook.unknown`, `wait.not_yet`, `wait.over`.
+    pub fn waiting(&self, cycle: &str, step: &str, link: &str) -> Result<WaitView, Problem> {
+        midway::view(&self.shared, cycle, step, link)
     }
 
     /// Whether this value of the hand-off header was signed by this process for this cycle: what comes

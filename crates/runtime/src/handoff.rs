@@ -7,7 +7,29 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use velodrome_core::Origin;
+use velodrome_spec::Plan;
+use velodrome_spec::expr::HookTarget;
+use velodrome_spec::plan::SendStep;
 use velodrome_types::{CycleId, LoopId, RunId, StepId};
+
+use crate::shared::Shared;
+
+/// Whether a step posts to a webhook at which runs wait: no run begins by it, and whose loop goes on is found out
+/// by the request, so it is one, under the engine's own key.
+pub(crate) fn is_to_waiting(shared: &Shared, plan: &Plan, send: &SendStep) -> bool {
+    let Some(HookTarget {
+        cycle,
+        step: Some(step),
+    }) = &send.target
+    else {
+        return false;
+    };
+    let waits = |plan: &Plan| plan.midway(step.as_str()).is_some();
+    match *cycle == plan.cycle {
+        true => waits(plan),
+        false => shared.plans.current(cycle).is_some_and(|plan| waits(&plan)),
+    }
+}
 
 /// The header's name.
 pub const HANDOFF_HEADER: &str = "velodrome-handoff";

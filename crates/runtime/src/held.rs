@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use velodrome_core::{Finish, Held, HeldKey, Reply, Run, State};
+use velodrome_core::{Finish, Held, HeldKey, Reply, Run, State, waits_at};
 use velodrome_spec::Plan;
 use velodrome_store::IdempotencyRow;
 use velodrome_types::{Json, RunId};
@@ -49,6 +49,7 @@ pub(crate) fn within(plan: &Plan) -> Option<Duration> {
 pub(crate) fn keep(row: Option<&IdempotencyRow>) -> Held {
     Held {
         key: row.map(|row| HeldKey {
+            hook: Some(row.hook.clone()),
             key: row.key.clone(),
             body_hash: row
                 .body_hash
@@ -75,9 +76,11 @@ pub(crate) fn answered(run: &Run, reply: Reply) -> (Option<IdempotencyRow>, Hook
 /// That a run has ended without an answer. Where it failed, the caller hears a 500, and a repeat under the
 /// same key is a request of its own.
 pub(crate) fn ended(run: &mut Run) -> Option<(Option<IdempotencyRow>, Told)> {
+    let waits = waits_at(run).is_some();
     let held = run
         .held
-        .take_if(|_| matches!(run.state, State::Finished { .. }))?;
+        // One that waits for another request answers whoever sends that.
+        .take_if(|_| matches!(run.state, State::Finished { .. }) || waits)?;
     let failed = matches!(
         run.state,
         State::Finished {
@@ -98,7 +101,7 @@ pub(crate) fn ended(run: &mut Run) -> Option<(Option<IdempotencyRow>, Told)> {
 /// Under the same key the same answer, if it is below 500: what is not is forgotten at once.
 fn row_of(run: &Run, key: HeldKey, answer: &HookAnswer) -> IdempotencyRow {
     IdempotencyRow {
-        hook: run.cycle.to_string(),
+        hook: key.hook.unwrap_or_else(|| run.cycle.to_string()),
         body_hash: hash_of(&key.body_hash),
         key: key.key,
         status: answer.status,
@@ -158,18 +161,19 @@ pub(crate) fn recalled(row: &IdempotencyRow) -> HookAnswer {
 }
 
 /// A caller who is held. Dropped without an answer, nobody waits any more.
-pub(crate) struct Holding<'a> {
-    shared: &'a Arc<Shared>,
+#[derive(Debug)]
+pub(crate) struct Holding {
+    shared: Arc<Shared>,
     run: RunId,
     answered: oneshot::Receiver<HookAnswer>,
     within: Duration,
 }
 
-impl<'a> Holding<'a> {
+impl Holding {
     /// Waits for what this run answers from now on.
-    pub(crate) fn of(shared: &'a Arc<Shared>, run: RunId, within: Duration) -> Self {
+    pub(crate) fn of(shared: &Arc<Shared>, run: RunId, within: Duration) -> Self {
         Self {
-            shared,
+            shared: Arc::clone(shared),
             run,
             answered: shared.replies.of(run),
             within,
@@ -178,7 +182,7 @@ impl<'a> Holding<'a> {
 
     /// What the run answers, or how it has ended; refused once the time is up.
     pub(crate) async fn answer(mut self) -> Result<HookAnswer, Problem> {
-        let shared = self.shared;
+        let shared = Arc::clone(&self.shared);
         let until = shared.clock.now().plus(self.within);
         let answer = tokio::select! {
             biased;
@@ -206,7 +210,7 @@ impl<'a> Holding<'a> {
     }
 }
 
-impl Drop for Holding<'_> {
+impl Drop for Holding {
     fn drop(&mut self) {
         self.answered.close();
         self.shared.replies.forget(self.run);
@@ -217,11 +221,11 @@ impl Drop for Holding<'_> {
 /// is remembered.
 pub(crate) async fn repeated(
     shared: &Arc<Shared>,
-    plan: &Plan,
+    within: Option<Duration>,
     known: HookAnswer,
 ) -> Result<HookAnswer, Problem> {
     let run = known.body["run"].as_str().and_then(|run| run.parse().ok());
-    let (Some(within), Some(run), 202) = (within(plan), run, known.status) else {
+    let (Some(within), Some(run), 202) = (within, run, known.status) else {
         return Ok(known);
     };
     // Asked for before the look at the run: an answer in between is not missed.

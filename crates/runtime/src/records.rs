@@ -6,9 +6,12 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use velodrome_core::{Beside, Delivery, ItemWrites, Loop, Notice, Run};
-use velodrome_store::{LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError};
-use velodrome_types::{Json, RunId, Timestamp};
+use sha2::{Digest as _, Sha256};
+use velodrome_core::{Awaited, Beside, Delivery, Fit, ItemWrites, Loop, Notice, Run};
+use velodrome_store::{
+    LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError, WaitRow, WaitWrite,
+};
+use velodrome_types::{Json, RunId, StepId, Timestamp};
 
 use crate::api::{LoopView, RunView};
 use crate::stored_run::{RUN_FORMAT, record_of, run_from};
@@ -73,6 +76,28 @@ const DELIVERY: u64 = 0;
 /// The part that tells how far a step is with its items, or a list with its pages; behind it come the items'
 /// results, or the pages' records.
 const PROGRESS: u64 = 1;
+
+/// What becomes of a run's place among those that wait for a request.
+pub(crate) fn wait_write(run: &Run, awaited: Awaited) -> WaitWrite {
+    let hook = |step: &StepId| format!("{}/{step}", run.cycle);
+    match awaited {
+        Awaited::Begin(step, fit) => WaitWrite::Begin(WaitRow {
+            run: run.id,
+            loop_id: run.loop_id,
+            hook: hook(&step),
+            fields: fit.names().collect::<Vec<_>>().join("\n"),
+            key: wait_key(&fit),
+        }),
+        Awaited::End(step) => WaitWrite::End(run.id, hook(&step)),
+    }
+}
+
+/// What a request must say, as it is looked for.
+pub(crate) fn wait_key(fit: &Fit) -> [u8; 16] {
+    let said = serde_json::to_vec(&fit.0).expect("texts");
+    let hash = Sha256::digest(said);
+    *hash.first_chunk().expect("it is longer")
+}
 
 /// What a run's webhook was given, kept as long as the run.
 pub(crate) fn delivery_part(run: RunId, delivery: &Delivery) -> PartWrite {

@@ -8,16 +8,19 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use memchr::memmem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use velodrome_core::StepFailure;
 use velodrome_types::{Json, LogLine};
 
 use crate::api::Problem;
+use crate::resume_link::{LENGTH, RESUME};
 
 /// What stands in place of a secret.
 pub const MARK: &str = "•••";
@@ -72,30 +75,27 @@ impl Redactor {
         *place = Arc::new(Known { sources, search });
     }
 
-    /// Whether there is anything to look for.
-    pub(crate) fn knows_any(&self) -> bool {
-        self.known().search.is_some()
-    }
-
     /// Whether bytes hold something secret.
     pub fn finds(&self, bytes: &[u8]) -> bool {
         let known = self.known();
-        known
+        let knows = known
             .search
             .as_ref()
-            .is_some_and(|search| search.is_match(bytes))
+            .is_some_and(|search| search.is_match(bytes));
+        knows || link_in(bytes).is_some()
     }
 
     /// A text without what is secret.
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let known = self.known();
+        let mut told = without_links(text);
         let Some(search) = &known.search else {
-            return Cow::Borrowed(text);
+            return told;
         };
-        let mut told = Cow::Borrowed(text);
-        if search.is_match(text) {
+        if search.is_match(&*told) {
+            let text = told;
             let mut hidden = String::with_capacity(text.len());
-            search.replace_all_with(text, &mut hidden, |_, _, hidden| {
+            search.replace_all_with(&text, &mut hidden, |_, _, hidden| {
                 hidden.push_str(MARK);
                 true
             });
@@ -112,16 +112,21 @@ impl Redactor {
     /// Bytes without what is secret.
     pub fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let known = self.known();
+        let mut told = Cow::Borrowed(bytes);
+        while let Some(at) = link_in(&told) {
+            told.to_mut().splice(at, MARK.bytes());
+        }
         match &known.search {
-            Some(search) if search.is_match(bytes) => {
+            Some(search) if search.is_match(&*told) => {
+                let bytes = told;
                 let mut hidden = Vec::with_capacity(bytes.len());
-                search.replace_all_with_bytes(bytes, &mut hidden, |_, _, hidden| {
+                search.replace_all_with_bytes(&bytes, &mut hidden, |_, _, hidden| {
                     hidden.extend_from_slice(MARK.as_bytes());
                     true
                 });
                 Cow::Owned(hidden)
             }
-            _ => Cow::Borrowed(bytes),
+            _ => told,
         }
     }
 
@@ -179,6 +184,29 @@ impl Redactor {
             inner,
         }
     }
+}
+
+/// Where the secret part of a waiting run's link stands ([`crate::resume_link`]).
+fn link_in(bytes: &[u8]) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(at) = memmem::find(&bytes[from..], RESUME.as_bytes()) {
+        let at = from + at + RESUME.len();
+        let is_of_link = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let rest = bytes[at..].iter().take(LENGTH);
+        if rest.len() == LENGTH && rest.clone().all(is_of_link) {
+            return Some(at..at + LENGTH);
+        }
+        from = at;
+    }
+    None
+}
+
+fn without_links(text: &str) -> Cow<'_, str> {
+    let mut told = Cow::Borrowed(text);
+    while let Some(at) = link_in(told.as_bytes()) {
+        told.to_mut().replace_range(at, MARK);
+    }
+    told
 }
 
 impl Known {

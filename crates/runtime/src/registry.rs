@@ -13,6 +13,7 @@ use velodrome_types::{CycleId, LoopId, RunId};
 
 use crate::api::{HookAnswer, Problem};
 use crate::handoff::SignedOrigin;
+use crate::midway::CallRequest;
 use crate::shared::Shared;
 
 /// Messages that may wait for one loop. A loop gets a message a timer, a lap by request, or an
@@ -37,6 +38,8 @@ pub(crate) enum ToLoop {
     AllHere(RunId),
     /// This run waits for all of its cycle, and another goes on from there.
     AllPassed(RunId),
+    /// A request to a run that waits for one.
+    Call(Box<CallRequest>),
     /// A lap that came as a real request (`handoff: http`).
     Lap(Box<LapRequest>),
     /// Take a failed run up again while others of the loop are still on their way.

@@ -28,6 +28,7 @@ use crate::records::run_of;
 use crate::refusals::Refusals;
 use crate::registry::{Beginning, BeginningEnd, Registry, ToLoop};
 use crate::replies::Replies;
+use crate::resume_link::LinkKey;
 use crate::retention::RetentionRules;
 use crate::schedules::Schedules;
 use crate::simulated::Witness;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Set once a commit's outcome is unknown: the process must exit (I8).
     pub(crate) fatal: watch::Sender<Option<String>>,
     pub(crate) handoff_key: [u8; 32],
+    /// Signs the links of runs that wait for a request.
+    pub(crate) link_key: LinkKey,
     /// Callers who wait for a `respond`.
     pub(crate) replies: Replies,
     /// Cycles of which a run waits for all.
@@ -92,6 +95,11 @@ impl std::fmt::Debug for Shared {
 impl velodrome_core::Statics for Shared {
     fn hook_url(&self, target: &HookTarget) -> String {
         self.hook_url_for(target)
+    }
+
+    fn resume_url(&self, cycle: &CycleId, step: &StepId, run: RunId) -> String {
+        let token = self.link_key.token(cycle, step, run);
+        format!("{}/hooks/{cycle}/{step}/{token}", self.service_url)
     }
 
     fn env(&self, name: &str) -> Option<String> {

@@ -259,6 +259,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         },
         connect,
         connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),
+        link_key: parts.vault.link_key(),
         vault: parts.vault,
         tokens: parts.sealed_tokens,
         plans: Plans::new(

@@ -7,13 +7,13 @@ use velodrome_core::{Acceptance, Loop, Rows, Run, State, TimerChange, Transition
 use velodrome_spec::Plan;
 use velodrome_store::{
     Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, ScheduleWrite, StorageWrite,
-    TimerWrite, Unit, WatermarkWrite,
+    TimerWrite, Unit, WaitWrite, WatermarkWrite,
 };
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::held::{self, Told};
 use crate::overlay::Overlay;
-use crate::records::{delivery_part, item_parts, loop_row, outbox_row, run_row};
+use crate::records::{delivery_part, item_parts, loop_row, outbox_row, run_row, wait_write};
 use crate::simulated::{HandedOff, TakenExit};
 
 /// A commit in the making.
@@ -24,6 +24,7 @@ pub(crate) struct Making {
     loops: BTreeMap<LoopId, Loop>,
     parts: Vec<PartWrite>,
     timers: BTreeMap<RunId, TimerWrite>,
+    waits: Vec<WaitWrite>,
     watermarks: Vec<WatermarkWrite>,
     lines: Vec<LogLine>,
     idempotency: Vec<IdempotencyRow>,
@@ -88,6 +89,7 @@ impl Making {
             looped,
             lines,
             timer,
+            awaited,
             watermarks,
             action,
             stop_cycle,
@@ -125,6 +127,9 @@ impl Making {
                 self.set.retain(|(_, id, _)| *id != run.id);
             }
         }
+        let awaited = awaited.into_iter();
+        self.waits
+            .extend(awaited.map(|awaited| wait_write(&run, awaited)));
         for (step, date) in watermarks {
             self.watermarks
                 .push(WatermarkWrite::Raise(run.cycle.clone(), step, date));
@@ -248,6 +253,7 @@ impl Making {
         }
         self.parts.extend(other.parts);
         self.timers.extend(other.timers);
+        self.waits.extend(other.waits);
         self.watermarks.extend(other.watermarks);
         // What ends the loop is told last, also where the next lap was over at once.
         let end = self.lines.pop_if(|line| {
@@ -295,6 +301,7 @@ impl Making {
             parts: self.parts,
             loops: self.loops.values().map(loop_row).collect(),
             timers: self.timers.into_values().collect(),
+            waits: self.waits,
             storage,
             watermarks: self.watermarks,
             idempotency: self.idempotency,

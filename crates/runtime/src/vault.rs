@@ -21,12 +21,15 @@ use velodrome_store::{
 use velodrome_types::{Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::redact::Redactor;
+use crate::resume_link::LinkKey;
 use crate::tokens::StoredClient;
 
 /// What the name of a secret, of a connection's tokens and of a key of records begins with.
 const SECRET: &str = "secret/";
 const TOKENS: &str = "token/";
 const RECORD_KEY: &str = "key/records/";
+/// The name of the key that links are signed with.
+const LINK_KEY: &str = "key/links";
 /// The format of a sealed record: this byte, the number of its key, and what was sealed.
 pub(crate) const SEALED: u8 = 2;
 /// The format of a sealed secret.
@@ -51,6 +54,7 @@ pub(crate) struct Vault {
 struct Held {
     secrets: BTreeMap<String, Secret>,
     record_keys: BTreeMap<u32, SealKey>,
+    link_key: Option<LinkKey>,
 }
 
 /// A secret, opened.
@@ -119,8 +123,14 @@ impl Vault {
                 if let Ok(tokens) = serde_json::from_slice(&plain) {
                     learn_tokens(&redactor, &name, &tokens);
                 }
-            } else if let (Some(number), Ok(bytes)) = (number, plain.try_into()) {
-                held.record_keys.insert(number, SealKey::from_bytes(bytes));
+            } else if let Ok(bytes) = plain.try_into() {
+                match number {
+                    Some(number) => {
+                        held.record_keys.insert(number, SealKey::from_bytes(bytes));
+                    }
+                    None if name == LINK_KEY => held.link_key = Some(LinkKey(bytes)),
+                    None => {}
+                }
             }
         }
         let vault = Self {
@@ -135,7 +145,29 @@ impl Vault {
             // A full disk: the start must go on, so that room can be made.
             tracing::error!(%error, "the key of sealed records was not stored: start again");
         }
+        let none = vault.read().link_key.is_none();
+        if none && let Err(error) = vault.first_link_key().await {
+            tracing::error!(%error, "the key of links to waiting runs was not stored: those of now end with this process");
+        }
         Ok(vault)
+    }
+
+    /// A key that is kept for good: links in mails outlive many starts.
+    async fn first_link_key(&self) -> Result<(), StoreError> {
+        let key = crate::random::key();
+        self.write().link_key = Some(LinkKey(key));
+        let unit = Unit {
+            secrets: vec![self.sealed(LINK_KEY.to_owned(), &key)?],
+            ..Unit::default()
+        };
+        let committed = self.store.commit(unit).await;
+        committed.map_err(|error| StoreError::Backend(error.to_string()))?;
+        Ok(())
+    }
+
+    /// The key that links to waiting runs are signed with. In a simulation it is the same each time.
+    pub(crate) fn link_key(&self) -> LinkKey {
+        self.read().link_key.clone().unwrap_or(LinkKey([0; 32]))
     }
 
     async fn first_record_key(&self, number: u32) -> Result<(), StoreError> {
@@ -287,7 +319,7 @@ impl Vault {
             match keys.unseal(&name, &sealed) {
                 Ok(plain) => opened.push((name, plain)),
                 // Its records are lost already; a new key takes nothing from them.
-                Err(error) if name.starts_with(RECORD_KEY) => {
+                Err(error) if name.starts_with(RECORD_KEY) || name == LINK_KEY => {
                     tracing::warn!(%error, "left as it is");
                 }
                 Err(error) => return Err(error.into()),
@@ -327,9 +359,6 @@ impl Vault {
 
     /// Sees to it that a unit tells nothing secret: lines without it, records that hold it sealed.
     pub(crate) fn guard(&self, unit: &mut Unit) {
-        if !self.redactor.knows_any() {
-            return;
-        }
         for line in &mut unit.lines {
             self.redactor.line(line);
         }

@@ -11,10 +11,11 @@ use velodrome_core::{
 };
 use velodrome_script::Vars;
 use velodrome_spec::Plan;
-use velodrome_spec::plan::{StepKind, WebhookStep};
+use velodrome_spec::expr::HookTarget;
+use velodrome_spec::plan::{StepIx, WebhookStep};
 use velodrome_types::{CycleState, Json, JsonMap, LoopId, RunId, Timestamp};
 
-use crate::api::Problem;
+use crate::api::{HookAnswer, Problem, Written};
 use crate::handlers::{Caller, Purpose};
 use crate::overlay::Overlay;
 use crate::shared::Shared;
@@ -25,15 +26,11 @@ pub(crate) enum Received {
     /// It goes on.
     Passed(Delivery, Overlay),
     /// `before_webhook` answered itself.
-    Answered {
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: Json,
-    },
+    Answered(HookAnswer),
 }
 
 /// Who is calling, as far as handlers see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ids {
     pub(crate) run: RunId,
     pub(crate) loop_id: LoopId,
@@ -41,9 +38,25 @@ pub(crate) struct Ids {
 
 /// The webhook of a plan's trigger.
 pub(crate) fn trigger(plan: &Plan) -> Option<&WebhookStep> {
-    match &plan.step(plan.trigger).kind {
-        StepKind::Webhook(webhook) => Some(webhook),
-        _ => None,
+    plan.webhook(plan.trigger)
+}
+
+/// The URL of a webhook, as its handlers see it.
+pub(crate) fn endpoint(shared: &Shared, plan: &Plan, at: StepIx) -> String {
+    let step = (at != plan.trigger).then(|| plan.step(at).id.clone());
+    let cycle = plan.cycle.clone();
+    shared.hook_url_for(&HookTarget { cycle, step })
+}
+
+/// What `after_webhook` sees of a request.
+pub(crate) fn heard(delivery: &Delivery) -> Vars {
+    Vars {
+        method_request: delivery.body.clone(),
+        method_request_headers: delivery.headers.clone(),
+        method_request_parameters: delivery.query.clone(),
+        method_response: delivery.body.clone(),
+        method_response_headers: delivery.headers.clone(),
+        ..Vars::default()
     }
 }
 
@@ -51,12 +64,13 @@ pub(crate) fn trigger(plan: &Plan) -> Option<&WebhookStep> {
 pub(crate) async fn receive(
     shared: &Arc<Shared>,
     plan: &Plan,
+    at: StepIx,
     ids: Ids,
     mut delivery: Delivery,
     overlay: Overlay,
     now: Timestamp,
 ) -> Result<Received, Problem> {
-    let step = plan.step(plan.trigger);
+    let step = plan.step(at);
     let mut overlay = overlay;
     if step.handles("before_webhook") {
         let vars = Vars {
@@ -64,7 +78,7 @@ pub(crate) async fn receive(
             method_request_headers: delivery.headers.clone(),
             method_request_parameters: delivery.query.clone(),
             method_response: Json::Object(JsonMap::new()),
-            method_endpoint: shared.hook_url_of(&plan.cycle),
+            method_endpoint: endpoint(shared, plan, at),
             status_code: Some(200),
             ..Vars::default()
         };
@@ -86,7 +100,7 @@ pub(crate) async fn receive(
             .map_err(|failure| script_failed(&failure))?;
         overlay = called.overlay;
         if !called.passed {
-            return Ok(Received::Answered {
+            return Ok(Received::Answered(HookAnswer {
                 status: called.vars.status_code.unwrap_or(200),
                 headers: called
                     .vars
@@ -95,11 +109,12 @@ pub(crate) async fn receive(
                     .filter_map(|(name, value)| Some((name.clone(), text_of(value)?)))
                     .collect(),
                 body: called.vars.method_response,
-            });
+                written: Written::Plain,
+            }));
         }
         delivery.body = called.vars.method_request;
     }
-    let fields = trigger(plan).map_or(&[][..], |webhook| &webhook.fields);
+    let fields = plan.webhook(at).map_or(&[][..], |webhook| &webhook.fields);
     if !fields.is_empty() {
         let Json::Object(body) = &mut delivery.body else {
             return Err(Problem::new(
@@ -155,17 +170,11 @@ pub(crate) async fn enter(
 ) -> Result<Transition, Box<StepFailure>> {
     let step = plan.step(plan.trigger);
     let vars = Vars {
-        method_request: delivery.body.clone(),
-        method_request_headers: delivery.headers.clone(),
-        method_request_parameters: delivery.query.clone(),
-        method_response: delivery.body.clone(),
-        method_response_headers: delivery.headers.clone(),
-        method_endpoint: if step.handles("after_webhook") {
-            shared.hook_url_of(&plan.cycle)
-        } else {
-            String::new()
+        method_endpoint: match step.handles("after_webhook") {
+            true => endpoint(shared, plan, plan.trigger),
+            false => String::new(),
         },
-        ..Vars::default()
+        ..heard(delivery)
     };
     let caller = Caller {
         shared,

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use velodrome_runtime::api::Problem;
 
+use crate::page::OwnPage;
 use crate::problem::Refusal;
 
 /// The media type of JSON.
@@ -53,9 +54,11 @@ pub(crate) fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
 pub(crate) async fn with_common_headers(request: Request, next: Next) -> Response {
     let hook = is_hook(request.uri().path());
     let mut response = next.run(request).await;
+    // Nothing that a cycle says is one.
+    let own_page = response.extensions().get::<OwnPage>().is_some();
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
-    if hook {
+    if hook && !own_page {
         headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
     } else {
         headers.insert(CACHE_CONTROL, NO_STORE);

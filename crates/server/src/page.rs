@@ -1,4 +1,5 @@
-//! The small pages that a browser shows around a sign-in: no script, nothing fetched.
+//! The small pages that a browser shows around a sign-in, and for the link of a run that waits: no script, nothing
+//! fetched.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -12,31 +13,63 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;\
-padding:0 1rem;color:#1c1e21;background:#fff}h1{font-size:1.4rem}code{color:#555}\
+padding:0 1rem;color:#1c1e21;background:#fff}input,select,button{font:inherit;padding:.3rem .6rem}h1{font-size:1.4rem}code{color:#555}\
 @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#16181b}code{color:#aaa}}";
 
 /// Allows the style above, by its hash, and nothing else.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
-    );
+    let policy = policy("form-action 'none'");
     HeaderValue::from_str(&policy).expect("base64 is visible ASCII")
 });
 
+fn policy(more: &str) -> String {
+    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'; {more}"
+    )
+}
+
+/// Marks a page of ours: it keeps its policy, and nobody keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnPage;
+
 /// A page that says one thing; `code` is the stable code of a problem.
 pub(crate) fn page(status: StatusCode, title: &str, text: &str, code: Option<&str>) -> Response {
-    let mut html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{text}</p>",
-        title = escape(title),
-        text = escape(text),
-    );
+    let mut html = begun(title);
+    write!(html, "<p>{}</p>", escape(text)).expect("a text takes all");
     if let Some(code) = code {
         write!(html, "<p><code>{}</code></p>", escape(code)).expect("a text takes all");
     }
+    ended(html, status, POLICY.clone())
+}
+
+/// A page with a form that is sent to where the page came from. `inputs` is markup; `by_hand` tells whether a
+/// person can fill it in.
+pub(crate) fn form_page(title: &str, inputs: &str, by_hand: bool, service_url: &str) -> Response {
+    let mut html = begun(title);
+    html.push_str("<form method=\"post\">");
+    html.push_str(inputs);
+    html.push_str(match by_hand {
+        true => "<p><button>Go on</button></p></form>",
+        false => "</form><p>What it waits for cannot be filled in here: a program answers it with a POST.</p>",
+    });
+    // A sandboxed page has no origin of its own in some browsers, so the server is named too.
+    let more = format!("form-action 'self' {service_url}; sandbox allow-forms");
+    let policy =
+        HeaderValue::from_str(&policy(&more)).unwrap_or(HeaderValue::from_static("sandbox"));
+    ended(html, StatusCode::OK, policy)
+}
+
+fn begun(title: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <style>{STYLE}</style></head><body><main><h1>{title}</h1>",
+        title = escape(title),
+    )
+}
+
+fn ended(mut html: String, status: StatusCode, policy: HeaderValue) -> Response {
     html.push_str("</main></body></html>\n");
     let mut response = Response::new(Body::from(html));
     *response.status_mut() = status;
@@ -45,11 +78,12 @@ pub(crate) fn page(status: StatusCode, title: &str, text: &str, code: Option<&st
         CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    response.extensions_mut().insert(OwnPage);
     response
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

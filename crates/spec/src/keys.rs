@@ -150,20 +150,18 @@ impl<'a> Keys<'a> {
         found
     }
 
-    /// Whatever was not read is unknown here; what does not run yet says so.
+    /// Whatever was not read is unknown here.
     pub(crate) fn finish(self, of: &str, faults: &mut Faults) {
         for entry in self.entries {
-            let known = self.tables.iter().find_map(|table| table.key(&entry.key));
-            match known {
-                Some(key) if key.later => {
-                    let said = entry.value.scalar().map(|scalar| scalar.text.as_str());
-                    if said.is_none_or(|said| said != key.default) {
-                        faults.not_yet(entry.key_span, &format!("`{}`", entry.key));
-                    }
-                }
-                Some(_) => {}
-                None if self.tables.is_empty() && self.read.contains(&entry.key.as_str()) => {}
-                None => self.unknown(entry, of, faults),
+            let known = match self.tables.is_empty() {
+                true => self.read.contains(&entry.key.as_str()),
+                false => self
+                    .tables
+                    .iter()
+                    .any(|table| table.key(&entry.key).is_some()),
+            };
+            if !known {
+                self.unknown(entry, of, faults);
             }
         }
     }

@@ -295,7 +295,7 @@ impl ScriptAnalysis {
 /// What a step does.
 #[derive(Clone, Debug)]
 pub enum StepKind {
-    /// Takes requests from outside; only as the trigger so far.
+    /// Takes requests from outside: as the trigger it begins runs, elsewhere a run waits at it.
     Webhook(WebhookStep),
     /// Asks an API for a list, one page at a time or all pages.
     List(ListStep),
@@ -356,8 +356,15 @@ pub struct WebhookStep {
     pub allow_ips: Vec<IpNet>,
     /// The web pages that may call, as browsers write their origins; empty leaves it to `auth`.
     pub origins: Vec<String>,
-    /// How long a caller is held for a `respond`; `None` where no way leads to one, and nobody is held.
+    /// How long a caller is held for a `respond`; `None` where no way leads to one before the next webhook, and
+    /// nobody is held.
     pub respond_within: Option<Duration>,
+    /// In the middle of a cycle: fields of a request, each with what the waiting run has for it.
+    pub matches: Vec<(String, Expr)>,
+    /// In the middle of a cycle: whether each request begins a child run and the run goes on waiting.
+    pub repeat: bool,
+    /// In the middle of a cycle: how long a run waits before it leaves by `else`; `None` is for ever.
+    pub waits: Option<Duration>,
 }
 
 /// A declared field of a webhook.
@@ -601,12 +608,38 @@ impl Plan {
         &self.steps[ix.0 as usize]
     }
 
+    /// The webhook at this place, if one is there.
+    pub fn webhook(&self, ix: StepIx) -> Option<&WebhookStep> {
+        match &self.step(ix).kind {
+            StepKind::Webhook(webhook) => Some(webhook),
+            _ => None,
+        }
+    }
+
+    /// The webhook of this id at which runs wait, if there is one in the middle of the cycle.
+    pub fn midway(&self, id: &str) -> Option<StepIx> {
+        let ix = self.find(id).filter(|ix| *ix != self.trigger)?;
+        self.webhook(ix).map(|_| ix)
+    }
+
     /// The place of the step with this id.
     pub fn find(&self, id: &str) -> Option<StepIx> {
         self.steps
             .iter()
             .position(|step| step.id.as_str() == id)
             .map(|at| StepIx(at as u16))
+    }
+
+    /// Whether some way leads from one step to another.
+    pub fn leads(&self, from: StepIx, to: StepIx) -> bool {
+        let mut open = vec![from];
+        let mut seen = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if seen.insert(at) {
+                open.extend(self.step(at).leads_to());
+            }
+        }
+        from != to && seen.contains(&to)
     }
 
     /// What a step reads of others, by name; several times where it is read several times.
@@ -654,10 +687,8 @@ impl Step {
             StepKind::Switch(switch) => read(&switch.value),
             StepKind::WaitUntil(date) => read(&date.at),
             StepKind::Stop { message, .. } => message.iter().for_each(&mut *read),
-            StepKind::Webhook(_)
-            | StepKind::Watermark { .. }
-            | StepKind::Delay(_)
-            | StepKind::WaitAll(_) => {}
+            StepKind::Webhook(webhook) => fields(&webhook.matches, read),
+            StepKind::Watermark { .. } | StepKind::Delay(_) | StepKind::WaitAll(_) => {}
         }
     }
 

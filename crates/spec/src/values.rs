@@ -24,6 +24,8 @@ pub(crate) trait Names {
     /// Resolves `${kind:argument}`.
     fn kind(&mut self, kind: &str, argument: &str, span: Span, faults: &mut Faults)
     -> Option<Root>;
+    /// The name that was resolved last has a default.
+    fn defaulted(&mut self) {}
     /// Reads a value that begins with `=`, an inline script. Where nothing runs scripts there is none.
     fn inline(&mut self, _text: &str, node: &Node, faults: &mut Faults) -> Option<Expr> {
         faults
@@ -162,7 +164,13 @@ fn resolve(
 ) -> Option<Reference> {
     let span = node.inside(written.offset, written.source.len());
     let root = match &written.root {
-        WrittenRoot::Name(name) => names.name(name, &written.path, span, faults)?,
+        WrittenRoot::Name(name) => {
+            let root = names.name(name, &written.path, span, faults)?;
+            if written.default.is_some() {
+                names.defaulted();
+            }
+            root
+        }
         WrittenRoot::Kind(kind, argument) => names.kind(kind, argument, span, faults)?,
     };
     Some(Reference {

@@ -4,7 +4,7 @@ use velodrome_types::{CycleId, Json, LogLine, LoopId, RunId, StepId, Timestamp};
 
 use crate::rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
-    SecretRow,
+    SecretRow, WaitRow,
 };
 
 /// One unit: applied whole or not at all, in the order of its fields.
@@ -25,6 +25,8 @@ pub struct Unit {
     pub timers: Vec<TimerWrite>,
     /// Script storage, in the order the scripts wrote.
     pub storage: Vec<StorageWrite>,
+    /// Runs that begin and end to wait for a request.
+    pub waits: Vec<WaitWrite>,
     /// Watermarks.
     pub watermarks: Vec<WatermarkWrite>,
     /// Remembered answers.
@@ -57,6 +59,7 @@ impl Unit {
             loops,
             timers,
             storage,
+            waits,
             watermarks,
             idempotency,
             outbox,
@@ -76,6 +79,7 @@ impl Unit {
             && parts.is_empty()
             && loops.is_empty()
             && timers.is_empty()
+            && waits.is_empty()
             && watermarks.is_empty()
             && idempotency.is_empty()
             && plans.is_empty()
@@ -153,6 +157,15 @@ pub enum TimerWrite {
     Set(RunId, Timestamp),
     /// Forget the run's timer, if it has one.
     Clear(RunId),
+}
+
+/// Says that a run waits at a webhook for a request, or does no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitWrite {
+    /// It waits there, and is the newest that does.
+    Begin(WaitRow),
+    /// It waits there no more. That it did is known as long as the run is.
+    End(RunId, String),
 }
 
 /// Puts or removes the notice of a failed run.

@@ -18,18 +18,19 @@ pub mod testkit;
 
 pub use batch::{
     Committed, Expect, FORGOTTEN_AT_ONCE, Forget, IdempotencyWrite, OutboxWrite, PartWrite,
-    ScheduleWrite, StorageOp, StorageWrite, TimerWrite, Unit, WatermarkWrite,
+    ScheduleWrite, StorageOp, StorageWrite, TimerWrite, Unit, WaitWrite, WatermarkWrite,
 };
 pub use error::{CommitError, StoreError};
 pub use key_ring::{KeyError, KeyRing};
 pub use memory::MemoryStore;
 pub use read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
-    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Waits,
+    Watermarks,
 };
 pub use rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
-    SecretRow, StoredValue, TimerRow,
+    SecretRow, StoredValue, TimerRow, WaitFound, WaitRow,
 };
 pub use seal::{SealError, SealKey};
 pub use storage_op::{StorageLimits, StorageRefusal, apply, nested_deeper};

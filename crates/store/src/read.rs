@@ -16,7 +16,7 @@ use crate::batch::{Committed, Unit};
 use crate::error::{CommitError, StoreError};
 use crate::rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
-    StoredValue, TimerRow,
+    StoredValue, TimerRow, WaitFound,
 };
 
 /// A commit under way. It goes on if this is dropped.
@@ -207,6 +207,20 @@ pub trait Inbox: Send + Sync {
     ) -> Result<Option<IdempotencyRow>, StoreError>;
 }
 
+/// Runs that wait for a request.
+pub trait Waits: Send + Sync {
+    /// Of the runs at this webhook, `cycle/step`, that are found by these fields and this key the one that began
+    /// last to wait, of those that wait still before those that did.
+    fn waiting(
+        &self,
+        hook: &str,
+        fields: &str,
+        key: &[u8; 16],
+    ) -> Result<Option<WaitFound>, StoreError>;
+    /// Every set of fields by which runs at this webhook are found, in order.
+    fn waited_fields(&self, hook: &str) -> Result<Vec<String>, StoreError>;
+}
+
 /// Notices of failed runs that have not been delivered.
 pub trait Outbox: Send + Sync {
     /// Of each cycle that has notices due at or before `until` the one that was put first; in the order in
@@ -263,6 +277,7 @@ pub trait Store:
     + ScriptStorage
     + Watermarks
     + Inbox
+    + Waits
     + Outbox
     + Plans
     + Cycles

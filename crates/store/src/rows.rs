@@ -132,6 +132,34 @@ pub struct IdempotencyRow {
     pub expires: Timestamp,
 }
 
+/// A run that waits at a webhook for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitRow {
+    /// The run.
+    pub run: RunId,
+    /// Its loop.
+    pub loop_id: LoopId,
+    /// The webhook, `cycle/step`.
+    pub hook: String,
+    /// The names of the fields by which a request is told to be for it, as one text.
+    pub fields: String,
+    /// A hash of what they must be.
+    pub key: [u8; 16],
+}
+
+/// The run that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitFound {
+    /// Its place in the order in which runs began to wait.
+    pub place: u64,
+    /// The run.
+    pub run: RunId,
+    /// Its loop.
+    pub loop_id: LoopId,
+    /// Whether it waits still.
+    pub open: bool,
+}
+
 /// The notice of a failed run that has not been delivered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {

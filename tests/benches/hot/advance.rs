@@ -10,7 +10,7 @@ use velodrome_core::{
 };
 use velodrome_spec::Plan;
 use velodrome_spec::expr::{Expr, HookTarget};
-use velodrome_types::{CycleState, LoopId, RunId, StepId, Timestamp};
+use velodrome_types::{CycleId, CycleState, LoopId, RunId, StepId, Timestamp};
 
 use crate::shipped;
 
@@ -21,6 +21,10 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 struct Nothing;
 
 impl Statics for Nothing {
+    fn resume_url(&self, _: &CycleId, _: &StepId, _: RunId) -> String {
+        String::new()
+    }
+
     fn hook_url(&self, target: &HookTarget) -> String {
         format!("http://127.0.0.1:7300/hooks/{}", target.cycle)
     }

@@ -136,7 +136,6 @@ fn table(page: &mut String, table: &Table, level: usize) {
     }
     page.push_str("\n| key | takes | default | |\n|---|---|---|---|\n");
     for key in table.keys {
-        let later = if key.later { " *Later.*" } else { "" };
         let default = match key.required {
             true => "*must be there*".to_owned(),
             false => default(key),
@@ -144,7 +143,7 @@ fn table(page: &mut String, table: &Table, level: usize) {
         let doc = key.doc.replace('|', "\\|");
         let _ = writeln!(
             page,
-            "| `{}` | {} | {default} | {doc}{later} |",
+            "| `{}` | {} | {default} | {doc} |",
             key.name,
             takes(&key.takes)
         );

@@ -143,6 +143,9 @@ pub(crate) fn page_loop(delay: Duration) -> Plan {
         allow_ips: Vec::new(),
         origins: Vec::new(),
         respond_within: None,
+        matches: Vec::new(),
+        repeat: false,
+        waits: None,
     };
     let list = ListStep {
         method: uses("list"),
@@ -247,6 +250,10 @@ pub(crate) fn items(items: &Json, parallel: u32, skip_failures: bool) -> Plan {
 pub(crate) struct Nothing;
 
 impl velodrome_core::Statics for Nothing {
+    fn resume_url(&self, cycle: &CycleId, step: &StepId, run: RunId) -> String {
+        format!("https://velodrome.example/hooks/{cycle}/{step}/{run}")
+    }
+
     fn hook_url(&self, target: &HookTarget) -> String {
         format!("http://here/hooks/{}", target.cycle)
     }

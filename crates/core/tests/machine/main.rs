@@ -4,6 +4,7 @@ mod branches;
 mod common;
 mod held;
 mod items;
+mod midway;
 mod notice;
 mod page_loop;
 mod paging;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::branches::{begun, fork};
 use crate::common::{accepted, asking, items, moved, page, page_by_engine, page_loop};
+use crate::midway::{asks, call, waiting};
 use serde_json::json;
 use velodrome_core::{
     Acceptance, InlineValues, Input, ItemReport, Loop, Run, SendAnswer, Start, State, StepFailure,
@@ -107,6 +108,9 @@ fn states() -> Vec<(&'static str, Plan, Run, Loop)> {
     let failed = Input::Failed { fence, failure };
     let waits = moved(&plan, paging.run, paging.looped, failed).expect("a fixture");
     states.push(("page waits", plan, waits.run, waits.looped));
+    let plan = asks(&[], false, Some(Duration::from_secs(60)));
+    let asked = waiting(&plan);
+    states.push(("asked", plan, asked.run, asked.looped));
     family(&mut states);
     states
 }
@@ -213,6 +217,14 @@ fn inputs(fence: u64) -> Vec<(&'static str, Input)> {
                 logs: vec![],
             },
         ),
+        ("called", call(fence)),
+        (
+            "in vain",
+            Input::CalledInVain {
+                fence,
+                logs: vec![],
+            },
+        ),
     ]
 }
 
@@ -250,26 +262,29 @@ fn every_pair_is_decided_as_the_table_says() {
         "all here",
         "all passed",
         "evaluated",
+        "called",
+        "in vain",
     ];
     #[rustfmt::skip]
     let table = [
-        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-", "-", "-", "-", "-", "-", "-"]),
-        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped", "fault", "-", "-", "-", "-", "fault"]),
-        ("begun", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "stopped", "running", "-", "-", "-", "-", "fault"]),
-        ("children", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "succeeded", "-", "-", "-", "fault"]),
-        ("child failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "waiting", "-", "-", "-"]),
-        ("all", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "running", "waiting", "fault"]),
-        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+        ("queued", ["running", "ignored", "fault", "fault", "fault", "failed", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("listing", ["fault", "fault", "running", "succeeded", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("delayed", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("sending", ["fault", "fault", "running", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("built", ["fault", "fault", "fault", "running", "succeeded", "failed", "fault", "fault", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("retrying", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("each", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("item waits", ["fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("paging", ["fault", "fault", "fault", "succeeded", "fault", "failed", "fault", "running", "running", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("page waits", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "waiting", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "running", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
+        ("again", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "stopped", "fault", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("begun", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "running", "fault", "fault", "stopped", "running", "-", "-", "-", "-", "fault", "fault", "fault"]),
+        ("children", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "succeeded", "-", "-", "-", "fault", "fault", "fault"]),
+        ("child failed", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "waiting", "-", "-", "-", "-", "-"]),
+        ("all", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "fault", "stopped", "fault", "-", "-", "running", "waiting", "fault", "fault", "fault"]),
+        ("asked", ["fault", "fault", "fault", "fault", "fault", "fault", "fault", "waiting", "fault", "fault", "fault", "stopped", "fault", "-", "-", "-", "-", "fault", "waiting", "waiting"]),
+        ("finished", ["-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-"]),
     ];
     let states = states();
     let mut seen = BTreeSet::new();

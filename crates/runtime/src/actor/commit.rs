@@ -213,6 +213,37 @@ impl Actor {
         making: Making,
         begins: Begins,
     ) -> Result<Option<StepFailure>, Left> {
+        let pause = Some(REFUSED_PAUSE);
+        let committed = self.try_commit(plan, run, looped, action, making, begins, pause);
+        match committed.await {
+            Ok(()) => Ok(None),
+            Err(CommitError::Storage { code, message }) => {
+                Ok(Some(StepFailure::permanent(Code::new(code), message)))
+            }
+            Err(CommitError::Conflict(why)) => {
+                tracing::error!(loop_id = %self.id, why, "a commit was refused");
+                Err(Left::Conflict)
+            }
+            Err(error) => {
+                tracing::error!(loop_id = %self.id, %error, "a commit did not happen");
+                Err(Left::StoreGone)
+            }
+        }
+    }
+
+    /// Commits and acts on it. On an error nothing has changed, unless its outcome is unknown. A commit that a
+    /// full disk refuses is offered again after `pause`, if there is one.
+    #[expect(clippy::too_many_arguments, reason = "a commit is all of these")]
+    pub(super) async fn try_commit(
+        &mut self,
+        plan: Arc<Plan>,
+        run: Run,
+        looped: Loop,
+        action: Option<Action>,
+        making: Making,
+        begins: Begins,
+        pause: Option<Duration>,
+    ) -> Result<(), CommitError> {
         let (mut making, mut begins) = (making, begins);
         let looped = self.bring_along(&plan, &run, looped, &mut making, &mut begins);
         // Of other loops, which this commit begins.
@@ -224,22 +255,9 @@ impl Actor {
             .iter()
             .map(|(other, ..)| self.shared.registry.reach(other.id))
             .collect();
-        match self.shared.commit(making, Some(REFUSED_PAUSE)).await {
-            Ok(()) => {}
-            Err(CommitError::Storage { code, message }) => {
-                self.undo(begins);
-                return Ok(Some(StepFailure::permanent(Code::new(code), message)));
-            }
-            Err(CommitError::Conflict(why)) => {
-                tracing::error!(loop_id = %self.id, why, "a commit was refused");
-                self.undo(begins);
-                return Err(Left::Conflict);
-            }
-            Err(error) => {
-                tracing::error!(loop_id = %self.id, %error, "a commit did not happen");
-                self.undo(begins);
-                return Err(Left::StoreGone);
-            }
+        if let Err(error) = self.shared.commit(making, pause).await {
+            self.undo(begins);
+            return Err(error);
         }
         for ((other, run, plan, action), (_, inbox)) in begins.others.into_iter().zip(seats) {
             if other.status.is_final() {
@@ -273,7 +291,7 @@ impl Actor {
         if stop_cycle {
             self.shared.stop_cycle_soon(self.looped.cycle.clone());
         }
-        Ok(None)
+        Ok(())
     }
 
     fn committed(&mut self, plan: Arc<Plan>, run: Run, looped: Loop, action: Option<Action>) {

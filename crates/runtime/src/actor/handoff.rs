@@ -18,7 +18,7 @@ use velodrome_types::{Code, Json, JsonMap};
 
 use super::Actor;
 use super::commit::Begins;
-use crate::api::Problem;
+use crate::api::{HookAnswer, Problem};
 use crate::handlers::{Caller, Purpose};
 use crate::inline::prepared;
 use crate::perform::Item;
@@ -97,12 +97,12 @@ impl Actor {
         }
         let overlay = next.take_overlay();
         let (delivery, overlay) =
-            match webhook::receive(&self.shared, &to, ids, delivery, overlay, now)
+            match webhook::receive(&self.shared, &to, to.trigger, ids, delivery, overlay, now)
                 .await
                 .map_err(refused)?
             {
                 Received::Passed(delivery, overlay) => (delivery, overlay),
-                Received::Answered { status, body, .. } if status < 400 => {
+                Received::Answered(HookAnswer { status, body, .. }) if status < 400 => {
                     let answer = SendAnswer {
                         status,
                         body,
@@ -113,7 +113,7 @@ impl Actor {
                     };
                     return Ok(Input::Sent { fence, answer });
                 }
-                Received::Answered { status, body, .. } => {
+                Received::Answered(HookAnswer { status, body, .. }) => {
                     let mut problem = Problem::new(
                         status,
                         "handoff.refused",

@@ -12,6 +12,7 @@ use velodrome_types::{CycleState, RunId, StepId};
 use super::commit::Begins;
 use super::{Actor, Left};
 use crate::handlers::Purpose;
+use crate::handoff::is_to_waiting;
 use crate::perform::{Item, Job};
 use crate::seen::SeenKeys;
 use crate::unit::Making;
@@ -20,10 +21,26 @@ impl Actor {
     /// Whether the action may go into the commit that is being made.
     pub(super) fn may_stay_inside(&self, plan: &Plan, action: &Action) -> bool {
         let one = !matches!(action, Action::Items { items, .. } if items.len() > 1);
-        one && is_inside(plan, action)
+        one && self.is_inside(plan, action)
             && !self.shared.draining.is_cancelled()
             && self.stopping.is_empty()
             && self.shared.cycles.state(&plan.cycle) != CycleState::Stopped
+    }
+
+    /// Whether the action stays in this process: no socket, no commit before it.
+    pub(super) fn is_inside(&self, plan: &Plan, action: &Action) -> bool {
+        let (step, _) = step_of(action);
+        let kind = plan.find(step.as_str()).map(|ix| &plan.step(ix).kind);
+        matches!(action, Action::Evaluate { .. })
+            || kind.is_some_and(|kind| match kind {
+                StepKind::Send(send) => {
+                    send.target.is_some()
+                        && send.handoff == Handoff::Direct
+                        && !is_to_waiting(&self.shared, plan, send)
+                }
+                StepKind::Storage(_) | StepKind::Script { .. } => true,
+                _ => false,
+            })
     }
 
     /// Such an action whose commit is its own.
@@ -141,13 +158,6 @@ fn has_failed(input: &Input) -> bool {
     )
 }
 
-/// Whether the action stays in this process: no socket, no commit before it.
-pub(super) fn is_inside(plan: &Plan, action: &Action) -> bool {
-    let (step, _) = step_of(action);
-    let ix = plan.find(step.as_str());
-    matches!(action, Action::Evaluate { .. }) || ix.is_some_and(|ix| stays_inside(plan.step(ix)))
-}
-
 /// Whether the action begins another run: a commit holds one such at the most.
 pub(super) fn begins_a_run(plan: &Plan, action: &Action) -> bool {
     let (step, _) = step_of(action);
@@ -171,14 +181,6 @@ pub(super) fn is_of_its_own(plan: &Plan, action: &Action) -> bool {
             .any(|inline| !inline.script.analysis.short)
     };
     matches!(action, Action::Items { .. }) || step.is_some_and(is_long)
-}
-
-fn stays_inside(step: &Step) -> bool {
-    match &step.kind {
-        StepKind::Send(send) => send.target.is_some() && send.handoff == Handoff::Direct,
-        StepKind::Storage(_) | StepKind::Script { .. } => true,
-        _ => false,
-    }
 }
 
 fn step_of(action: &Action) -> (&StepId, u64) {

@@ -224,6 +224,7 @@ impl Actor {
         let received = webhook::receive(
             &self.shared,
             &plan,
+            plan.trigger,
             ids,
             delivery,
             making.take_overlay(),
@@ -235,7 +236,7 @@ impl Actor {
                 making.overlay = overlay;
                 delivery
             }
-            Received::Answered { status, body, .. } => {
+            Received::Answered(HookAnswer { status, body, .. }) => {
                 let mut problem =
                     Problem::new(status, "handoff.refused", "before_webhook answered itself");
                 problem.more.insert("body".to_owned(), body);

@@ -11,6 +11,7 @@
 //! All moves of a loop's runs happen here, one after another, so that a loop's laps never race. It
 //! leaves memory when everything it has waits for a timer or has ended.
 
+mod call;
 mod commit;
 mod family;
 mod handoff;
@@ -229,7 +230,7 @@ impl Actor {
             // is under way ends the run.
             return;
         }
-        if inside::is_inside(&active.plan, &action) {
+        if self.is_inside(&active.plan, &action) {
             let one_by_one = one_by_one(action);
             self.inside.extend(one_by_one.map(|action| (id, action)));
             return;
@@ -396,6 +397,7 @@ impl Actor {
                 }
                 Ok(())
             }
+            ToLoop::Call(request) => Box::pin(self.called(*request)).await,
             ToLoop::Lap(request) => self.lap_by_request(*request).await,
             ToLoop::Retry(request) => self.retry(*request).await,
         }

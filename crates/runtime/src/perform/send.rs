@@ -10,7 +10,7 @@ use velodrome_types::{Code, Json, JsonMap};
 use super::carried::Carried;
 use super::request::Exchange;
 use super::{Gathered, Job, eval_failure, headers_of, request_failure};
-use crate::handoff::{HANDOFF_HEADER, SignedOrigin};
+use crate::handoff::{HANDOFF_HEADER, SignedOrigin, is_to_waiting};
 use crate::simulated::HandedOff;
 use crate::vault::RequestOwner;
 
@@ -65,8 +65,9 @@ pub(super) async fn send(
         }
     };
 
-    if send.target.is_some() && send.handoff == Handoff::Http {
-        return over_http(job, step, send, &request, gathered).await;
+    let awaited = is_to_waiting(&job.shared, &job.plan, send);
+    if awaited || send.target.is_some() && send.handoff == Handoff::Http {
+        return over_http(job, (step, send), &request, awaited, gathered).await;
     }
     let answer = loop {
         match asked(job, step, method, (&connection, &request), gathered).await {
@@ -235,12 +236,13 @@ fn is_code(text: &str) -> bool {
         .is_some_and(|(area, reason)| word(area) && word(reason))
 }
 
-/// `handoff: http`: a real request to the own webhook, with the loop in a signed header.
+/// A real request to a webhook of this server, with the loop in a signed header: `handoff: http`, or to a run
+/// that waits there.
 async fn over_http(
     job: &Job,
-    step: &Step,
-    send: &SendStep,
+    (step, send): (&Step, &SendStep),
     request: &HttpRequest,
+    awaited: bool,
     gathered: &mut Gathered,
 ) -> Result<Input, Box<StepFailure>> {
     let target = send.target.as_ref().expect("only a hand-off comes here");
@@ -286,7 +288,9 @@ async fn over_http(
     })?;
     let body: Json = serde_json::from_slice(&response.body).unwrap_or(Json::Null);
     let text = |name: &str| body.get(name).and_then(Json::as_str);
+    // A run that waited goes on: none has begun.
     let accepted = (|| {
+        (!awaited).then_some(())?;
         let run = text("run")?.parse().ok()?;
         let loop_id = text("loop")?.parse().ok()?;
         Some((run, loop_id, body.get("lap")?.as_u64()?))

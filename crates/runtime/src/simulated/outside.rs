@@ -44,6 +44,7 @@ fn hook_request(request: Outgoing) -> HookRequest {
     let key = headers.shift_remove("idempotency-key");
     HookRequest {
         cycle: cycle.unwrap_or_default().to_owned(),
+        resume: None,
         step: path.next().map(str::to_owned),
         format: BodyFormat::Json,
         body: request.body.unwrap_or(Bytes::from_static(b"{}")),

@@ -202,6 +202,7 @@ impl Fixture {
         let request = HookRequest {
             cycle: cycle.into(),
             step: None,
+            resume: None,
             format: BodyFormat::Json,
             body: body.into(),
             headers: Default::default(),

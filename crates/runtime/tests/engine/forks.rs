@@ -123,6 +123,7 @@ impl Scene {
             let request = HookRequest {
                 cycle: "forked".into(),
                 step: None,
+                resume: None,
                 format: BodyFormat::Json,
                 body: body.into(),
                 headers: Default::default(),

@@ -159,6 +159,7 @@ fn life(
         let request = HookRequest {
             cycle: "c".into(),
             step: None,
+            resume: None,
             format: BodyFormat::Json,
             body: r#"{"n": 1}"#.into(),
             headers: Default::default(),

@@ -132,6 +132,7 @@ impl Telling {
             let request = HookRequest {
                 cycle: "fails".into(),
                 step: None,
+                resume: None,
                 format: BodyFormat::Json,
                 body: body.into(),
                 headers: Default::default(),

@@ -235,6 +235,7 @@ impl Rig {
         let request = HookRequest {
             cycle: "c".into(),
             step: None,
+            resume: None,
             format: BodyFormat::Json,
             body: "{}".into(),
             headers: Default::default(),

@@ -79,6 +79,7 @@ fn post(simulated: &Simulated, until: Timestamp) -> HookAnswer {
         let request = HookRequest {
             cycle: "long".into(),
             step: None,
+            resume: None,
             format: BodyFormat::Json,
             body: "{\"n\": 1}".into(),
             headers: Default::default(),

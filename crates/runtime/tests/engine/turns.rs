@@ -117,6 +117,7 @@ impl Scene {
                 let request = HookRequest {
                     cycle: cycle.into(),
                     step: None,
+                    resume: None,
                     format: BodyFormat::Json,
                     body: "{}".into(),
                     headers: Default::default(),

@@ -186,6 +186,7 @@ impl Acting {
                 let request = HookRequest {
                     cycle: cycle.to_owned(),
                     step: None,
+                    resume: None,
                     format: BodyFormat::Json,
                     body: "{\"page\": 1}".into(),
                     headers: Default::default(),

@@ -7,6 +7,7 @@ mod address;
 mod answer;
 mod auth;
 mod format;
+mod link;
 mod pages;
 mod receive;
 mod request;

@@ -16,7 +16,7 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, post};
+use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
 use velodrome_runtime::api::{BodyFormat, HookAuth, HookRequest, Problem, Scheme};
 use velodrome_runtime::{Engine, HANDOFF_HEADER, Hook};
@@ -26,18 +26,28 @@ use super::address::{Peer, may_call};
 use super::answer::hook_response;
 use super::auth::{self, authenticate, challenge};
 use super::format::body_format;
-use super::pages;
 use super::request::{delivery_id, header_map, idempotency_key, query_map};
+use super::{link, pages};
 use crate::app::App;
 use crate::body::{BodyFault, read_body};
 use crate::origin::KnownHosts;
 use crate::problem::{Refusal, only_methods};
 
-/// `/hooks/{cycle}` and `/hooks/{cycle}/{step}`.
+/// `/hooks/{cycle}`, `/hooks/{cycle}/{step}`, and the link of a run that waits there.
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/hooks/{cycle}", only_post(post(trigger).options(trigger)))
         .route("/hooks/{cycle}/{step}", only_post(post(step).options(step)))
+        .route(
+            "/hooks/{cycle}/{step}/{link}",
+            get(link::look).post(link::resume).fallback(async || {
+                only_methods(
+                    "GET, POST",
+                    "webhook.method_refused",
+                    "a link is opened or posted to",
+                )
+            }),
+        )
 }
 
 fn only_post<S: Clone + Send + Sync + 'static>(taken: MethodRouter<S>) -> MethodRouter<S> {
@@ -58,7 +68,12 @@ async fn trigger(
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path(cycle) = path.map_err(|_| unreadable_path())?;
-    Ok(answer(&app, Target { cycle, step: None }, request).await)
+    let target = Target {
+        cycle,
+        step: None,
+        resume: None,
+    };
+    Ok(answer(&app, target, request).await)
 }
 
 async fn step(
@@ -67,14 +82,20 @@ async fn step(
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path((cycle, step)) = path.map_err(|_| unreadable_path())?;
-    let step = Some(step);
-    Ok(answer(&app, Target { cycle, step }, request).await)
+    let target = Target {
+        cycle,
+        step: Some(step),
+        resume: None,
+    };
+    Ok(answer(&app, target, request).await)
 }
 
 /// The webhook that the path names.
-struct Target {
-    cycle: String,
-    step: Option<String>,
+pub(super) struct Target {
+    pub(super) cycle: String,
+    pub(super) step: Option<String>,
+    /// The link of a run that waits there.
+    pub(super) resume: Option<String>,
 }
 
 /// Answers an operator, whom the API has let in already: no webhook's rules are asked.
@@ -90,7 +111,12 @@ pub(crate) async fn by_operator(
         .await
         .map_err(|why| not_read(&why, limit))?;
     let format = body_format(&head.headers, &body)?;
-    let mut request = hook_request(Target { cycle, step }, &head, body, format);
+    let target = Target {
+        cycle,
+        step,
+        resume: None,
+    };
+    let mut request = hook_request(target, &head, body, format);
     request.headers.shift_remove(HANDOFF_HEADER);
     Ok(hook_response(&app.engine.receive(request).await?))
 }
@@ -180,10 +206,16 @@ async fn receive(
 }
 
 /// A request as the engine takes it.
-fn hook_request(target: Target, head: &Parts, body: Bytes, format: BodyFormat) -> HookRequest {
+pub(super) fn hook_request(
+    target: Target,
+    head: &Parts,
+    body: Bytes,
+    format: BodyFormat,
+) -> HookRequest {
     HookRequest {
         cycle: target.cycle,
         step: target.step,
+        resume: target.resume,
         format,
         body,
         idempotency_key: idempotency_key(&head.headers),
@@ -302,7 +334,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn unreadable_path() -> Problem {
+pub(super) fn unreadable_path() -> Problem {
     Problem::new(
         404,
         "webhook.unknown",
@@ -310,7 +342,7 @@ fn unreadable_path() -> Problem {
     )
 }
 
-fn not_read(why: &BodyFault, limit: u64) -> Problem {
+pub(super) fn not_read(why: &BodyFault, limit: u64) -> Problem {
     match why {
         BodyFault::TooLarge => {
             let what = format!("the body is over {limit} bytes: send less, or raise `body_limit`");
@@ -354,6 +386,7 @@ mod tests {
         let target = Target {
             cycle: "zoho".to_owned(),
             step: Some("webhook".to_owned()),
+            resume: None,
         };
         let body = Bytes::from_static(b"{\"page\": 1}");
         let request = hook_request(target, &head, body, BodyFormat::Json);

@@ -68,18 +68,15 @@ pub(super) fn check(drafts: &[Draft], steps: Span, faults: &mut Faults) -> Ways 
         let webhook = draft.form == Form::Webhook;
         if StepIx(at as u16) != trigger {
             if webhook {
-                faults.not_yet(draft.span, "a webhook in the middle of a cycle");
+                draft.check_midway(faults);
             }
             continue;
         }
         if !webhook && draft.form != Form::Unknown {
             faults.not_yet(draft.span, "a trigger that is no webhook");
         }
-        if let Some(exit) = draft.exits.otherwise.first().filter(|_| webhook) {
-            let message = format!("the trigger `{}` has no false exit", draft.id);
-            faults.error("graph.no_else", exit.span, message).hint(
-                "a webhook leaves by `else` only in the middle of a cycle, when its time is up",
-            );
+        if webhook {
+            draft.check_trigger(faults);
         }
     }
     runs_twice(drafts, &edges, faults);
@@ -182,7 +179,9 @@ pub(super) fn answers(drafts: &[Draft], faults: &mut Faults) {
     }
     let mut reached = BTreeSet::new();
     while let Some(at) = open.pop() {
-        if reached.insert(at) {
+        // Whoever calls a webhook in the middle of a cycle waits for the run that goes on from there.
+        let calls = drafts[usize::from(at.0)].form == Form::Webhook;
+        if !calls && reached.insert(at) {
             open.extend(&leads[usize::from(at.0)]);
         }
     }
@@ -208,16 +207,18 @@ pub(super) fn apart(drafts: &[Draft]) -> BTreeSet<StepIx> {
         .map(|draft| draft.exits.all().filter_map(|exit| exit.ix).collect())
         .collect();
     let mut apart = BTreeSet::new();
-    for draft in drafts {
+    for (at, draft) in drafts.iter().enumerate() {
         let exits = &draft.exits;
         for exit in [&exits.then, &exits.otherwise, &exits.catch] {
-            let splits = draft.split && std::ptr::eq(exit, &exits.then);
+            let splits = (draft.split || draft.repeats()) && std::ptr::eq(exit, &exits.then);
             if exit.len() < 2 && !splits {
                 continue;
             }
             for to in exit.iter().filter_map(|exit| exit.ix) {
                 apart.extend(reach(to.0 as usize, drafts, &leads));
             }
+            // Each request that comes there is another's.
+            apart.extend(Some(at).filter(|_| draft.repeats()));
         }
     }
     apart.retain(|at| drafts[*at].form != Form::WaitAll);

@@ -164,7 +164,7 @@ impl Checker<'_> {
         names: &mut CycleNames<'_>,
     ) -> WebhookStep {
         let faults = &mut self.faults;
-        super::webhook::check_later(keys, names, faults);
+        let matches = super::webhook::matches(keys, names, faults);
         let auth = keys.get("auth");
         if auth.is_none() && self.input.lookup.auth_needed() {
             let message = "this server can be reached from elsewhere, and nothing says who may call this webhook";
@@ -191,6 +191,9 @@ impl Checker<'_> {
             origins: keys
                 .get("origins")
                 .map_or_else(Vec::new, |node| callers::origins(node, faults)),
+            matches,
+            repeat: super::webhook::repeat(keys, faults),
+            waits: super::webhook::waits(keys, faults),
         }
     }
 

@@ -42,7 +42,7 @@ use crate::expr::Expr;
 use crate::format;
 use crate::graph::Graph;
 use crate::keys::{Faults, Keys};
-use crate::plan::{Plan, Sources, Step, StepKind};
+use crate::plan::{Plan, Sources, Step, StepIx, StepKind};
 use crate::yaml::{self, Node, Value};
 
 /// What is known of a connection that a file names.
@@ -220,17 +220,7 @@ impl Checker<'_> {
             .zip(live)
             .filter_map(|(draft, live)| draft.finish(live))
             .collect();
-        // The trigger leads to every step there is.
-        let responds = steps
-            .iter()
-            .any(|step| matches!(step.kind, StepKind::Respond(_)));
-        if let Some(StepKind::Webhook(webhook)) = steps
-            .get_mut(usize::from(trigger.0))
-            .map(|step| &mut step.kind)
-        {
-            let within = webhook.respond_within.unwrap_or(RESPOND_WITHIN);
-            webhook.respond_within = responds.then_some(within);
-        }
+        hold_callers(&mut steps);
         self.sources.path = self.input.path.to_owned();
         self.sources.cycle = self.input.text.to_owned();
         let hash = hash(&self.sources);
@@ -239,6 +229,28 @@ impl Checker<'_> {
         plan.schedule = schedule;
         script::warn_shared_keys(&plan, self.input.text, &mut self.faults);
         (cycle, Some(plan))
+    }
+}
+
+/// Says of each webhook how long its callers are held: where a way leads from it to a `respond` that no other
+/// webhook stands before, for whoever calls that one is answered then.
+fn hold_callers(steps: &mut [Step]) {
+    let is_webhook = |step: &Step| matches!(step.kind, StepKind::Webhook(_));
+    for at in 0..steps.len() {
+        let mut open: Vec<StepIx> = steps[at].leads_to().collect();
+        let mut seen = BTreeSet::new();
+        let mut responds = false;
+        while let Some(ix) = open.pop() {
+            let step = &steps[usize::from(ix.0)];
+            if !is_webhook(step) && seen.insert(ix) {
+                responds |= matches!(step.kind, StepKind::Respond(_));
+                open.extend(step.leads_to());
+            }
+        }
+        if let StepKind::Webhook(webhook) = &mut steps[at].kind {
+            let within = webhook.respond_within.unwrap_or(RESPOND_WITHIN);
+            webhook.respond_within = responds.then_some(within);
+        }
     }
 }
 

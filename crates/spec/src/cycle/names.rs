@@ -30,13 +30,44 @@ pub(super) struct CycleNames<'a> {
     pub(super) in_each: bool,
     /// The list step whose date the step commits.
     pub(super) watermark: Option<(StepIx, Span)>,
-    pub(super) taken: Vec<(StepIx, Vec<Segment>, String, Span)>,
+    pub(super) taken: Vec<StepRead>,
     /// Where `item` and `index` are read outside a `for_each`.
-    pub(super) items: Vec<(String, Span)>,
+    pub(super) items: Vec<ItemRead>,
+    /// Where the name stands that was resolved last.
+    last: Last,
     /// The secrets that are read, and where.
     pub(super) secrets: Vec<(String, Span)>,
     /// The files that were read, by path.
     pub(super) files: Vec<(String, Arc<str>)>,
+}
+
+/// Which of the two lists a name went to.
+#[derive(Clone, Copy, Debug)]
+enum Last {
+    Neither,
+    Taken,
+    Items,
+}
+
+/// A reference to a step.
+#[derive(Clone, Debug)]
+pub(super) struct StepRead {
+    pub(super) step: StepIx,
+    pub(super) path: Vec<Segment>,
+    /// The first name of the path; empty where there is none.
+    pub(super) name: String,
+    pub(super) span: Span,
+    /// Whether something stands in for a null.
+    pub(super) has_default: bool,
+}
+
+/// A reference to `item` or `index`.
+#[derive(Clone, Debug)]
+pub(super) struct ItemRead {
+    pub(super) name: String,
+    pub(super) span: Span,
+    /// Whether something stands in for a null.
+    pub(super) has_default: bool,
 }
 
 /// What `run` and `cycle` have.
@@ -65,6 +96,7 @@ impl<'a> CycleNames<'a> {
             watermark: None,
             taken: Vec::new(),
             items: Vec::new(),
+            last: Last::Neither,
             secrets: Vec::new(),
             files: Vec::new(),
         }
@@ -145,6 +177,17 @@ impl CycleNames<'_> {
 }
 
 impl Names for CycleNames<'_> {
+    fn defaulted(&mut self) {
+        let has_default = match self.last {
+            Last::Neither => None,
+            Last::Taken => self.taken.last_mut().map(|read| &mut read.has_default),
+            Last::Items => self.items.last_mut().map(|read| &mut read.has_default),
+        };
+        if let Some(has_default) = has_default {
+            *has_default = true;
+        }
+    }
+
     fn inline(&mut self, text: &str, node: &Node, faults: &mut Faults) -> Option<Expr> {
         let Some(place) = self.scripts else {
             faults.error(
@@ -166,6 +209,7 @@ impl Names for CycleNames<'_> {
         span: Span,
         faults: &mut Faults,
     ) -> Option<Root> {
+        self.last = Last::Neither;
         match name {
             "run" => {
                 Self::one_of(RUN, "run", path, span, faults);
@@ -177,7 +221,12 @@ impl Names for CycleNames<'_> {
             }
             "item" | "index" => {
                 if !self.in_each {
-                    self.items.push((name.to_owned(), span));
+                    self.last = Last::Items;
+                    self.items.push(ItemRead {
+                        name: name.to_owned(),
+                        span,
+                        has_default: false,
+                    });
                 }
                 return Some(if name == "item" {
                     Root::Item
@@ -192,11 +241,18 @@ impl Names for CycleNames<'_> {
             unknown(name, span, known, "step", faults);
             return None;
         };
-        let source = match path.first() {
+        let first = match path.first() {
             Some(Segment::Key(key)) => key.clone(),
             _ => String::new(),
         };
-        self.taken.push((ix, path.to_vec(), source, span));
+        self.last = Last::Taken;
+        self.taken.push(StepRead {
+            step: ix,
+            path: path.to_vec(),
+            name: first,
+            span,
+            has_default: false,
+        });
         Some(Root::Step(ix))
     }
 

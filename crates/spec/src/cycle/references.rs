@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::form::{EACH_NAMES, Form};
 use super::graph::Ways;
+use super::names::{ItemRead, StepRead};
 use super::step::Draft;
 use crate::expr::Segment;
 use crate::keys::{Faults, closest, list};
@@ -26,10 +27,23 @@ pub(super) fn check(
         if draft.split {
             live[at].names.insert(split_name(&draft.form).to_owned());
         }
-        for (ix, path, name, span) in &draft.references {
+        for StepRead {
+            step: ix,
+            path,
+            name,
+            span,
+            has_default,
+        } in &draft.references
+        {
             let read = &drafts[ix.0 as usize];
             // A webhook's URLs are known before anything runs: any step may name them.
             if matches!(name.as_str(), "url" | "resume_url") && read.form == Form::Webhook {
+                if name == "resume_url" && ways.trigger == Some(*ix) {
+                    let message = format!("no run waits at `{}`, which begins them", read.id);
+                    faults
+                        .error("reference.unknown_field", *span, message)
+                        .hint(format!("`${{{}.url}}` is its URL", read.id));
+                }
                 continue;
             }
             if ways.trigger.is_some() && at != ix.0 as usize && !ways.some[at].is_empty() {
@@ -40,7 +54,7 @@ pub(super) fn check(
                         .hint("only steps that have run can be read");
                     continue;
                 }
-                if !ways.every[at].contains(ix) {
+                if !ways.every[at].contains(ix) && !has_default {
                     let message = format!(
                         "not every way to `{}` passes `{}`: it may be null here",
                         draft.id, read.id
@@ -119,7 +133,7 @@ fn parting(
 /// `${item}` and `${index}` outside a `for_each` are those of a step before that splits.
 fn item(at: usize, drafts: &[Draft], ways: &Ways, live: &mut [Live], faults: &mut Faults) {
     let draft = &drafts[at];
-    let Some((_, first)) = draft.items.first() else {
+    let Some(ItemRead { span: first, .. }) = draft.items.first() else {
         return;
     };
     let splits = |passed: &BTreeSet<StepIx>| -> Vec<StepIx> {
@@ -128,7 +142,7 @@ fn item(at: usize, drafts: &[Draft], ways: &Ways, live: &mut [Live], faults: &mu
     };
     let some = ways.some.get(at).map(&splits).unwrap_or_default();
     if some.is_empty() {
-        for (name, span) in &draft.items {
+        for ItemRead { name, span, .. } in &draft.items {
             let message = format!(
                 "`{name}` is there only in a step with `for_each`, and behind a step that splits its list"
             );
@@ -149,13 +163,15 @@ fn item(at: usize, drafts: &[Draft], ways: &Ways, live: &mut [Live], faults: &mu
         faults
             .error("reference.past_wait_all", *first, message)
             .hint("keep what is needed in storage, such as `loop_storage_append`");
-    } else if splits(&ways.every[at]).is_empty() {
+    } else if splits(&ways.every[at]).is_empty()
+        && let Some(read) = draft.items.iter().find(|read| !read.has_default)
+    {
         let message = format!(
             "not every way to `{}` passes a step that splits: there may be no item here",
             draft.id
         );
         faults
-            .warning("reference.maybe_absent", *first, message)
+            .warning("reference.maybe_absent", read.span, message)
             .hint("give a default: `${item.id ?? …}`");
     }
     for split in some {

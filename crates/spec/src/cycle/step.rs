@@ -6,10 +6,9 @@ use velodrome_types::{OnError, RetryPolicy, StepId, check_name};
 
 use super::form::{ExitDraft, Exits, Form};
 use super::header::Split;
-use super::names::CycleNames;
+use super::names::{CycleNames, ItemRead, StepRead};
 use super::{Checker, header};
 use crate::diagnostic::Span;
-use crate::expr::Segment;
 use crate::format;
 use crate::keys::{Faults, Keys, choice, duration, text, truth, whole};
 use crate::plan::{
@@ -44,16 +43,59 @@ pub(super) struct Draft {
     if_unknown: IfUnknown,
     /// The list step whose date this one commits.
     pub(super) watermark: Option<(StepIx, Span)>,
+    /// Keys that only a webhook in the middle of a cycle has, where they are written.
+    pub(super) midway: Vec<(&'static str, Span)>,
     /// Every reference to a step that stands in this one.
-    pub(super) references: Vec<(StepIx, Vec<Segment>, String, Span)>,
+    pub(super) references: Vec<StepRead>,
     /// Where it reads the item of a step before it that splits.
-    pub(super) items: Vec<(String, Span)>,
+    pub(super) items: Vec<ItemRead>,
 }
 
 impl Draft {
     /// The cycle says that its first step splits; the step's own word counts for more.
     pub(super) fn split_by_cycle(&mut self) {
         self.split = self.own_split.unwrap_or(self.form == Form::Webhook);
+    }
+
+    /// Whether it is a webhook each of whose requests makes a child run.
+    pub(super) fn repeats(&self) -> bool {
+        matches!(&self.kind, Some(StepKind::Webhook(webhook)) if webhook.repeat)
+    }
+
+    /// Whether a run that waits there for a request gives up some time.
+    fn gives_up(&self) -> bool {
+        matches!(&self.kind, Some(StepKind::Webhook(webhook)) if webhook.waits.is_some())
+    }
+
+    /// What is wrong with a webhook in the middle of a cycle.
+    pub(super) fn check_midway(&self, faults: &mut Faults) {
+        if let Some(exit) = self.exits.otherwise.first().filter(|_| !self.gives_up()) {
+            let message = format!(
+                "the run waits at `{}` until a request comes, and never leaves by `else`",
+                self.id
+            );
+            faults
+                .error("graph.no_else", exit.span, message)
+                .hint("say how long it waits, such as `timeout: 3 days`, or remove `else`");
+        }
+    }
+
+    /// What is wrong with a webhook that begins runs.
+    pub(super) fn check_trigger(&self, faults: &mut Faults) {
+        for (key, span) in &self.midway {
+            let message = format!(
+                "`{key}` is for a webhook in the middle of a cycle: no run waits at the trigger"
+            );
+            faults
+                .error("field.alone", *span, message)
+                .hint("remove it, or lead an exit of another step here");
+        }
+        if let Some(exit) = self.exits.otherwise.first() {
+            let message = format!("the trigger `{}` has no false exit", self.id);
+            faults.error("graph.no_else", exit.span, message).hint(
+                "a webhook leaves by `else` only in the middle of a cycle, when its time is up",
+            );
+        }
     }
 
     /// Whether it is a `wait_all`, and then whether of the whole cycle.
@@ -163,6 +205,7 @@ impl Checker<'_> {
             timeout: Duration::from_secs(30),
             if_unknown: IfUnknown::Resend,
             watermark: None,
+            midway: Vec::new(),
             references: Vec::new(),
             items: Vec::new(),
         };
@@ -185,6 +228,10 @@ impl Checker<'_> {
         draft.script = script.and_then(|entry| self.script(entry, header.language));
         if let Some(node) = keys.need("use", &what, &mut self.faults) {
             self.kind(node, &mut draft, &mut keys, &mut names);
+            let midway = ["match", "repeat"].into_iter();
+            draft.midway = midway
+                .filter_map(|key| Some((key, keys.span_of(key)?)))
+                .collect();
             self.each_fits(&draft, &keys);
             (draft.own_split, draft.split) = self.splits(&draft, &mut keys, header.split);
             if let (Some(script), Some(entry)) = (&draft.script, script) {

@@ -77,9 +77,6 @@ fn described(key: &Key) -> Value {
     if !key.default.is_empty() {
         text.push_str(&format!(" Default: {}.", key.default));
     }
-    if key.later {
-        text.push_str(" Checked; does not run yet.");
-    }
     schema["description"] = json!(text);
     schema
 }

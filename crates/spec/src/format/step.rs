@@ -91,11 +91,11 @@ pub const COMMON: Table = Table {
         Key::new("map", Takes::Map(&Takes::Value), "The inputs by their names. `ignore` leaves one out."),
         Key::new("script", SCRIPT_TAKES, "Handlers such as `fn before_action()`."),
         Key::new("then", Takes::Either(&[Takes::Step, Takes::List(&Takes::Step)]), "Where the run goes on. A list is a fork: the first goes on in this run, each other is a child run.").default("the run ends well"),
-        Key::new("else", Takes::Either(&[Takes::Step, Takes::List(&Takes::Step)]), "Where the run goes on by the false exit: of a decision, or of a list that is empty.").default("the run ends well"),
+        Key::new("else", Takes::Either(&[Takes::Step, Takes::List(&Takes::Step)]), "Where the run goes on by the false exit: of a decision, of a list that is empty, or of a webhook in the middle of a cycle that nobody called in time.").default("the run ends well"),
         Key::new("catch", Takes::Either(&[Takes::Step, Takes::List(&Takes::Step)]), "Where the run goes on after an error."),
         Key::new("on_error", ON_ERROR, "What an error does that neither a retry nor `catch` took.").default("the cycle's"),
         Key::new("retry", RETRY_TAKES, "How transient failures are tried again.").default("the cycle's"),
-        Key::new("timeout", Takes::Duration, "How long one request may take; for a webhook in the middle of a cycle, how long the run waits.").default("30 seconds"),
+        Key::new("timeout", Takes::Duration, "How long one request may take; for a webhook in the middle of a cycle, how long the run waits before it leaves by `else`.").default("30 seconds; such a webhook waits for ever"),
         Key::new("split", Takes::Boolean, "Makes a child run of each item of the list that the step gives, which goes on separately to the end; the item is `${item}`.").default("false"),
         Key::new("for_each", Takes::Value, "Runs the step once for each item of this list, as `${item}` and `${index}`."),
         Key::new("parallel", Takes::Integer(1), "How many items of `for_each` are under way at once.").default("1"),
@@ -162,16 +162,15 @@ pub(crate) const WEBHOOK: Table = Table {
         Key::new(
             "match",
             Takes::Map(&Takes::Value),
-            "In the middle of a cycle: the fields that name the waiting run.",
+            "In the middle of a cycle: fields of the request, each with what the waiting run has for it. The newest waiting run that fits goes on.",
         )
-        .later(),
+        .default("any request fits"),
         Key::new(
             "repeat",
             Takes::Boolean,
-            "In the middle of a cycle: whether it may be answered more than once.",
+            "In the middle of a cycle: each request makes a child run that goes on from here, and the run goes on waiting.",
         )
-        .default("false")
-        .later(),
+        .default("false"),
     ],
 };
 

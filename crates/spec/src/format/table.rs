@@ -20,8 +20,6 @@ pub struct Key {
     pub default: &'static str,
     /// Whether it must be there.
     pub required: bool,
-    /// Whether it is checked only and does not run yet.
-    pub later: bool,
     /// What it does, in a sentence.
     pub doc: &'static str,
 }
@@ -77,7 +75,6 @@ impl Key {
             takes,
             default: "",
             required: false,
-            later: false,
             doc,
         }
     }
@@ -91,14 +88,6 @@ impl Key {
     pub(super) const fn required(self) -> Self {
         Self {
             required: true,
-            ..self
-        }
-    }
-
-    /// The same; it is checked and does not run yet.
-    pub(super) const fn later(self) -> Self {
-        Self {
-            later: true,
             ..self
         }
     }

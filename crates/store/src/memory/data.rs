@@ -6,12 +6,12 @@ use velodrome_types::{CycleId, CycleState, LogLine, LoopId, RunId, StepId, Times
 
 use crate::batch::{
     Committed, Expect, OutboxWrite, PartWrite, ScheduleWrite, StorageWrite, TimerWrite, Unit,
-    WatermarkWrite,
+    WaitWrite, WatermarkWrite,
 };
 use crate::error::CommitError;
 use crate::rows::{
     IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow, StoredValue,
-    TimerRow,
+    TimerRow, WaitRow,
 };
 use crate::storage_op::{StorageLimits, StorageRefusal, apply};
 
@@ -33,6 +33,8 @@ pub(super) struct Data {
     timers: HashMap<RunId, Timestamp>,
     pub(super) due: BTreeSet<TimerRow>,
     pub(super) storage: BTreeMap<Namespace, Items>,
+    /// In the order in which they began, with whether they are open.
+    pub(super) waits: BTreeMap<u64, (WaitRow, bool)>,
     pub(super) watermarks: BTreeMap<(CycleId, StepId), Timestamp>,
     pub(super) answers: BTreeMap<(String, String), IdempotencyRow>,
     /// In the order in which they were put.
@@ -92,6 +94,9 @@ impl Data {
         }
         for write in unit.timers {
             self.write_timer(write);
+        }
+        for write in unit.waits {
+            self.write_wait(write);
         }
         for write in unit.watermarks {
             self.write_watermark(write);
@@ -179,6 +184,7 @@ impl Data {
         self.run_places.remove(&row.id);
         self.write_part(PartWrite::Clear(row.id, 0));
         self.write_timer(TimerWrite::Clear(row.id));
+        self.waits.retain(|_, (wait, _)| wait.run != row.id);
     }
 
     pub(super) fn remove_loop(&mut self, id: LoopId) {
@@ -228,6 +234,22 @@ impl Data {
         };
         if let Some(before) = before.filter(|before| Some(*before) != due) {
             self.due.remove(&TimerRow { due: before, run });
+        }
+    }
+
+    fn write_wait(&mut self, write: WaitWrite) {
+        match write {
+            WaitWrite::Begin(row) => {
+                let same = |known: &WaitRow| known.run == row.run && known.hook == row.hook;
+                self.waits.retain(|_, (known, _)| !same(known));
+                let last = self.waits.last_key_value().map_or(0, |(place, _)| *place);
+                self.waits.insert(last + 1, (row, true));
+            }
+            WaitWrite::End(run, hook) => {
+                for (known, open) in self.waits.values_mut() {
+                    *open &= known.run != run || known.hook != hook;
+                }
+            }
         }
     }
 

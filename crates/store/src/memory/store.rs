@@ -14,11 +14,12 @@ use crate::batch::Unit;
 use crate::error::{CommitError, StoreError};
 use crate::read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
-    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Watermarks,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Waits,
+    Watermarks,
 };
 use crate::rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,
-    StoredValue, TimerRow,
+    StoredValue, TimerRow, WaitFound, WaitRow,
 };
 use crate::storage_op::StorageLimits;
 use crate::suffix::IdSuffix;
@@ -293,6 +294,36 @@ impl Inbox for MemoryStore {
         now: Timestamp,
     ) -> Result<Option<IdempotencyRow>, StoreError> {
         Ok(self.read(|data| data.answer(hook, key, now).cloned()))
+    }
+}
+
+impl Waits for MemoryStore {
+    fn waiting(
+        &self,
+        hook: &str,
+        fields: &str,
+        key: &[u8; 16],
+    ) -> Result<Option<WaitFound>, StoreError> {
+        Ok(self.read(|data| {
+            let of = |row: &WaitRow| row.hook == hook && row.fields == fields && row.key == *key;
+            let found = data.waits.iter().filter(|(_, (row, _))| of(row));
+            found
+                .map(|(place, (row, open))| WaitFound {
+                    place: *place,
+                    run: row.run,
+                    loop_id: row.loop_id,
+                    open: *open,
+                })
+                .max_by_key(|found| (found.open, found.place))
+        }))
+    }
+
+    fn waited_fields(&self, hook: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.read(|data| {
+            let here = data.waits.values().filter(|(row, _)| row.hook == hook);
+            let fields: BTreeSet<_> = here.map(|(row, _)| row.fields.clone()).collect();
+            fields.into_iter().collect()
+        }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use velodrome_types::{Event, Level, LoopStatus, RunStatus};
 
 use super::build::{at, loop_id, run_id};
-use super::random::{CYCLES, KEYS, LOOPS, RUNS, STEPS, namespaces};
+use super::random::{CYCLES, FIELDS, HOOKS, KEYS, LOOPS, RUNS, STEPS, namespaces};
 use crate::{CommitError, Committed, LogFilter, LoopFilter, PageRequest, RunFilter, Store};
 
 /// What a commit came to, without what backends may word as they like.
@@ -174,6 +174,17 @@ fn small(store: &dyn Store, note: Note<'_>) {
     for until in [0, 40, 1000] {
         note("notices", &store.outbox_heads(at(until)));
         note("next notice", &store.outbox_next(at(until)));
+    }
+    for hook in HOOKS {
+        note("fields", &store.waited_fields(hook));
+        for fields in FIELDS {
+            for key in 0..2 {
+                // Places are each store's own: the fields and the run say enough.
+                let found = store.waiting(hook, fields, &[key; 16]);
+                let found = found.map(|found| found.map(|f| (f.run, f.loop_id, f.open)));
+                note("waiting", &found);
+            }
+        }
     }
     note("watermarks", &store.watermarks());
     note("cycles", &store.cycle_rows());

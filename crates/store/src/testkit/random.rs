@@ -8,13 +8,15 @@ use super::compare::{everything, outcome};
 use crate::{
     CycleRow, Expect, IdempotencyRow, LoopRow, Namespace, OutboxRow, OutboxWrite, PartWrite,
     PlanRow, RunRow, ScheduleRow, ScheduleWrite, SecretRow, StorageOp, StorageWrite, TimerWrite,
-    Unit, WatermarkWrite,
+    Unit, WaitRow, WaitWrite, WatermarkWrite,
 };
 
 pub(super) const RUNS: u8 = 12;
 pub(super) const LOOPS: u8 = 5;
 pub(super) const CYCLES: &[&str] = &["alpha", "beta"];
 pub(super) const STEPS: &[&str] = &["contacts", "pause"];
+pub(super) const HOOKS: &[&str] = &["alpha/asked", "beta/asked"];
+pub(super) const FIELDS: &[&str] = &["", "id", "id\nname"];
 pub(super) const KEYS: &[&str] = &["", "a", "b", "b\u{0}", "é"];
 
 pub(super) fn namespaces() -> Vec<Namespace> {
@@ -92,6 +94,7 @@ impl Random {
             }),
             timers: self.some(2, Self::timer),
             storage: self.some(4, Self::storage),
+            waits: self.some(2, Self::wait),
             watermarks: self.some(1, Self::watermark),
             idempotency: self.some(1, Self::answer),
             outbox: self.some(1, Self::notice),
@@ -219,6 +222,21 @@ impl Random {
             answer: vec![self.small(255)],
             expires: self.time(),
         }
+    }
+
+    fn wait(&mut self) -> WaitWrite {
+        let run = self.small(RUNS);
+        let hook = self.of(HOOKS).to_owned();
+        if self.chance(3) {
+            return WaitWrite::End(run_id(run), hook);
+        }
+        WaitWrite::Begin(WaitRow {
+            run: run_id(run),
+            loop_id: loop_id(run % LOOPS),
+            hook,
+            fields: self.of(FIELDS).to_owned(),
+            key: [self.small(2); 16],
+        })
     }
 
     fn notice(&mut self) -> OutboxWrite {

@@ -82,6 +82,7 @@ impl UnitWriter<'_> {
             for sql in [
                 "DELETE FROM parts WHERE run = ?1",
                 "DELETE FROM timers WHERE run = ?1",
+                "DELETE FROM waits WHERE run = ?1",
                 "DELETE FROM runs WHERE id = ?1",
             ] {
                 self.conn.prepare_cached(sql)?.execute([id])?;

@@ -3,7 +3,7 @@
 use rusqlite::params;
 use velodrome_store::{
     CycleRow, IdempotencyRow, LoopRow, OutboxWrite, PartWrite, PlanRow, RunRow, ScheduleWrite,
-    SecretRow, TimerWrite, WatermarkWrite,
+    SecretRow, TimerWrite, WaitWrite, WatermarkWrite,
 };
 use velodrome_types::Timestamp;
 
@@ -158,6 +158,30 @@ impl UnitWriter<'_> {
                 .conn
                 .prepare_cached("DELETE FROM timers WHERE run = ?1")?
                 .execute([run.as_bytes()]),
+        }?;
+        Ok(())
+    }
+
+    /// A place is one behind the last that is taken: those that are there keep their order.
+    pub(super) fn write_wait(&self, write: &WaitWrite) -> rusqlite::Result<()> {
+        match write {
+            WaitWrite::Begin(row) => self
+                .conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO waits (run, hook, loop, fields, key, open)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 1)",
+                )?
+                .execute(params![
+                    row.run.as_bytes(),
+                    row.hook,
+                    row.loop_id.as_bytes(),
+                    row.fields,
+                    row.key,
+                ]),
+            WaitWrite::End(run, hook) => self
+                .conn
+                .prepare_cached("UPDATE waits SET open = 0 WHERE run = ?1 AND hook = ?2")?
+                .execute((run.as_bytes(), hook)),
         }?;
         Ok(())
     }

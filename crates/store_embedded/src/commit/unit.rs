@@ -65,6 +65,9 @@ impl UnitWriter<'_> {
         for write in &unit.timers {
             self.write_timer(*write)?;
         }
+        for write in &unit.waits {
+            self.write_wait(write)?;
+        }
         for write in &unit.watermarks {
             self.write_watermark(write)?;
         }

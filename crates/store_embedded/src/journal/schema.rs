@@ -18,7 +18,7 @@ pub(crate) const JOURNAL_FILE: &str = "journal.db";
 
 /// The newest format this program reads, and the one it writes. Changing the tables means raising it,
 /// a migration from each older one, and a recorded data folder of the old one in `tests/formats`.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -66,6 +66,15 @@ CREATE INDEX loops_ended ON loops (cycle, status, updated) WHERE status >= 3;
 
 CREATE TABLE timers (run BLOB PRIMARY KEY, due INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX timers_due ON timers (due);
+
+-- Runs that wait at a webhook (`cycle/step`) for a request, and those that did, in the order in which they began.
+CREATE TABLE waits (
+    place INTEGER PRIMARY KEY,
+    run BLOB NOT NULL, hook TEXT NOT NULL, loop BLOB NOT NULL,
+    fields TEXT NOT NULL, key BLOB NOT NULL, open INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX waits_run ON waits (run, hook);
+CREATE INDEX waits_found ON waits (hook, fields, key, open);
 
 -- A deleted key stays as a row without a value until sled has passed its commit.
 CREATE TABLE storage (
@@ -134,6 +143,13 @@ const MIGRATIONS: [&str; FORMAT as usize - 1] = [
     "CREATE TABLE schedules (
          cycle TEXT PRIMARY KEY, rule TEXT NOT NULL, passed INTEGER NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE waits (
+         place INTEGER PRIMARY KEY,
+         run BLOB NOT NULL, hook TEXT NOT NULL, loop BLOB NOT NULL,
+         fields TEXT NOT NULL, key BLOB NOT NULL, open INTEGER NOT NULL
+     ) STRICT;
+     CREATE UNIQUE INDEX waits_run ON waits (run, hook);
+     CREATE INDEX waits_found ON waits (hook, fields, key, open);",
 ];
 
 /// A statement is compiled once a connection; there are fewer shapes than this.

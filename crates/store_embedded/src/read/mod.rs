@@ -9,5 +9,6 @@ mod retention;
 mod runs;
 mod small;
 mod storage;
+mod waits;
 
 pub(crate) use pool::Readers;

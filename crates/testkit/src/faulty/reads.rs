@@ -3,7 +3,8 @@
 use velodrome_store::{
     CycleRow, Cycles, IdempotencyRow, Inbox, LogFilter, LogRead, LoopFilter, LoopRow, Loops,
     Namespace, Outbox, OutboxRow, Page, PageRequest, PlanRow, Plans, Retention, RunFilter, RunRow,
-    Runs, ScheduleRow, ScriptStorage, Secrets, StoreError, StoredValue, TimerRow, Watermarks,
+    Runs, ScheduleRow, ScriptStorage, Secrets, StoreError, StoredValue, TimerRow, WaitFound, Waits,
+    Watermarks,
 };
 use velodrome_types::{CycleId, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
@@ -94,6 +95,15 @@ impl Watermarks for Faulty {
 impl Inbox for Faulty {
     fn answer(&self, hook: &str, key: &str, now: Timestamp) -> Read<Option<IdempotencyRow>> {
         self.inner.answer(hook, key, now)
+    }
+}
+
+impl Waits for Faulty {
+    fn waiting(&self, hook: &str, fields: &str, key: &[u8; 16]) -> Read<Option<WaitFound>> {
+        self.inner.waiting(hook, fields, key)
+    }
+    fn waited_fields(&self, hook: &str) -> Read<Vec<String>> {
+        self.inner.waited_fields(hook)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::testkit::{Bench, Reopen, at, line, loop_id, loop_row, run_id, run_row
 use crate::{
     CommitError, CycleRow, Expect, IdempotencyRow, Namespace, OutboxRow, OutboxWrite, PartWrite,
     PlanRow, ScheduleRow, ScheduleWrite, SecretRow, StorageOp, StorageRefusal, Store, TimerWrite,
-    Unit, WatermarkWrite,
+    Unit, WaitRow, WaitWrite, WatermarkWrite,
 };
 
 fn shared() -> Namespace {
@@ -36,6 +36,13 @@ fn whole_unit() -> Unit {
             &shared(),
             StorageOp::Set("page".into(), 1.into()),
         )],
+        waits: vec![WaitWrite::Begin(WaitRow {
+            run: run_id(1),
+            loop_id: loop_id(1),
+            hook: "alpha/asked".to_owned(),
+            fields: "id".to_owned(),
+            key: [1; 16],
+        })],
         watermarks: vec![WatermarkWrite::Set(
             "alpha".into(),
             "contacts".into(),
@@ -96,6 +103,8 @@ fn has_whole_unit(store: &dyn Store) {
     assert_eq!(watermark.expect(read), Some(at(5)));
     let remembered = store.answer("alpha", "k", at(0)).expect(read);
     assert_eq!(remembered.as_ref(), unit.idempotency.first());
+    let waiting = store.waiting("alpha/asked", "id", &[1; 16]).expect(read);
+    assert_eq!(waiting.map(|wait| wait.run), Some(run_id(1)));
     let notices = store.outbox_heads(at(10)).expect(read);
     let put: Vec<_> = notices.into_iter().map(OutboxWrite::Put).collect();
     assert_eq!(put, unit.outbox);
@@ -119,6 +128,7 @@ fn has_nothing(store: &dyn Store) {
     assert_eq!(store.namespaces().expect(read), []);
     assert_eq!(store.watermarks().expect(read), []);
     assert_eq!(store.answer("alpha", "k", at(0)).expect(read), None);
+    assert_eq!(store.waited_fields("alpha/asked").expect(read), [""; 0]);
     assert_eq!(store.outbox_heads(at(1000)).expect(read), []);
     assert_eq!(store.plan("h").expect(read), None);
     assert_eq!(store.cycle_rows().expect(read), []);

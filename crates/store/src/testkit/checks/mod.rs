@@ -8,6 +8,7 @@ mod outbox;
 mod runs;
 mod small;
 mod storage;
+mod waits;
 
 pub use commits::*;
 pub use forget::*;
@@ -17,6 +18,7 @@ pub use outbox::*;
 pub use runs::*;
 pub use small::*;
 pub use storage::*;
+pub use waits::*;
 
 /// Makes a test of each check. `$make` is a function from [`crate::StorageLimits`] to a
 /// `Box<dyn Subject>` with an empty store.
@@ -80,6 +82,9 @@ macro_rules! conformance_suite {
             a_remembered_answer_is_replaced
             notices_wait_in_order_one_a_cycle
             a_notice_keeps_its_place_until_it_is_removed
+            the_newest_run_that_waits_is_found
+            the_fields_that_runs_are_found_by_are_told_once
+            a_run_that_is_forgotten_has_never_waited
             a_plan_that_is_there_is_left
             the_word_on_a_cycle_is_the_last
             how_far_a_schedule_has_come_is_the_last_word
