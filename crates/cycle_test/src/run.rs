@@ -236,7 +236,7 @@ pub fn request(cycle: &CycleId, delivery: &TestDelivery) -> HookRequest {
         .find_map(|name| delivery.headers.get(name)?.as_str().map(str::to_owned));
     HookRequest {
         cycle: cycle.to_string(),
-        step: None,
+        step: delivery.step.as_ref().map(|step| step.value.to_string()),
         resume: None,
         format: BodyFormat::Json,
         body: Bytes::from(delivery.body.to_string()),

@@ -29,6 +29,7 @@ const RECIPES: &[(&str, &str)] = &[
     ("Walk pages without remembering anything", "stateless_loop"),
     ("Order an export …", "export_start"),
     ("… and ask until it is there", "export_poll"),
+    ("Wait until a person says yes", "approval"),
     ("Answer whoever calls", "lookup"),
     (
         "Do many things at the same time, then tell how it went",

@@ -56,7 +56,7 @@ pub const TEST: Table = Table {
         Key::new(
             "send",
             Takes::List(&Takes::Keys(&DELIVERY)),
-            "Several requests to the webhook, in place of `body`, `headers` and `query`.",
+            "Several requests to the cycle's webhooks, in place of `body`, `headers` and `query`.",
         ),
         Key::new(
             "storage",
@@ -100,6 +100,12 @@ pub const DELIVERY: Table = Table {
         Key::new("body", Takes::Literal, "What is POSTed.").default("{}"),
         Key::new("headers", Takes::Map(&Takes::Text), "Headers."),
         Key::new("query", Takes::Map(&Takes::Text), "Query parameters."),
+        Key::new(
+            "step",
+            Takes::Step,
+            "The webhook in the middle of the cycle that it is sent to.",
+        )
+        .default("the trigger"),
         Key::new(
             "after",
             Takes::Duration,

@@ -44,6 +44,9 @@ impl<'a> Known<'a> {
         for answers in &test.answers {
             self.answers(answers);
         }
+        for step in test.deliveries.iter().filter_map(|sent| sent.step.as_ref()) {
+            self.webhook(step.value.as_str(), step.span);
+        }
         for (connection, span) in test
             .storage
             .iter()
@@ -156,6 +159,16 @@ impl<'a> Known<'a> {
         if !matches!(step.kind, StepKind::List(_)) {
             let message = format!("`{id}` is no list step: it has no watermark");
             self.faults.error("test.unknown_step", span, message);
+        }
+    }
+
+    fn webhook(&mut self, id: &str, span: Span) {
+        let plan = self.plan;
+        if self.step(plan, id, span).is_some() && plan.midway(id).is_none() {
+            let message = format!("`{id}` is no webhook in the middle of the cycle");
+            self.faults
+                .error("test.unknown_step", span, message)
+                .hint("without `step` it is sent to the trigger");
         }
     }
 

@@ -86,6 +86,8 @@ pub struct TestDelivery {
     pub query: JsonMap,
     /// How long after the beginning it comes.
     pub after: Duration,
+    /// The webhook in the middle of the cycle that it is for, in place of the trigger.
+    pub step: Option<Placed<StepId>>,
 }
 
 /// Which script storage.

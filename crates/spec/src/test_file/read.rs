@@ -129,7 +129,15 @@ fn deliveries(keys: &mut Keys<'_>, faults: &mut Faults) -> Vec<TestDelivery> {
             .get("after")
             .and_then(|node| duration(node, "`after`", faults))
             .unwrap_or_default();
-        sent.push(delivery(&mut keys, after, faults));
+        let step = keys.get("step").and_then(|node| {
+            let value = StepId::new(text(node, "`step`", faults)?);
+            let span = node.span;
+            Some(Placed { value, span })
+        });
+        sent.push(TestDelivery {
+            step,
+            ..delivery(&mut keys, after, faults)
+        });
         keys.finish(what, faults);
     }
     sent
@@ -151,6 +159,7 @@ fn delivery(keys: &mut Keys<'_>, after: Duration, faults: &mut Faults) -> TestDe
             .collect(),
         query: query.into_iter().map(json).collect(),
         after,
+        step: None,
     }
 }
 
