@@ -205,3 +205,87 @@ async fn after_an_answer_of_500_the_same_key_is_a_request_of_its_own() -> Result
     assert_eq!(sink.came().len(), 2);
     Ok(())
 }
+
+/// Hands off to `ask` and says what it saw of the answer.
+const ASKS: &str = r#"
+cycle: asks
+steps:
+  webhook: {use: generic_webhook.webhook, then: hand_off}
+  hand_off:
+    use: generic_webhook.post
+    url: ${hook:ask}
+    map: {id: "${webhook.id}", status: "${webhook.status}", quick: "${webhook.quick}"}
+    ok: [418]
+    retry: {times: 5, first: 100 ms}
+    then: saw
+    catch: caught
+  saw: {use: stop, message: "saw ${hand_off.http.status} ${hand_off.name ?? \"nobody\"} ${hand_off.http.headers.x-found ?? \"-\"}"}
+  caught: {use: stop, message: "caught ${hand_off.error.code} ${hand_off.error.status} ${hand_off.error.attempts}"}
+"#;
+
+async fn serve_both(sink: &Sink, within: &str) -> Result<Server> {
+    let settings = format!("egress: {{allow: [\"{}\"]}}\n", sink.host());
+    let cycles = [("ask.yaml", &*cycle(sink, within)), ("asks.yaml", ASKS)];
+    Folder::new(&cycles, &settings)?.serve().await
+}
+
+/// What the run of `asks` came to.
+async fn came_to(server: &Server, body: Value) -> Result<String> {
+    let begun = server.hook("asks", &body.to_string()).await?;
+    let run = begun.json()["run"].as_str().context("a run")?.to_owned();
+    let path = format!("/runs/{run}");
+    let over = |found: &Value| found["status"] == "succeeded";
+    server.wait_for(&path, over).await?;
+    let told = server
+        .log(&format!("run={run}&event=run.succeeded"))
+        .await?;
+    Ok(told[0]["message"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_hands_off_sees_what_the_other_cycle_responds() -> Result<()> {
+    let sink = slow(Duration::from_millis(50)).await?;
+    let server = serve_both(&sink, "10 seconds").await?;
+    let seen = came_to(&server, json!({"id": 7})).await?;
+    assert_eq!(seen, "saw 200 Rosa 7");
+    let seen = came_to(&server, json!({"id": 7, "status": 418})).await?;
+    assert_eq!(seen, "saw 418 Rosa 7");
+    // It ends without a `respond`: accepted, as by any webhook.
+    let seen = came_to(&server, json!({"quick": true})).await?;
+    assert_eq!(seen, "saw 202 nobody -");
+    let refused = came_to(&server, json!({"id": 7, "status": 404})).await?;
+    assert_eq!(refused, "caught request.status 404 1");
+    let runs = server.get("/runs?cycle=ask").await?;
+    let runs = runs["items"].as_array().context("runs")?;
+    assert_eq!(runs.len(), 4);
+    assert!(runs.iter().all(|run| run["parent"].is_string()), "{runs:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_waits_for_an_answer_hears_it_after_a_kill_and_begins_nothing_twice()
+-> Result<()> {
+    let sink = slow(Duration::from_millis(1_000)).await?;
+    let mut server = serve_both(&sink, "20 seconds").await?;
+    let begun = server.hook("asks", r#"{"id": 7}"#).await?;
+    let run = begun.json()["run"].as_str().context("a run")?.to_owned();
+    server.log_of("cycle=ask&event=webhook.accepted", 1).await?;
+    server.kill().await?;
+    server.start().await?;
+    let over = |found: &Value| found["status"] == "succeeded";
+    server.wait_for(&format!("/runs/{run}"), over).await?;
+    let told = server
+        .log(&format!("run={run}&event=run.succeeded"))
+        .await?;
+    assert_eq!(told[0]["message"], "saw 200 Rosa 7");
+    let runs = server.get("/runs?cycle=ask").await?;
+    assert_eq!(runs["items"].as_array().map(Vec::len), Some(1));
+    // One that takes longer than the webhook holds anybody is asked again, and hears it in the end.
+    let late = slow(Duration::from_millis(900)).await?;
+    let server = serve_both(&late, "400 ms").await?;
+    let seen = came_to(&server, json!({"id": 8})).await?;
+    assert_eq!(seen, "saw 200 Rosa 8");
+    let runs = server.get("/runs?cycle=ask").await?;
+    assert_eq!(runs["items"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}

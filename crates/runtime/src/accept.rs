@@ -2,6 +2,8 @@
 //!
 //! The answer 202 is given when the run is durable, never before (SPEC §5).
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +58,14 @@ pub(crate) async fn receive(
         _ => {}
     }
     answered
+}
+
+/// Answers a request of this process's own. The type is spelled out, for what it drives may ask in turn.
+pub(crate) fn receive_own(
+    shared: Arc<Shared>,
+    request: HookRequest,
+) -> Pin<Box<dyn Future<Output = Result<HookAnswer, Problem>> + Send>> {
+    Box::pin(async move { receive(&shared, request, None).await })
 }
 
 /// Logs that a request was refused, if it is time for such a line: in the run log, and for whoever runs
@@ -624,9 +634,7 @@ impl Accepting<'_> {
         let ids = (self.ids.run, self.ids.loop_id);
         let mut acceptance =
             accept_first_lap(plan, ids, self.delivery.clone(), self.origin, placed, now);
-        // Another cycle of this server is told that its run was accepted, as by any webhook.
-        let holds = self.may_hold && self.origin.is_none();
-        let within = held::within(plan).filter(|_| holds);
+        let within = held::within(plan).filter(|_| self.may_hold);
         let holding = within.map(|within| Holding::of(shared, self.ids.run, within));
         if holding.is_some() {
             let accepted = accepted_answer(shared, &acceptance.run);

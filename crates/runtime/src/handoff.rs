@@ -13,6 +13,7 @@ use velodrome_spec::plan::SendStep;
 use velodrome_types::{CycleId, LoopId, RunId, StepId};
 
 use crate::shared::Shared;
+use crate::webhook;
 
 /// Whether a step posts to a webhook at which runs wait: no run begins by it, and whose loop goes on is found out
 /// by the request, so it is one, under the engine's own key.
@@ -29,6 +30,19 @@ pub(crate) fn is_to_waiting(shared: &Shared, plan: &Plan, send: &SendStep) -> bo
         true => waits(plan),
         false => shared.plans.current(cycle).is_some_and(|plan| waits(&plan)),
     }
+}
+
+/// Whether a hand-off asks and waits, as any caller would: for a run that waits there, or because the other cycle
+/// says its answer by a `respond`. A lap of its own that responds is not waited for: the lap after it would wait in turn.
+pub(crate) fn asks(shared: &Shared, plan: &Plan, send: &SendStep) -> bool {
+    let Some(target) = &send.target else {
+        return false;
+    };
+    let responds = || {
+        let to = shared.plans.current(&target.cycle);
+        to.is_some_and(|to| webhook::trigger(&to).is_some_and(|hook| hook.respond_within.is_some()))
+    };
+    is_to_waiting(shared, plan, send) || target.cycle != plan.cycle && responds()
 }
 
 /// The header's name.

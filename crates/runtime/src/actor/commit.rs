@@ -120,7 +120,7 @@ impl Actor {
                     first: *first,
                     several: done > 1,
                 };
-                self.refused(plan, before, refusal).await
+                Box::pin(self.refused(plan, before, refusal)).await
             }
         }
     }

@@ -328,7 +328,7 @@ fn status_of(run: &Run) -> u16 {
 }
 
 /// A refusal as the posting step sees it: what an HTTP caller would be answered.
-pub(super) fn refused(problem: Problem) -> Box<StepFailure> {
+pub(crate) fn refused(problem: Problem) -> Box<StepFailure> {
     let transient = matches!(problem.status, 429 | 500..=599);
     Box::new(StepFailure {
         kind: if transient {

@@ -12,7 +12,7 @@ use velodrome_types::{CycleState, RunId, StepId};
 use super::commit::Begins;
 use super::{Actor, Left};
 use crate::handlers::Purpose;
-use crate::handoff::is_to_waiting;
+use crate::handoff::asks;
 use crate::perform::{Item, Job};
 use crate::seen::SeenKeys;
 use crate::unit::Making;
@@ -36,7 +36,7 @@ impl Actor {
                 StepKind::Send(send) => {
                     send.target.is_some()
                         && send.handoff == Handoff::Direct
-                        && !is_to_waiting(&self.shared, plan, send)
+                        && !asks(&self.shared, plan, send)
                 }
                 StepKind::Storage(_) | StepKind::Script { .. } => true,
                 _ => false,

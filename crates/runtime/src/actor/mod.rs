@@ -19,6 +19,8 @@ mod inside;
 mod lap;
 mod load;
 
+pub(crate) use handoff::refused;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;

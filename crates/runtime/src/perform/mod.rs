@@ -4,6 +4,7 @@
 
 mod carried;
 mod compute;
+mod home;
 mod list;
 mod page;
 mod request;

@@ -1,17 +1,15 @@
 //! Sending one request that leaves this process.
 
-use velodrome_connect::{Connection, HttpRequest, MethodCall, SendOptions};
+use velodrome_connect::{Connection, HttpRequest, MethodCall};
 use velodrome_core::{EvalError, Input, SendAnswer, StepFailure, evaluate_map, evaluate_url};
 use velodrome_spec::connector::MethodDef;
 use velodrome_spec::expr::Expr;
-use velodrome_spec::plan::{Handoff, IfUnknown, SendStep, Step};
+use velodrome_spec::plan::{IfUnknown, SendStep, Step};
 use velodrome_types::{Code, Json, JsonMap};
 
 use super::carried::Carried;
 use super::request::Exchange;
-use super::{Gathered, Job, eval_failure, headers_of, request_failure};
-use crate::handoff::{HANDOFF_HEADER, SignedOrigin, is_to_waiting};
-use crate::simulated::HandedOff;
+use super::{Gathered, Job, eval_failure, headers_of, home, request_failure};
 use crate::vault::RequestOwner;
 
 pub(super) async fn send(
@@ -65,9 +63,8 @@ pub(super) async fn send(
         }
     };
 
-    let awaited = is_to_waiting(&job.shared, &job.plan, send);
-    if awaited || send.target.is_some() && send.handoff == Handoff::Http {
-        return over_http(job, (step, send), &request, awaited, gathered).await;
+    if send.target.is_some() {
+        return home::ask(job, (step, send), &request, gathered).await;
     }
     let answer = loop {
         match asked(job, step, method, (&connection, &request), gathered).await {
@@ -175,7 +172,7 @@ fn owner<'a>(job: &Job, step: &'a Step) -> RequestOwner<'a> {
     }
 }
 
-fn reads_body(step: &Step) -> bool {
+pub(super) fn reads_body(step: &Step) -> bool {
     step.live.names.iter().any(|name| {
         let of_items = matches!(name.as_str(), "count" | "succeeded" | "failed");
         !(matches!(name.as_str(), "http" | "error") || (step.each.is_some() && of_items))
@@ -222,112 +219,4 @@ async fn build(
         .map_err(request_failure)?;
     job.before_action(&mut request, None, gathered).await?;
     Ok(request)
-}
-
-/// Whether it looks like one of the engine's codes: `area.reason`.
-fn is_code(text: &str) -> bool {
-    let word = |word: &str| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    };
-    text.split_once('.')
-        .is_some_and(|(area, reason)| word(area) && word(reason))
-}
-
-/// A real request to a webhook of this server, with the loop in a signed header: `handoff: http`, or to a run
-/// that waits there.
-async fn over_http(
-    job: &Job,
-    (step, send): (&Step, &SendStep),
-    request: &HttpRequest,
-    awaited: bool,
-    gathered: &mut Gathered,
-) -> Result<Input, Box<StepFailure>> {
-    let target = send.target.as_ref().expect("only a hand-off comes here");
-    let origin = SignedOrigin {
-        to: target.cycle.clone(),
-        run: job.run.id,
-        loop_id: job.run.loop_id,
-        root: job.run.root,
-        hops: job.run.hops,
-        step: step.id.clone(),
-        item: job.item.as_ref().map(|item| item.index),
-        of_notice: job.run.of_notice,
-    };
-    let mut request = request.clone();
-    let key = job.shared.handoff_key();
-    request
-        .headers
-        .insert(HANDOFF_HEADER.to_owned(), Json::String(origin.sign(key)));
-    let connection = job.connection(&send.method)?;
-    let how = SendOptions {
-        ok: Vec::new(),
-        timeout: step.timeout,
-        idempotency_key: None,
-        asker: Some(job.asker()),
-    };
-    let sent = job
-        .shared
-        .connect
-        .send_home(&connection, send.method.def(), &request, how)
-        .await;
-    let response = sent.map_err(|error| {
-        let mut failure = request_failure(job.told(error));
-        // It is this server's own refusal, which the step sees as that of a hand-off without a socket.
-        let code = failure.body.as_ref().and_then(|body| body["code"].as_str());
-        if let Some(code) = code.filter(|code| is_code(code)) {
-            failure.code = Code::from_text(code);
-        }
-        // The server remembers the engine's key: sending again cannot make a second lap.
-        if failure.kind == velodrome_core::FailureKind::Unknown {
-            failure.kind = velodrome_core::FailureKind::Transient;
-        }
-        failure
-    })?;
-    let body: Json = serde_json::from_slice(&response.body).unwrap_or(Json::Null);
-    let text = |name: &str| body.get(name).and_then(Json::as_str);
-    // A run that waited goes on: none has begun.
-    let accepted = (|| {
-        (!awaited).then_some(())?;
-        let run = text("run")?.parse().ok()?;
-        let loop_id = text("loop")?.parse().ok()?;
-        Some((run, loop_id, body.get("lap")?.as_u64()?))
-    })();
-    let preview = request
-        .body
-        .as_ref()
-        .map(|body| velodrome_core::preview(body, &job.plan.log))
-        .unwrap_or_default();
-    let own = accepted.is_some_and(|(_, loop_id, _)| loop_id == job.run.loop_id);
-    if let (Some(witness), Some(target)) = (&job.shared.witness, &send.target) {
-        let handed_off = HandedOff {
-            cycle: job.plan.cycle.clone(),
-            step: step.id.clone(),
-            lap: job.run.lap,
-            to: target.cycle.clone(),
-            body: request.body.clone().unwrap_or(Json::Null),
-        };
-        witness.saw(Vec::new(), vec![handed_off]);
-    }
-    let answer = SendAnswer {
-        status: response.status,
-        bytes: response.body.len() as u64,
-        ms: response.millis,
-        url: send
-            .target
-            .as_ref()
-            .map(|target| target.cycle.to_string())
-            .unwrap_or_default(),
-        handoff: accepted.map(|(run, loop_id, lap)| (run, loop_id, lap, preview)),
-        own,
-        body: if reads_body(step) { body } else { Json::Null },
-        logs: std::mem::take(&mut gathered.logs),
-        ..SendAnswer::default()
-    };
-    Ok(Input::Sent {
-        fence: job.fence,
-        answer,
-    })
 }

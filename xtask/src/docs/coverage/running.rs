@@ -320,7 +320,15 @@ const MESSAGES: &[Row] = &[
         "`respond.*`",
         WORDED,
     ),
-    row("Failed to find the webhook source key", Later, "", &[]),
+    row(
+        "Failed to find the webhook source key",
+        There,
+        "`wait.no_key` where the run has none, `wait.none` where the request says another",
+        &[
+            "what_it_matches_by_cannot_be_null_and_a_resume_goes_there_again",
+            "a_request_is_for_the_newest_run_that_it_fits_and_each_is_answered_once",
+        ],
+    ),
     row(
         "Failed to get webhook trigger step data; to find webhook trigger step",
         Out,

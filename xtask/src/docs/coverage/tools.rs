@@ -1,6 +1,6 @@
 //! The graph, tools, methods and utilities, and what an activation asks of a cycle.
 
-use super::State::{Differs, Instead, Later, Out, There};
+use super::State::{Differs, Instead, Out, There};
 use super::{Row, Section, row};
 
 const GRAPH: &[Row] = &[
@@ -171,9 +171,12 @@ const METHODS: &[Row] = &[
     ),
     row(
         "a Webhook in the middle of a cycle",
-        Later,
-        "`match`, `resume_url`, `timeout`, `repeat`",
-        &[],
+        Differs,
+        "`match` finds the newest waiting run; each wait is answered once, unless `repeat: true`; `timeout`, `resume_url` beside them",
+        &[
+            "a_request_is_for_the_newest_run_that_it_fits_and_each_is_answered_once",
+            "one_that_repeats_answers_each_caller_by_a_child_run",
+        ],
     ),
 ];
 
@@ -311,9 +314,9 @@ const CODES: &[Row] = &[
     ),
     row(
         "43 a webhook key's mapping",
-        Later,
+        There,
         "`match` of a webhook in the middle of a cycle",
-        &[],
+        &["a_request_is_for_the_newest_run_that_it_fits_and_each_is_answered_once"],
     ),
     row(
         "50, 51 the left or right operand",
