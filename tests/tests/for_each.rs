@@ -267,3 +267,146 @@ async fn a_value_in_a_url_leads_nowhere_else() -> Result<()> {
     assert_eq!(paths, ["/a/..%2Fx%3Fy%23z%2541%20%C3%A9/b?q=1%26r%3D2&r=1"]);
     Ok(())
 }
+
+/// Pages of five, of what belongs to a customer.
+const SHOP: &str = "
+connector: shop
+base_url: URL
+methods:
+  orders:
+    kind: list
+    verb: GET
+    path: /orders
+    inputs: {of: {type: text, required: true}}
+    query: {of: \"${input.of}\"}
+    response: {records: data, fields: {total: {type: integer, path: total}}}
+    paging: {style: page, send: {query: page}, size: {query: size, value: 5}, short_page: stop}
+";
+
+/// Asks for the orders of each customer and tells what came.
+fn lists(sink: &Sink, keys: &str) -> String {
+    format!(
+        r#"
+cycle: lists
+steps:
+  webhook: {{use: generic_webhook.webhook, then: each}}
+  each:
+    use: shop.orders
+    for_each: ${{webhook.customers}}
+    map: {{of: "${{item}}"}}
+    retry: {{times: 3, first: 20 ms}}
+{keys}
+    then: tell
+    else: none
+  tell:
+    use: generic_webhook.post
+    url: {url}/end
+    map:
+      succeeded: ${{each.succeeded}}
+      totals: ${{each.results[].total}}
+      results: ${{each.results}}
+  none: {{use: generic_webhook.post, url: "{url}/none"}}
+"#,
+        url = sink.url()
+    )
+}
+
+/// An API with so many orders of each customer, by the customer's name; what was told at the end.
+async fn told_of(keys: &str, body: Value) -> Result<(Sink, Value, String)> {
+    let sink = Sink::start(|came, times| {
+        let text = |name: &str| {
+            let from = came.path.split(&format!("{name}=")).nth(1)?;
+            Some(from.split('&').next().unwrap_or_default().to_owned())
+        };
+        let (of, page) = (text("of").unwrap_or_default(), text("page"));
+        let page: u64 = page.and_then(|page| page.parse().ok()).unwrap_or(1);
+        if !came.path.starts_with("/orders") {
+            return (200, json!({}), NOW);
+        }
+        if of == "3" && page == 2 && times == 0 {
+            return (503, json!({}), NOW);
+        }
+        let all: u64 = of.parse().unwrap_or(0);
+        let first = (page - 1) * 5;
+        let data: Vec<Value> = (first..all.min(first + 5))
+            .map(|id| json!({"id": id, "of": of}))
+            .collect();
+        (200, json!({"data": data, "total": all}), NOW)
+    })
+    .await?;
+    let settings = format!(
+        "egress: {{allow: [\"{}\"]}}\nconnectors: ./connectors\n",
+        sink.host()
+    );
+    let folder = Folder::new(&[("lists.yaml", &lists(&sink, keys))], &settings)?;
+    let connectors = folder.path().join("connectors");
+    std::fs::create_dir(&connectors)?;
+    let shop = SHOP.replace("URL", sink.url());
+    std::fs::write(connectors.join("shop.yaml"), shop)?;
+    let server = folder.serve().await?;
+    let begun = server.hook("lists", &body.to_string()).await?;
+    let id = begun.json()["loop"]
+        .as_str()
+        .context(begun.text.clone())?
+        .to_owned();
+    let over = server.loop_over(&id).await?;
+    assert_eq!(over["status"], "succeeded", "{over}");
+    let came = sink.came();
+    let last = came.last().context("something was told")?;
+    let (path, body) = (last.path.clone(), last.body.clone());
+    Ok((sink, body, path))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_read_whole_for_each_item_and_gives_its_records() -> Result<()> {
+    let body = json!({"customers": [12, 0, 3]});
+    let (sink, told, path) = told_of("    parallel: 2", body).await?;
+    assert_eq!((path.as_str(), &told["succeeded"]), ("/end", &json!(3)));
+    assert_eq!(told["totals"], json!([12, 0, 3]));
+    let results = told["results"].as_array().context("results")?;
+    let ids = |at: usize| -> Vec<u64> {
+        let records = results[at]["records"].as_array().into_iter().flatten();
+        records.filter_map(|record| record["id"].as_u64()).collect()
+    };
+    assert_eq!(ids(0), (0..12).collect::<Vec<_>>());
+    assert_eq!((ids(1), ids(2)), (vec![], vec![0, 1, 2]));
+    assert_eq!(results[0]["count"], 12);
+    let asked = sink.came();
+    let asked = asked.iter().filter(|came| came.path.starts_with("/orders"));
+    assert_eq!(asked.count(), 3 + 1 + 1, "five a page");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_drops_what_does_not_pass_and_leaves_by_else_where_nothing_did() -> Result<()> {
+    let keys = "    script: |\n      fn action_condition() { method_response.id > 9 }";
+    let body = json!({"customers": [12, 4]});
+    let (_, told, path) = told_of(keys, body).await?;
+    assert_eq!(path, "/end");
+    let records = |at: usize| told["results"][at]["records"].clone();
+    assert_eq!(
+        records(0),
+        json!([{"id": 10, "of": "12"}, {"id": 11, "of": "12"}])
+    );
+    assert_eq!(
+        told["results"][1],
+        json!(null),
+        "none of its records passed"
+    );
+    let (_, _, path) = told_of(keys, json!({"customers": [4, 5]})).await?;
+    assert_eq!(path, "/none");
+    // A single request likewise: its answer passes or not.
+    let sink = Sink::start(|came, _| (200, json!({"given": came.body["id"]}), NOW)).await?;
+    let keys = "script: |\n      fn action_condition() { method_response.given > 1 }";
+    let server = serve(&sink, keys).await?;
+    let id = begin(&server, 4).await?;
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    let came = sink.came();
+    let end = came
+        .iter()
+        .find(|came| came.path == "/end")
+        .context("told")?;
+    assert_eq!(end.body["succeeded"], 4);
+    assert_eq!(end.body["given"], json!([null, null, 2, 3]));
+    Ok(())
+}

@@ -1,10 +1,11 @@
 //! A schedule on the real binary: it starts by the clock, and a `kill -9` costs no moment twice.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
-use velodrome_tests::{Folder, Server};
+use serde_json::{Value, json};
+use velodrome_tests::{Folder, Server, Sink};
 use velodrome_types::Timestamp;
 
 const CYCLE: &str = r#"
@@ -88,5 +89,61 @@ async fn an_edit_of_a_schedule_is_in_force_at_once() -> Result<()> {
     server.folder().write_cycle("clock.yaml", CYCLE)?;
     server.log_of("event=schedule.fired", 2).await?;
     assert_eq!(server.stop().await?, 0);
+    Ok(())
+}
+
+/// Begins with a request, and no webhook of it is called.
+fn polls(url: &str) -> String {
+    format!(
+        r#"
+cycle: polls
+schedule: {{every: 1 second}}
+steps:
+  ask:
+    use: generic_webhook.get
+    url: {url}/ask
+    retry: 0
+    then: wait
+  wait: {{use: delay, for: 10 ms, then: tell}}
+  tell:
+    use: generic_webhook.post
+    url: {url}/tell
+    map: {{number: "${{ask.number}}"}}
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_may_begin_with_any_step_by_its_schedule_or_a_person() -> Result<()> {
+    let sink = Sink::start(|came, times| match (came.path.as_str(), times) {
+        ("/ask", 0) => (500, json!({}), Duration::ZERO),
+        _ => (200, json!({"number": times}), Duration::ZERO),
+    })
+    .await?;
+    let settings = format!("egress: {{allow: [\"{}\"]}}\n", sink.host());
+    let folder = Folder::new(&[("polls.yaml", &polls(sink.url()))], &settings)?;
+    let server = folder.serve().await?;
+    server.log_of("event=loop.succeeded", 2).await?;
+    server.api("POST", "/cycles/polls/pause").await?;
+    server.api("POST", "/cycles/polls/start").await?;
+    // The first start failed at its first step, and goes on there.
+    let failed = server.get("/runs?status=failed").await?;
+    let run = &failed["items"][0];
+    assert_eq!(run["step"], "ask", "{failed}");
+    let id = run["id"].as_str().context("a run")?.to_owned();
+    let retried = server.api("POST", &format!("/runs/{id}/retry")).await?;
+    assert_eq!(retried.status, 200, "{}", retried.text);
+    let over = |found: &Value| found["status"] == "succeeded";
+    server.wait_for(&format!("/runs/{id}"), over).await?;
+    let begun = server.api("POST", "/cycles/polls/trigger").await?;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let id = begun.json()["loop"].as_str().context("a loop")?.to_owned();
+    assert_eq!(server.loop_over(&id).await?["status"], "succeeded");
+    let stranger = server.hook("polls", "{}").await?;
+    assert_eq!(
+        (stranger.status, stranger.code().as_str()),
+        (404, "webhook.unknown")
+    );
+    assert!(server.get("/cycles/polls").await?["webhook"].is_null());
     Ok(())
 }

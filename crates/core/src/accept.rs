@@ -143,6 +143,10 @@ fn accepted(lines: &mut Lines<'_>, plan: &Plan, run: &Run) {
     let State::Queued { delivery } = &run.state else {
         return;
     };
+    if plan.webhook(plan.trigger).is_none() {
+        lines.push(Level::Info, Event::RunStarted, "started");
+        return;
+    }
     let shown = preview(&delivery.body, &plan.log);
     let message = if shown.is_empty() {
         "accepted".to_owned()

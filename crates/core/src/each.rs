@@ -46,6 +46,9 @@ pub struct Each {
     pub succeeded: u64,
     /// Items that failed and were skipped.
     pub failed: u64,
+    /// How many a condition let pass, or brought a record; `None` where nothing asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<u64>,
     /// What ends the step once no item is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
@@ -310,8 +313,13 @@ fn end(moving: &mut Moving<'_>, step: &Step, mut each: Each) {
         data.insert(name.clone(), value);
     }
     exits::store(moving, &step.id, data);
+    // As for one request: the false exit where nothing passed.
+    let exit = match each.passed {
+        Some(0) => Exit::Else,
+        Some(_) | None => Exit::Then,
+    };
     match moving.plan.find(step.id.as_str()) {
-        Some(ix) => steps::leave(moving, ix, Exit::Then),
+        Some(ix) => steps::leave(moving, ix, exit),
         None => steps::go(moving, step.then),
     }
 }
@@ -347,6 +355,9 @@ pub(crate) fn reported(
             item_logs(moving, step, index, std::mem::take(&mut answer.logs));
             each.open.remove(&index);
             each.succeeded += 1;
+            if let Some(passed) = answer.passed {
+                *each.passed.get_or_insert(0) += u64::from(passed);
+            }
             let warning = answer.warning.take();
             exits::told_warning(moving, &step.id, answer.status, warning);
             exits::told_sent(moving, &step.id, attempt, &answer, Some(index));

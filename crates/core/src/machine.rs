@@ -199,8 +199,12 @@ impl Moving<'_> {
                 if self.looped.open.len() == 1 && self.run.lap == 1 {
                     self.looped.placed = true;
                 }
-                exits::keep_webhook(self, trigger, body);
-                steps::leave(self, trigger, Exit::Then);
+                if self.plan.webhook(trigger).is_some() {
+                    exits::keep_webhook(self, trigger, body);
+                    steps::leave(self, trigger, Exit::Then);
+                } else {
+                    steps::go(self, Some(trigger));
+                }
             }
             (State::Queued { .. }, Input::Ignore { logs }) => {
                 let step = self.plan.step(self.plan.trigger).id.clone();

@@ -142,7 +142,10 @@ pub(crate) fn of(moving: &Moving<'_>, failure: &StepFailure, attempt: u32) -> Op
     notice_to(plan, run.of_notice, moving.facts.statics)?;
     let id = run.step()?;
     let step = plan.find(id.as_str()).map(|ix| plan.step(ix));
-    let at_trigger = plan.step(plan.trigger).id == *id;
+    let begins = plan
+        .webhook(plan.trigger)
+        .map(|_| &plan.step(plan.trigger).id);
+    let at_trigger = begins == Some(id);
     Some(Notice {
         run: run.id,
         fence: run.fence,

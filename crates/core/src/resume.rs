@@ -46,7 +46,7 @@ pub fn may_resume(plan: &Plan, was: &Plan, run: &Run) -> Result<(), NotResumable
     let Some(at) = plan.find(failure.step.as_str()) else {
         return Err(NotResumable::StepGone(failure.step.clone()));
     };
-    if at == plan.trigger {
+    if at == plan.trigger && plan.webhook(at).is_some() {
         return Err(NotResumable::AtTheTrigger);
     }
     if plan.hash == was.hash {

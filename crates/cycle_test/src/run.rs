@@ -243,6 +243,8 @@ pub fn request(cycle: &CycleId, delivery: &TestDelivery) -> HookRequest {
         headers: delivery.headers.clone(),
         query: delivery.query.clone(),
         idempotency_key: key,
+        // A test begins what a schedule would.
+        by_operator: true,
     }
 }
 

@@ -297,6 +297,13 @@ fn webhook_plan(shared: &Shared, request: &HookRequest) -> Result<Arc<Plan>, Pro
                 problem
             }
         })?;
+    if webhook::trigger(&plan).is_none() && !request.by_operator {
+        let what = format!(
+            "cycle `{}` begins with no webhook: its schedule or `velodrome trigger {}` begins a run",
+            plan.cycle, plan.cycle
+        );
+        return Err(Problem::new(404, "webhook.unknown", what));
+    }
     match &request.step {
         Some(step) if *step != plan.step(plan.trigger).id.as_str() => Err(unknown()),
         _ => Ok(plan),

@@ -35,6 +35,8 @@ pub struct HookRequest {
     pub query: JsonMap,
     /// `Idempotency-Key` or `webhook-id`.
     pub idempotency_key: Option<String>,
+    /// Whether an operator sends it, who may begin a run of a cycle without a webhook too.
+    pub by_operator: bool,
 }
 
 /// What the page of a waiting run's link shows.
@@ -220,8 +222,9 @@ pub struct CycleView {
     pub version: Option<String>,
     /// The file, relative to the cycles folder.
     pub file: String,
-    /// Its webhook's URL.
-    pub webhook: String,
+    /// The URL of the webhook that begins its runs, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
     /// Loops in progress.
     pub running: u64,
     /// Loops queued.

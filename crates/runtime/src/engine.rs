@@ -171,7 +171,9 @@ impl Engine {
             reason,
             version: plan.map(|plan| plan.version().to_owned()),
             file: known.file,
-            webhook: shared.hook_url_of(id),
+            webhook: plan
+                .is_none_or(|plan| plan.webhook(plan.trigger).is_some())
+                .then(|| shared.hook_url_of(id)),
             running,
             queued,
             concurrency: plan.and_then(|plan| plan.concurrency),

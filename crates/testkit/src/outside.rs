@@ -54,19 +54,22 @@ impl Request {
 /// How many characters an id has behind its prefix.
 const ID: usize = 26;
 
-/// A text without the ids of runs and loops, which differ from pass to pass.
+/// What stands behind `resume_` in the link of a run that waits for a request.
+const LINK: usize = 43;
+
+/// A text without the ids of runs and loops and the links of runs, which differ from pass to pass.
 pub(crate) fn without_ids(text: &str) -> String {
     let mut left = text;
     let mut out = String::with_capacity(text.len());
-    while let Some((at, prefix)) = ["run_", "loop_"]
+    while let Some((at, prefix, length)) = [("run_", ID), ("loop_", ID), ("resume_", LINK)]
         .into_iter()
-        .filter_map(|prefix| Some((left.find(prefix)?, prefix)))
+        .filter_map(|(prefix, length)| Some((left.find(prefix)?, prefix, length)))
         .min()
     {
-        let end = at + prefix.len() + ID;
-        let is_id = left
-            .get(at..end)
-            .is_some_and(|id| id.parse::<RunId>().is_ok() || id.parse::<LoopId>().is_ok());
+        let end = at + prefix.len() + length;
+        let is_id = left.get(at..end).is_some_and(|id| {
+            length == LINK || id.parse::<RunId>().is_ok() || id.parse::<LoopId>().is_ok()
+        });
         let (kept, rest) = if is_id {
             (at + prefix.len(), end)
         } else {

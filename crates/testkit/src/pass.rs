@@ -146,7 +146,8 @@ impl<'c> Pass<'c> {
         }
     }
 
-    /// Posts what has not been answered yet, each at its time, with a key by which a repeat is known.
+    /// Posts what has not been answered yet, each at its time, with a key by which a repeat is known. What is for a run
+    /// that waits comes behind what is to bring it there.
     pub fn deliver(&mut self) {
         let start = self.case.test.start;
         let Some(simulated) = &self.simulated else {
@@ -162,7 +163,11 @@ impl<'c> Pass<'c> {
                 .get_or_insert_with(|| format!("delivery-{at}"));
             let (engine, time) = (simulated.engine().clone(), simulated.time().clone());
             let answers = Arc::clone(&self.answers);
-            let when = start.plus(delivery.after);
+            let behind = match &delivery.step {
+                Some(_) => time.now().plus(Duration::from_secs(1 + at as u64)),
+                None => time.now(),
+            };
+            let when = start.plus(delivery.after).max(behind);
             simulated.add(async move {
                 time.sleep_until(when).await;
                 let status = loop {

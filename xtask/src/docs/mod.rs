@@ -107,7 +107,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
 
 fn keys() -> String {
     let mut page = format!(
-        "# Keys\n\n{NOTE}\nEvery key of a cycle file, of `velodrome.yaml` and of a connector, what it takes and what holds where it is not written. *Later* marks\nwhat is checked and does not run yet: a file that uses it is told `feature.not_yet`.\n"
+        "# Keys\n\n{NOTE}\nEvery key of a cycle file, of `velodrome.yaml` and of a connector, what it takes and what holds where it is not written.\n"
     );
     page.push_str("\n## A cycle\n");
     table(&mut page, &CYCLE, 3);

@@ -83,7 +83,12 @@ fn announce(running: &Running, format: LogFormat) {
     let states = cycles.iter().map(|cycle| cycle.state.as_str().len());
     let width = states.max().unwrap_or(0);
     for cycle in cycles {
-        eprintln!("  {:<width$}  POST {}", cycle.state.as_str(), cycle.webhook);
+        let how = match (&cycle.webhook, &cycle.schedule) {
+            (Some(webhook), _) => format!("POST {webhook}"),
+            (None, Some(schedule)) => format!("{} starts {}", schedule.when, cycle.id),
+            (None, None) => format!("velodrome trigger {}", cycle.id),
+        };
+        eprintln!("  {:<width$}  {how}", cycle.state.as_str());
         if let (CycleState::NeedsConnection, Some(reason)) = (cycle.state, cycle.reason) {
             eprintln!("  {:width$}  {reason}", "");
         }

@@ -66,7 +66,7 @@ impl Actor {
             .step
             .as_ref()
             .is_none_or(|step| *step == to.step(to.trigger).id);
-        if !own_trigger {
+        if !own_trigger || webhook::trigger(&to).is_none() {
             return Err(refused(Problem::new(
                 404,
                 "webhook.unknown",

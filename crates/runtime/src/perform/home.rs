@@ -165,6 +165,7 @@ async fn in_process(
         headers: request.headers.iter().map(named).collect(),
         query: request.query.clone(),
         idempotency_key: None,
+        by_operator: false,
     };
     let began = job.shared.clock.now();
     let receiving = accept::receive_own(Arc::clone(&job.shared), request);

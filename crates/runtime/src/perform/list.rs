@@ -7,10 +7,12 @@
 use velodrome_connect::{
     Behind, Connection, HttpRequest, MethodCall, PageCursor, Verdict, asked_page, page_asks_token,
 };
-use velodrome_core::{Input, ListAnswer, MAX_RESTARTS, Scripted, StepFailure, evaluate_map};
+use velodrome_core::{
+    Input, ListAnswer, MAX_RESTARTS, Scripted, SendAnswer, StepFailure, evaluate_map,
+};
 use velodrome_spec::connector::{MethodDef, Pager, PagingDef, TokenHandoff};
 use velodrome_spec::plan::{ListStep, Step};
-use velodrome_types::{Code, Json, JsonMap};
+use velodrome_types::{Code, Event, Json, JsonMap};
 
 use super::carried::Carried;
 use super::page::{Came, Reading};
@@ -34,8 +36,19 @@ pub(super) async fn ask(
         method,
         connection: &connection,
     };
+    if let Some(item) = &job.item {
+        let answer = asking.whole(inputs, gathered).await?;
+        let fence = job.fence;
+        return Ok(item.report(Input::Sent { fence, answer }));
+    }
     let answer = match &method.paging {
-        PagingDef::Engine(pager) => asking.next_page(pager, inputs, gathered).await?,
+        PagingDef::Engine(pager) => {
+            let cursor = asking.cursor()?;
+            let before = job.pages().map_or(0, |pages| pages.count);
+            asking
+                .next_page(pager, (&cursor, before), inputs, gathered)
+                .await?
+        }
         PagingDef::ByHand {
             handoff: Some(handoff),
             ..
@@ -91,6 +104,96 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// All of a list at once, as one item of a `for_each`: its records and its fields, where something reads them.
+    /// A list that is paged by hand is asked for one page.
+    async fn whole(
+        &self,
+        inputs: JsonMap,
+        gathered: &mut Gathered,
+    ) -> Result<SendAnswer, Box<StepFailure>> {
+        let PagingDef::Engine(pager) = &self.method.paging else {
+            let behind = match &self.method.paging {
+                PagingDef::ByHand { .. } => Behind::Number,
+                _ => Behind::Nobody,
+            };
+            let page = self.one_page(inputs, behind, gathered).await?;
+            return Ok(self.item(vec![page], gathered));
+        };
+        let mut pages: Vec<ListAnswer> = Vec::new();
+        let mut cursor = PageCursor::default();
+        let mut restarts = 0;
+        loop {
+            let before = pages.iter().map(|page| page.count).sum();
+            if let Some(last) = pages.last() {
+                let data = last.scripted.as_ref();
+                let data = data.map_or(Json::Null, |said| said.action_data.clone());
+                gathered.carried = Carried::begin(self.step, self.method, &inputs, data);
+            }
+            let asked = self.next_page(pager, (&cursor, before), inputs.clone(), gathered);
+            let mut page = asked.await?;
+            if page.restarted.is_some() {
+                restarts += 1;
+                if restarts > MAX_RESTARTS {
+                    return Err(token_expired(page.status));
+                }
+                pages.clear();
+                cursor = PageCursor::default();
+                continue;
+            }
+            page.scripted = said(self.step, page.scripted.take(), gathered);
+            let next = page.next.take().filter(|_| !page.cut);
+            pages.push(page);
+            match next {
+                Some(next) => cursor = self.cursor_of(&next)?,
+                None => return Ok(self.item(pages, gathered)),
+            }
+        }
+    }
+
+    /// What an item gives of its pages.
+    fn item(&self, pages: Vec<ListAnswer>, gathered: &mut Gathered) -> SendAnswer {
+        let count: u64 = pages.iter().map(|page| page.count).sum();
+        let passed = pages
+            .iter()
+            .filter_map(|page| page.scripted.as_ref()?.passed)
+            .reduce(|all, passed| all + passed);
+        let bytes = pages.iter().map(|page| page.bytes).sum();
+        let ms = pages.iter().map(|page| page.ms).sum();
+        let number = pages.len();
+        let (mut fields, mut records) = (JsonMap::new(), Vec::new());
+        let (mut status, mut url) = (200, String::new());
+        for page in pages {
+            records.extend(page.records.into_iter().flatten());
+            fields.extend(page.fields);
+            (status, url) = (page.status, page.url);
+        }
+        fields.insert("count".to_owned(), Json::from(passed.unwrap_or(count)));
+        fields.insert("records".to_owned(), Json::Array(records));
+        let said = match number {
+            1 => format!("{status} · {count} records"),
+            pages => format!("{status} · {count} records · {pages} pages"),
+        };
+        SendAnswer {
+            status,
+            bytes,
+            ms,
+            url,
+            computed: Some((Event::ResponseReceived, said)),
+            passed: match (passed, self.method.two_exits) {
+                (Some(passed), _) => Some(passed > 0),
+                (None, true) => Some(count > 0),
+                (None, false) => None,
+            },
+            body: match self.step.live.has("results") && passed != Some(0) {
+                true => Json::Object(fields),
+                false => Json::Null,
+            },
+            logs: std::mem::take(&mut gathered.logs),
+            warning: gathered.warning.take(),
+            ..SendAnswer::default()
+        }
+    }
+
     async fn one_page(
         &self,
         inputs: JsonMap,
@@ -157,23 +260,32 @@ impl Asking<'_> {
         }
     }
 
-    /// The next page of a list that pages itself.
+    /// Where the walk of the run's list stands.
+    fn cursor(&self) -> Result<PageCursor, Box<StepFailure>> {
+        match self.job.pages().map(|pages| &pages.cursor) {
+            None | Some(Json::Null) => Ok(PageCursor::default()),
+            Some(stored) => self.cursor_of(stored),
+        }
+    }
+
+    fn cursor_of(&self, stored: &Json) -> Result<PageCursor, Box<StepFailure>> {
+        serde_json::from_value(stored.clone()).map_err(|error| {
+            let message = format!(
+                "the stored place of `{}` in its list cannot be read: {error}",
+                self.step.id
+            );
+            Box::new(StepFailure::permanent(Code::new("engine.fault"), message))
+        })
+    }
+
+    /// The next page of a list that pages itself; `before` are the records of those before it.
     async fn next_page(
         &self,
         pager: &Pager,
+        (cursor, before): (&PageCursor, u64),
         inputs: JsonMap,
         gathered: &mut Gathered,
     ) -> Result<ListAnswer, Box<StepFailure>> {
-        let cursor = match self.job.pages().map(|pages| &pages.cursor) {
-            None | Some(Json::Null) => PageCursor::default(),
-            Some(stored) => serde_json::from_value(stored.clone()).map_err(|error| {
-                let message = format!(
-                    "the stored place of `{}` in its list cannot be read: {error}",
-                    self.step.id
-                );
-                Box::new(StepFailure::permanent(Code::new("engine.fault"), message))
-            })?,
-        };
         let call = MethodCall {
             inputs,
             page: Some(cursor.at.clone()),
@@ -181,7 +293,8 @@ impl Asking<'_> {
         };
         let walk = Walk {
             pager,
-            cursor: &cursor,
+            cursor,
+            before,
         };
         Ok(
             match self.page(call, Place::Walked(walk), gathered).await? {
@@ -312,6 +425,8 @@ impl<'a> Place<'a> {
 pub(super) struct Walk<'a> {
     pub(super) pager: &'a Pager,
     pub(super) cursor: &'a PageCursor,
+    /// Records of the pages before.
+    pub(super) before: u64,
 }
 
 fn token_expired(status: u16) -> Box<StepFailure> {

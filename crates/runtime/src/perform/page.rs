@@ -130,9 +130,8 @@ impl Reading<'_> {
 
     /// How many records more the walk may bring.
     fn room(&self) -> u64 {
-        let before = self.job.pages().map_or(0, |pages| pages.count);
         self.place.walk().map_or(u64::MAX, |walk| {
-            walk.pager.max_records.saturating_sub(before)
+            walk.pager.max_records.saturating_sub(walk.before)
         })
     }
 
@@ -352,7 +351,9 @@ impl Reading<'_> {
             }
         }
         let count = passed.len() as u64 + page.repeats;
-        page.scanned.records = self.step.live.has("records").then_some(passed);
+        let of_item = self.job.item.is_some() && self.step.live.has("results");
+        let kept = of_item || self.step.live.has("records");
+        page.scanned.records = kept.then_some(passed);
         Ok(Some(count))
     }
 
@@ -368,15 +369,16 @@ impl Reading<'_> {
     /// What somebody reads of this step's answer; nothing else is built.
     fn want(&self) -> Want {
         let live = &self.step.live;
-        let fields: BTreeSet<String> = live
-            .names
-            .iter()
-            .filter(|name| self.method.response.fields.contains_key(*name))
+        // What an item gives is one value: whoever reads it reads any of it.
+        let of_item = self.job.item.is_some() && live.has("results");
+        let described = self.method.response.fields.keys();
+        let fields: BTreeSet<String> = described
+            .filter(|name| of_item || live.has(name))
             .cloned()
             .collect();
         let want = Want {
             fields,
-            records: live.has("records") || self.step.handles("action_condition"),
+            records: of_item || live.has("records") || self.step.handles("action_condition"),
             ..Want::default()
         };
         if let Place::Walked(walk) = self.place {

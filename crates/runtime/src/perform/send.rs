@@ -140,7 +140,12 @@ async fn asked(
     if decides {
         let came = (answer.status, &headers);
         let body = answer.body.clone();
-        answer.passed = Some(job.condition(request, came, body, gathered).await?);
+        let passed = job.condition(request, came, body, gathered).await?;
+        answer.passed = Some(passed);
+        // Of many items those that do not pass give nothing.
+        if job.item.is_some() && !passed {
+            answer.body = Json::Null;
+        }
     }
     if step.live.has("http") {
         answer.headers = headers;

@@ -55,6 +55,7 @@ fn hook_request(request: Outgoing) -> HookRequest {
             .map(|(name, value)| (name.into_owned(), Json::String(value.into_owned())))
             .collect(),
         idempotency_key: key.and_then(|key| key.as_str().map(str::to_owned)),
+        by_operator: false,
     }
 }
 

@@ -203,6 +203,7 @@ impl Fixture {
             cycle: cycle.into(),
             step: None,
             resume: None,
+            by_operator: false,
             format: BodyFormat::Json,
             body: body.into(),
             headers: Default::default(),

@@ -124,6 +124,7 @@ impl Scene {
                 cycle: "forked".into(),
                 step: None,
                 resume: None,
+                by_operator: false,
                 format: BodyFormat::Json,
                 body: body.into(),
                 headers: Default::default(),

@@ -160,6 +160,7 @@ fn life(
             cycle: "c".into(),
             step: None,
             resume: None,
+            by_operator: false,
             format: BodyFormat::Json,
             body: r#"{"n": 1}"#.into(),
             headers: Default::default(),

@@ -133,6 +133,7 @@ impl Telling {
                 cycle: "fails".into(),
                 step: None,
                 resume: None,
+                by_operator: false,
                 format: BodyFormat::Json,
                 body: body.into(),
                 headers: Default::default(),

@@ -236,6 +236,7 @@ impl Rig {
             cycle: "c".into(),
             step: None,
             resume: None,
+            by_operator: false,
             format: BodyFormat::Json,
             body: "{}".into(),
             headers: Default::default(),

@@ -80,6 +80,7 @@ fn post(simulated: &Simulated, until: Timestamp) -> HookAnswer {
             cycle: "long".into(),
             step: None,
             resume: None,
+            by_operator: false,
             format: BodyFormat::Json,
             body: "{\"n\": 1}".into(),
             headers: Default::default(),

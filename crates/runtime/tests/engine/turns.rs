@@ -118,6 +118,7 @@ impl Scene {
                     cycle: cycle.into(),
                     step: None,
                     resume: None,
+                    by_operator: false,
                     format: BodyFormat::Json,
                     body: "{}".into(),
                     headers: Default::default(),

@@ -187,6 +187,7 @@ impl Acting {
                     cycle: cycle.to_owned(),
                     step: None,
                     resume: None,
+                    by_operator: false,
                     format: BodyFormat::Json,
                     body: "{\"page\": 1}".into(),
                     headers: Default::default(),

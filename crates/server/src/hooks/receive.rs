@@ -118,6 +118,7 @@ pub(crate) async fn by_operator(
     };
     let mut request = hook_request(target, &head, body, format);
     request.headers.shift_remove(HANDOFF_HEADER);
+    request.by_operator = true;
     Ok(hook_response(&app.engine.receive(request).await?))
 }
 
@@ -221,6 +222,7 @@ pub(super) fn hook_request(
         idempotency_key: idempotency_key(&head.headers),
         headers: header_map(&head.headers),
         query: query_map(head.uri.query()),
+        by_operator: false,
     }
 }
 

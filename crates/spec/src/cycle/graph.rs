@@ -72,9 +72,6 @@ pub(super) fn check(drafts: &[Draft], steps: Span, faults: &mut Faults) -> Ways 
             }
             continue;
         }
-        if !webhook && draft.form != Form::Unknown {
-            faults.not_yet(draft.span, "a trigger that is no webhook");
-        }
         if webhook {
             draft.check_trigger(faults);
         }

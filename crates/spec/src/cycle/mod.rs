@@ -187,6 +187,11 @@ impl Checker<'_> {
         let schedule = keys
             .get("schedule")
             .and_then(|node| self.schedule(node, &header));
+        let sends = keys.get("schedule").and_then(|node| match &node.value {
+            Value::Map(entries) => entries.iter().find(|entry| entry.key == "send"),
+            _ => None,
+        });
+        let sends = sends.map(|entry| entry.key_span);
         let Some(steps_node) = keys.need("steps", "the cycle", &mut self.faults) else {
             keys.finish("a cycle", &mut self.faults);
             return (cycle, None);
@@ -221,6 +226,14 @@ impl Checker<'_> {
             .filter_map(|(draft, live)| draft.finish(live))
             .collect();
         hold_callers(&mut steps);
+        let takes = matches!(steps[usize::from(trigger.0)].kind, StepKind::Webhook(_));
+        if let Some(span) = sends.filter(|_| !takes) {
+            let message = "`send` is for a webhook, and this cycle begins with another step";
+            self.faults
+                .error("field.alone", span, message)
+                .hint("remove it, or begin with a webhook that takes it");
+            return (cycle, None);
+        }
         self.sources.path = self.input.path.to_owned();
         self.sources.cycle = self.input.text.to_owned();
         let hash = hash(&self.sources);

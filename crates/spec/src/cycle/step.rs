@@ -54,7 +54,8 @@ pub(super) struct Draft {
 impl Draft {
     /// The cycle says that its first step splits; the step's own word counts for more.
     pub(super) fn split_by_cycle(&mut self) {
-        self.split = self.own_split.unwrap_or(self.form == Form::Webhook);
+        let gives = matches!(self.form, Form::Webhook | Form::List { .. });
+        self.split = self.own_split.unwrap_or(gives);
     }
 
     /// Whether it is a webhook each of whose requests makes a child run.
@@ -361,19 +362,23 @@ impl Checker<'_> {
         })
     }
 
-    /// Single requests run once for each item; the rest does not yet, or never.
+    /// Methods and scripts run once for each item, tools do not; nor a list that has one date for all.
     fn each_fits(&mut self, draft: &Draft, keys: &Keys<'_>) {
         let Some(span) = keys.span_of("for_each") else {
             return;
         };
+        let incremental = match &draft.kind {
+            Some(StepKind::List(list)) => list.method.def().incremental.is_some(),
+            _ => false,
+        };
         match draft.form {
-            Form::Send {
-                two_exits: true, ..
-            } => self
-                .faults
-                .not_yet(span, "`for_each` at a step with an `action_condition`"),
-            Form::Send { .. } | Form::Script | Form::Unknown => {}
-            Form::List { .. } => self.faults.not_yet(span, "`for_each` at a list"),
+            Form::List { .. } if incremental => {
+                let message = "`for_each` is not for a list of what has changed: its date is one for all items";
+                self.faults
+                    .error("for_each.incremental", span, message)
+                    .hint("use a list without a date of its own, or begin a loop for each item: `for_each` at a step that posts to `${hook:…}`");
+            }
+            Form::Send { .. } | Form::List { .. } | Form::Script | Form::Unknown => {}
             _ => {
                 let message = "`for_each` is for methods and for `script`";
                 self.faults.error("field.alone", span, message);

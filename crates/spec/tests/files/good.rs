@@ -27,24 +27,6 @@ fn good_files_have_no_fault() {
     }
 }
 
-#[test]
-fn what_comes_later_is_checked_and_says_so() {
-    let world = World::new();
-    for (path, text) in files("later") {
-        let checked = world.check("x.yaml", &text);
-        let path = path.display().to_string();
-        assert!(
-            checked.plan.is_none() && !checked.diagnostics.is_empty(),
-            "{path}"
-        );
-        for found in &checked.diagnostics {
-            let said = render(std::slice::from_ref(found), &path, &text);
-            let doubt = found.severity == Severity::Warning;
-            assert!(doubt || found.code.as_str() == "feature.not_yet", "{said}");
-        }
-    }
-}
-
 /// What a value is that is written so.
 #[track_caller]
 fn check(written: &str, expect: Json) {

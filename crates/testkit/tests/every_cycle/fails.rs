@@ -11,7 +11,14 @@ use velodrome_types::{CycleId, Event, Json, LoopStatus, OnError, StepId, Timesta
 use crate::{as_by_a_clean_pass, nothing_odd_was_asked, told};
 
 pub(crate) fn every_step_fails(case: &Case, clean: &Clean) -> u64 {
-    if !clean.is_smooth() {
+    // Who calls a run that waits too late does so no more where it comes there later.
+    let late = case
+        .test
+        .deliveries
+        .iter()
+        .zip(&clean.outcome.answers)
+        .any(|(sent, answer)| sent.step.is_some() && answer.is_some_and(|status| status >= 400));
+    if !clean.is_smooth() || late {
         return 0;
     }
     let mut passes = 0;
@@ -160,6 +167,9 @@ fn error_of(pass: &Pass<'_>, failed: &Failed) -> Json {
 }
 
 fn retry(pass: &mut Pass<'_>, failed: &Failed, version: Option<Version>, what: &str) {
+    // Whoever found no run that waited comes again.
+    pass.ask_again(404);
+    pass.deliver();
     let loop_id = failed.run.loop_id;
     let retried = pass.say(|engine| async move { engine.retry_loop(loop_id, version).await });
     if let Err(problem) = retried {

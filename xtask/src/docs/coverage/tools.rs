@@ -12,9 +12,9 @@ const GRAPH: &[Row] = &[
     ),
     row(
         "a trigger that polls on a timer",
-        Instead,
-        "`schedule:` beside a webhook trigger, whose next step asks",
-        &["every_five_minutes_is_every_five_minutes"],
+        There,
+        "any step may be the trigger; `schedule:` begins it",
+        &["a_cycle_may_begin_with_any_step_by_its_schedule_or_a_person"],
     ),
     row(
         "one exit; two of a decision and of methods with `action_condition`",
