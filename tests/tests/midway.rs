@@ -275,6 +275,8 @@ async fn waits_and_their_links_survive_kills_and_give_up_no_earlier_than_due() -
     let first = waiting(&server, "ask", json!({"id": 1})).await?;
     let second = waiting(&server, "ask", json!({"id": 2})).await?;
     let gives_up = waiting(&server, "soon", json!({"id": 3})).await?;
+    let rotated = server.folder().command(&["key", "rotate"]).await?;
+    assert_eq!(rotated.0, 0, "{}", rotated.2);
     server.kill().await?;
     server.start().await?;
     let link = sink.came()[0].body["link"]

@@ -12,6 +12,7 @@ mod accept;
 mod disk;
 mod folder;
 mod growth;
+mod hostile;
 mod laps;
 mod lateness;
 mod pages;
@@ -32,6 +33,7 @@ const USAGE: &str = "scenarios, each with an optional number:
   growth-pages [LAPS]   50 loops with pages of 20 to 2,000 records (10000)
   growth-log [RUNS]     ten blocks of webhooks, and what each finds slower than the one before (500000)
   runaway [LAPS]        one loop without end, stopped after so many laps (1000000)
+  hostile [SECONDS]     20 loops alone and beside scripts that hang, so long each (15)
   all                   each of the first five";
 
 fn main() -> Result<()> {
@@ -59,6 +61,7 @@ async fn run() -> Result<()> {
         "growth-pages" => growth::pages(number.unwrap_or(10_000)).await,
         "growth-log" => growth::log(number.unwrap_or(500_000)).await,
         "runaway" => runaway::run(number.unwrap_or(1_000_000)).await,
+        "hostile" => hostile::run(number.unwrap_or(15) as u64).await,
         "all" => {
             accept::run(100_000).await?;
             laps::run(1, 10_000).await?;
