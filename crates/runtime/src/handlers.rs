@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use velodrome_connect::Asker;
 use velodrome_core::{FailureKind, StepFailure};
 use velodrome_script::{Call, NoOutside, Outside, RUN, Returned, ScriptError, ScriptHost, Vars};
@@ -21,6 +20,7 @@ use velodrome_types::{Code, CycleId, Json, JsonMap, LoopId, RunId, Timestamp};
 
 use crate::overlay::{Overlay, Reach, View};
 use crate::script_requests::ScriptRequests;
+use crate::script_threads::ScriptThreads;
 use crate::shared::Shared;
 
 /// What handlers are called with.
@@ -38,17 +38,13 @@ pub(crate) enum Threads {
     Own,
     /// On threads beside the engine's, so many at once: past them calls wait for their turn, and
     /// whatever scripts do, the engine's own threads go on.
-    Pool(Arc<Semaphore>),
+    Pool(ScriptThreads),
 }
-
-/// Long scripts at once. They are bound by the processor, or wait for a worker or an answer: a few more
-/// than there are cores keep those busy, and leave the engine its share.
-const LONG_SCRIPTS: usize = 8;
 
 impl Threads {
     /// Threads beside the engine's.
     pub(crate) fn pool() -> Self {
-        Self::Pool(Arc::new(Semaphore::new(LONG_SCRIPTS)))
+        Self::Pool(ScriptThreads::default())
     }
 }
 
@@ -187,16 +183,11 @@ impl Handlers {
             handler => host.call(&compiled, handler, call),
         };
         let finished = match &self.threads {
-            Threads::Pool(turns) if long => {
-                let turn = Arc::clone(turns).acquire_owned().await;
+            Threads::Pool(threads) if long => {
                 let host = Arc::clone(&self.host);
-                let running = tokio::task::spawn_blocking(move || {
-                    let _turn = turn;
-                    called(&host, call)
-                });
-                running
-                    .await
-                    .map_err(|error| Box::new(lost(script, &error)))?
+                let of = caller.plan.cycle.as_str();
+                let running = threads.run(of, move || called(&host, call));
+                running.await.map_err(|_| Box::new(lost(script)))?
             }
             _ => called(&self.host, call),
         };
@@ -268,10 +259,10 @@ fn fits(value: &Json, room: &mut usize) -> bool {
 }
 
 /// The thread it ran on is gone, which nothing a script does brings about.
-fn lost(script: &StepScript, error: &tokio::task::JoinError) -> StepFailure {
+fn lost(script: &StepScript) -> StepFailure {
     StepFailure::permanent(
         Code::new("engine.fault"),
-        format!("the script in `{}` was lost: {error}", script.path),
+        format!("the script in `{}` was lost", script.path),
     )
 }
 

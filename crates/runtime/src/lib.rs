@@ -47,6 +47,7 @@ mod resume_link;
 mod retention;
 mod schedules;
 mod script_requests;
+mod script_threads;
 mod secrets;
 mod seen;
 mod shared;

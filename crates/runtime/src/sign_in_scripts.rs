@@ -84,14 +84,12 @@ impl SignInScripts {
         let (host, handler) = (Arc::clone(&self.host), event.as_str());
         let run = move || host.call(&compiled, handler, call);
         let finished: Finished = match &self.threads {
-            Threads::Pool(turns) if !script.analysis.short => {
-                let _turn = Arc::clone(turns).acquire_owned().await;
-                tokio::task::spawn_blocking(run)
-                    .await
-                    .map_err(|_| HookFault {
-                        code: Code::new("engine.fault"),
-                        message: format!("the script in `{}` was lost", script.path),
-                    })?
+            Threads::Pool(threads) if !script.analysis.short => {
+                let of = format!("connection/{}", connection.id);
+                threads.run(&of, run).await.map_err(|_| HookFault {
+                    code: Code::new("engine.fault"),
+                    message: format!("the script in `{}` was lost", script.path),
+                })?
             }
             _ => run(),
         };

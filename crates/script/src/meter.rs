@@ -23,6 +23,7 @@ use std::time::Duration;
 use rhai::{Dynamic, Scope};
 
 use crate::errors::{DEPTH, MEMORY, TIME};
+use crate::priority::{self, LONG};
 
 /// Operations between two looks at the clock. An operation takes from 50 ns to some milliseconds (a
 /// copy of the largest list): rarely enough to cost nothing, often enough to end within a fraction of a
@@ -90,6 +91,8 @@ impl Stop {
 #[derive(Default)]
 struct Meter {
     running: Cell<bool>,
+    /// When the call counts as long; no more once it does.
+    long: Cell<Duration>,
     deadline: Cell<Duration>,
     memory: Cell<usize>,
     stack: Cell<usize>,
@@ -139,6 +142,7 @@ impl Metered {
             meter
                 .deadline
                 .set(allowance.now.saturating_add(allowance.time));
+            meter.long.set(allowance.now.saturating_add(LONG));
             meter.memory.set(allowance.memory);
             meter.stack.set(stack_address());
             meter.stopped.set(None);
@@ -188,6 +192,10 @@ pub(crate) fn progress(operations: u64, clock: &dyn Fn() -> Duration) -> Option<
             let now = clock();
             meter.now.set(now);
             meter.operations.set(operations);
+            if now > meter.long.get() {
+                meter.long.set(Duration::MAX);
+                priority::give_way();
+            }
             if now > meter.deadline.get() {
                 meter.stopped.set(Some(Stop::Time));
             }

@@ -113,7 +113,7 @@ impl JavaScript {
         let failed = |code, lost: &Lost| fault(code, self.lost(code, lost).message, 1, 1);
         let mut lent = self
             .pool
-            .lend(&self.clock.0)
+            .lend(&self.clock.0, None)
             .map_err(|lost| failed(NO_WORKER, &lost))?;
         let request = ToWorker::Compile(code.to_owned());
         let ask = |worker: &mut Worker| {
@@ -194,7 +194,7 @@ impl JavaScript {
             .and_then(|request| {
                 let mut lent = self
                     .pool
-                    .lend(&self.clock.0)
+                    .lend(&self.clock.0, Some(source.id))
                     .map_err(|lost| self.lost(NO_WORKER, &lost))?;
                 let request = ToWorker::Call(request);
                 let mut end = self.converse(&mut lent, source, &request, &mut conversation);

@@ -1,5 +1,7 @@
-//! The workers: at most one a core, started when they are needed, each lent for one call.
+//! The workers: at most one a core, started when they are needed, each lent for one call. One script never holds them
+//! all, so that the others get their turn beside one that hangs.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +24,8 @@ struct State {
     idle: Vec<Worker>,
     /// Those that are idle and those that are lent.
     all: usize,
+    /// How many each script has that runs.
+    running: HashMap<u64, usize>,
 }
 
 /// A worker on loan. One that is not [given back](Self::give_back) ends.
@@ -30,6 +34,8 @@ pub(crate) struct Lent<'a> {
     pool: &'a Pool,
     worker: Option<Worker>,
     was_idle: bool,
+    /// The script that it is for.
+    script: Option<u64>,
 }
 
 impl Pool {
@@ -44,20 +50,31 @@ impl Pool {
     }
 
     /// Lends a worker; waits until there is one. Nobody waits longer than those before it may run.
-    pub(crate) fn lend(&self, clock: &Clock) -> Result<Lent<'_>, Lost> {
+    /// `script` tells which script it is for, where it is for a call.
+    pub(crate) fn lend(&self, clock: &Clock, script: Option<u64>) -> Result<Lent<'_>, Lost> {
         let mut state = self.lock();
+        let share = self.most.saturating_sub(1).max(1);
         loop {
-            if let Some(mut worker) = state.idle.pop() {
+            let has = script.and_then(|script| state.running.get(&script).copied());
+            if has.unwrap_or(0) >= share {
+                state = self
+                    .given_back
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            } else if let Some(mut worker) = state.idle.pop() {
                 if worker.is_alive() {
+                    state.run(script);
                     return Ok(Lent {
                         pool: self,
                         worker: Some(worker),
                         was_idle: true,
+                        script,
                     });
                 }
                 state.all -= 1;
             } else if state.all < self.most {
                 state.all += 1;
+                state.run(script);
                 break;
             } else {
                 state = self
@@ -72,6 +89,7 @@ impl Pool {
             pool: self,
             worker: None,
             was_idle: false,
+            script,
         };
         lent.replace(clock)?;
         Ok(lent)
@@ -80,6 +98,24 @@ impl Pool {
     /// A lock that a panic poisoned still counts right: nothing under it can fail half way.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn run(&mut self, script: Option<u64>) {
+        if let Some(script) = script {
+            *self.running.entry(script).or_default() += 1;
+        }
+    }
+
+    fn ended(&mut self, script: Option<u64>) {
+        let Some(script) = script else { return };
+        if let Some(has) = self.running.get_mut(&script) {
+            *has -= 1;
+            if *has == 0 {
+                self.running.remove(&script);
+            }
+        }
     }
 }
 
@@ -109,7 +145,7 @@ impl Lent<'_> {
 
     /// Gives it back, for the next call.
     pub(crate) fn give_back(mut self) {
-        if let Some(worker) = self.worker.take() {
+        if let Some(worker) = self.worker.take_if(|worker| worker.may_go_on()) {
             let mut state = self.pool.lock();
             state.idle.push(worker);
             // What `drop` takes off again.
@@ -122,7 +158,11 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         // The worker ends before another takes its place: there are never more than cores.
         drop(self.worker.take());
-        self.pool.lock().all -= 1;
-        self.pool.given_back.notify_one();
+        let mut state = self.pool.lock();
+        state.all -= 1;
+        state.ended(self.script);
+        drop(state);
+        // Whoever is woken may have its share already: then it is another's turn.
+        self.pool.given_back.notify_all();
     }
 }

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::js::frame::{FromWorker, PROTOCOL, ToWorker, encode, take};
 use crate::js::launch::Workers;
 use crate::js::limits::Allowances;
+use crate::priority::{self, LONG};
 
 /// How long a worker may take to start, on a machine that does something else.
 const START: Duration = Duration::from_secs(20);
@@ -54,6 +55,8 @@ pub(crate) struct Worker {
     known: HashSet<u64>,
     kept: usize,
     calls: u64,
+    /// Whether a call ran long, and it was given a lower priority: it takes no other.
+    lowered: bool,
     first_peak: Option<u64>,
 }
 
@@ -76,6 +79,7 @@ impl Worker {
             known: HashSet::new(),
             kept: 0,
             calls: 0,
+            lowered: false,
             first_peak: None,
         };
         for pipe in [&worker.input, &worker.output] {
@@ -97,6 +101,11 @@ impl Worker {
                 Some(process) => matches!(process.try_wait(), Ok(None)),
                 None => true,
             }
+    }
+
+    /// Whether it may take another call.
+    pub(crate) const fn may_go_on(&self) -> bool {
+        !self.lowered
     }
 
     /// Makes sure that it has a script's text.
@@ -169,9 +178,19 @@ impl Worker {
         } else {
             &self.input
         };
-        let millis = i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX);
+        // One that only starts is not lowered: it has said nothing yet.
+        let may_lower = what == PollFlags::POLLIN && !self.lowered && !self.known.is_empty();
+        let patience = if may_lower { left.min(LONG) } else { left };
+        let millis = i32::try_from(patience.as_millis() + 1).unwrap_or(i32::MAX);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(pipe.as_fd(), what)], timeout) {
+            Ok(0) if may_lower && left > LONG => {
+                self.lowered = true;
+                if let Some(process) = &self.process {
+                    priority::lower(process.id());
+                }
+                Ok(())
+            }
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(error) => Err(self.lost(&error.into())),
         }
