@@ -198,6 +198,30 @@ async fn a_link_is_looked_at_by_anybody_and_only_a_post_goes_on() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_key_at_two_links_is_two_requests_and_twice_at_one_is_one() -> Result<()> {
+    let sink = sink().await?;
+    let server = serve(&sink, &[("ask.yaml", ASK)]).await?;
+    let runs = [
+        waiting(&server, "ask", json!({"id": 1})).await?,
+        waiting(&server, "ask", json!({"id": 2})).await?,
+    ];
+    let key = ("idempotency-key", "yes");
+    for (run, told) in runs.iter().zip(sink.came()) {
+        let link = told.body["link"].as_str().context("a link")?.to_owned();
+        for replayed in ["", "true"] {
+            let answer = server
+                .client()
+                .send("POST", &link, &[JSON, key], b"{}".to_vec())
+                .await?;
+            assert_eq!((answer.status, &answer.json()["run"]), (202, &json!(run)));
+            assert_eq!(answer.header("idempotency-replayed"), replayed);
+        }
+        ends(&server, run, "succeeded").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_for_the_newest_run_that_it_fits_and_each_is_answered_once() -> Result<()> {
     let sink = sink().await?;
     let server = serve(&sink, &[("ask.yaml", ASK)]).await?;

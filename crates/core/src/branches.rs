@@ -37,10 +37,7 @@ pub(crate) struct Child {
 /// A request has come to a webhook that repeats: a child goes on with it, and the run goes on waiting.
 pub(crate) fn repeat(moving: &mut Moving<'_>, at: StepIx, given: JsonMap, held: Option<Held>) {
     let step = moving.plan.step(at);
-    let mut data = match step.then {
-        Some(to) => read_from(moving.plan, to, &moving.run.data),
-        None => BTreeMap::new(),
-    };
+    let mut data = read_from(moving.plan, step.then_all(), &moving.run.data);
     if !given.is_empty() {
         data.insert(step.id.clone(), Arc::new(given));
     }
@@ -58,7 +55,7 @@ pub(crate) fn repeat(moving: &mut Moving<'_>, at: StepIx, given: JsonMap, held: 
 pub(crate) fn fork(moving: &mut Moving<'_>, others: &[StepIx]) {
     for to in others {
         let start = Start::At(moving.plan.step(*to).id.clone());
-        let data = read_from(moving.plan, *to, &moving.run.data);
+        let data = read_from(moving.plan, [*to], &moving.run.data);
         let item = moving
             .run
             .branch
@@ -105,11 +102,11 @@ pub(crate) fn split(moving: &mut Moving<'_>, from: StepIx) {
     };
     keep(moving, &step.id, data);
     moving.exits.push((from, Exit::Then));
-    let Some(to) = step.then else {
+    if step.then.is_none() {
         return ended_well(moving);
-    };
+    }
     let count = items.len() as u64;
-    let data = read_from(moving.plan, to, &moving.run.data);
+    let data = read_from(moving.plan, step.then_all(), &moving.run.data);
     let keeps_items = step.live.has("item");
     for (index, value) in items.into_iter().enumerate() {
         let item = SplitItem {
@@ -157,14 +154,14 @@ fn bear(moving: &mut Moving<'_>, child: Child) {
     moving.children.push(child);
 }
 
-/// Of what a run has, what a step and all behind it read.
+/// Of what a run has, what some steps and all behind them read.
 fn read_from(
     plan: &Plan,
-    from: StepIx,
+    from: impl IntoIterator<Item = StepIx>,
     data: &BTreeMap<StepId, Arc<JsonMap>>,
 ) -> BTreeMap<StepId, Arc<JsonMap>> {
     let mut ahead = BTreeSet::new();
-    let mut open = vec![from];
+    let mut open: Vec<StepIx> = from.into_iter().collect();
     let mut read = BTreeSet::new();
     while let Some(at) = open.pop() {
         if ahead.insert(at) {

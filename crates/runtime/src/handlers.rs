@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 use velodrome_connect::Asker;
 use velodrome_core::{FailureKind, StepFailure};
 use velodrome_script::{Call, NoOutside, Outside, RUN, Returned, ScriptError, ScriptHost, Vars};
@@ -42,9 +43,9 @@ pub(crate) enum Threads {
 }
 
 impl Threads {
-    /// Threads beside the engine's.
+    /// Threads beside the engine's, on whose runtime this is called.
     pub(crate) fn pool() -> Self {
-        Self::Pool(ScriptThreads::default())
+        Self::Pool(ScriptThreads::beside(Handle::current()))
     }
 }
 

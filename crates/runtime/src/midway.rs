@@ -23,9 +23,9 @@ use crate::registry::ToLoop;
 use crate::shared::Shared;
 use crate::webhook::{self, Ids, Received};
 
-/// How often a request looks for another run because the one that it found was answered by another request:
-/// each time one was, so this is reached by nobody.
-const LOOKS: usize = 1000;
+/// How often a request looks for another run because the one that it found was answered by another request. Each
+/// time one was.
+const LOOKS: usize = 100;
 
 /// The webhook that a request is for.
 #[derive(Clone, Debug)]
@@ -102,9 +102,25 @@ impl Midway {
         self.plan.webhook(self.at).expect("it was found as one")
     }
 
-    /// As its runs, its answers and its keys are told from those of others.
+    /// As its runs are told from those of others.
     fn hook(&self) -> String {
         format!("{}/{}", self.plan.cycle, self.plan.step(self.at).id)
+    }
+
+    /// As its answers are told from those of others: what comes by a link is this run's alone.
+    fn remembered(&self) -> String {
+        match self.run {
+            Some(run) => format!("{}/{run}", self.hook()),
+            None => self.hook(),
+        }
+    }
+
+    /// Refused where the cycle takes nothing. What finishes is to end, and a request is what it waits for.
+    fn is_taken(&self, shared: &Shared) -> Result<(), Problem> {
+        match shared.state_of(&self.plan.cycle) {
+            CycleState::Running | CycleState::Paused | CycleState::Finishing => Ok(()),
+            state => Err(not_taking(&self.plan.cycle, state)),
+        }
     }
 
     /// The run that a request is for.
@@ -163,11 +179,9 @@ pub(crate) async fn receive(
     delivery: Delivery,
     key: impl FnOnce(&WebhookStep, String) -> Option<Key>,
 ) -> Result<HookAnswer, Problem> {
-    match shared.state_of(&midway.plan.cycle) {
-        CycleState::Running | CycleState::Paused | CycleState::Finishing => {}
-        state => return Err(not_taking(&midway.plan.cycle, state)),
-    }
-    let key = key(midway.webhook(), midway.hook());
+    midway.is_taken(shared)?;
+    let key = key(midway.webhook(), midway.remembered());
+    let mut again = false;
     let mut ids = midway.find(shared, &delivery.body).ok();
     for _ in 0..LOOKS {
         let now = shared.clock.now();
@@ -190,12 +204,20 @@ pub(crate) async fn receive(
             return held::repeated(shared, within, known).await;
         }
         let found = midway.find(shared, &passed.body)?;
-        if ids.replace(found) != Some(found) && plan.step(at).handles("before_webhook") {
-            // It is another's: its handler runs for that one.
+        let is_anothers = ids.replace(found) != Some(found);
+        if is_anothers && !again && plan.step(at).handles("before_webhook") {
+            // Its handler runs for that one.
+            again = true;
             continue;
         }
-        match ask(shared, found, (passed, overlay), key.clone()).await? {
-            CallEnd::Missed if midway.run.is_some() => return Err(missed(shared, &midway)),
+        again = false;
+        let is_link = midway.run.is_some();
+        match ask(shared, found, (passed, overlay), key.clone(), is_link).await? {
+            CallEnd::Missed if midway.run.is_some() => {
+                if let Some(problem) = missed(shared, &midway) {
+                    return Err(problem);
+                }
+            }
             CallEnd::Missed => ids = midway.find(shared, &delivery.body).ok(),
             CallEnd::Known(known) => {
                 let within = midway.webhook().respond_within;
@@ -205,11 +227,12 @@ pub(crate) async fn receive(
             CallEnd::Held(holding) => return holding.answer().await,
         }
     }
-    Err(Problem::new(
-        503,
-        "server.busy",
-        "other requests were first each time: send it again",
-    ))
+    Err(busy())
+}
+
+fn busy() -> Problem {
+    let what = "the run could not be asked, or other requests were first each time: send it again";
+    Problem::new(503, "server.busy", what)
 }
 
 /// Gives it to the loop of the run that it is for.
@@ -218,6 +241,7 @@ async fn ask(
     ids: Ids,
     (delivery, overlay): (Delivery, Overlay),
     key: Option<Key>,
+    is_link: bool,
 ) -> Result<CallEnd, Problem> {
     let (answer, answered) = oneshot::channel();
     let request = CallRequest {
@@ -229,47 +253,58 @@ async fn ask(
     };
     let request = ToLoop::Call(Box::new(request));
     shared.tell(ids.loop_id, request).await;
-    // The loop has ended meanwhile.
-    answered.await.unwrap_or(Ok(CallEnd::Missed))
+    // The loop has ended, or nobody knows what became of it: another run must not go on for it.
+    let gone = || match is_link {
+        true => Ok(CallEnd::Missed),
+        false => Err(busy()),
+    };
+    answered.await.unwrap_or_else(|_| gone())
 }
 
-/// Why the run of a link does not wait: it is not there yet, or not any more.
-fn missed(shared: &Shared, midway: &Midway) -> Problem {
-    let Some(id) = midway.run else {
-        return shutting_down();
-    };
+/// Why the run of a link does not wait: it is not there yet, or not any more. `None` where it does by now.
+fn missed(shared: &Shared, midway: &Midway) -> Option<Problem> {
+    let id = midway.run?;
     if shared.draining.is_cancelled() {
-        return shutting_down();
+        return Some(shutting_down());
     }
-    match is_to_come(shared, midway, id) {
-        Ok(true) => {
+    match whereabouts(shared, midway, id) {
+        Ok(Whereabouts::Here) => None,
+        Ok(Whereabouts::ToCome) => {
             let what = "the run is on its way here: try again in a moment";
             let mut problem = Problem::new(409, "wait.not_yet", what);
             let retry = Json::from("2");
             problem.more.insert("retry_after".to_owned(), retry);
-            problem
+            Some(problem)
         }
-        Ok(false) => over(id),
-        Err(problem) => problem,
+        Ok(Whereabouts::Past) => Some(over(id)),
+        Err(problem) => Some(problem),
     }
 }
 
-/// Whether a run has not come to the webhook yet.
-fn is_to_come(shared: &Shared, midway: &Midway, id: RunId) -> Result<bool, Problem> {
+/// Where a run is, as seen from the webhook of its link.
+enum Whereabouts {
+    ToCome,
+    Here,
+    Past,
+}
+
+fn whereabouts(shared: &Shared, midway: &Midway, id: RunId) -> Result<Whereabouts, Problem> {
     let row = shared.store.run(id).map_err(|error| unreadable(&error))?;
-    let Some(row) = row else { return Ok(false) };
-    if row.status.is_final() {
-        return Ok(false);
-    }
+    let Some(row) = row.filter(|row| !row.status.is_final()) else {
+        return Ok(Whereabouts::Past);
+    };
     let plan = &midway.plan;
     let from = row
         .step
         .as_ref()
         .map_or(Some(plan.trigger), |step| plan.find(step.as_str()));
-    let Some(from) = from.filter(|from| *from != midway.at) else {
-        return Ok(false);
-    };
-    Ok(plan.leads(from, midway.at))
+    let run = run_of(&shared.vault, &row).map_err(|error| unreadable(&error))?;
+    let step = &plan.step(midway.at).id;
+    Ok(match from {
+        _ if waits_at(&run) == Some(step) => Whereabouts::Here,
+        Some(from) if plan.may_come(from, midway.at) => Whereabouts::ToCome,
+        _ => Whereabouts::Past,
+    })
 }
 
 /// What the page of a link shows; refused where nothing waits behind it.
@@ -280,12 +315,13 @@ pub(crate) fn view(
     token: &str,
 ) -> Result<WaitView, Problem> {
     let midway = Midway::of_link(shared, cycle, step, token)?;
+    midway.is_taken(shared)?;
     let id = midway.run.expect("a link names a run");
     let row = shared.store.run(id).map_err(|error| unreadable(&error))?;
     let run = row.map(|row| run_of(&shared.vault, &row)).transpose();
     let run = run.map_err(|error| unreadable(&error))?;
     let here = run.filter(|run| waits_at(run).is_some_and(|at| at.as_str() == step));
-    let run = here.ok_or_else(|| missed(shared, &midway))?;
+    let run = here.ok_or_else(|| missed(shared, &midway).unwrap_or_else(busy))?;
     let fields = &midway.webhook().fields;
     Ok(WaitView {
         cycle: midway.plan.name.clone(),

@@ -82,7 +82,7 @@ impl Redactor {
             .search
             .as_ref()
             .is_some_and(|search| search.is_match(bytes));
-        knows || link_in(bytes).is_some()
+        knows || link_in(bytes, 0).is_some()
     }
 
     /// A text without what is secret.
@@ -112,10 +112,7 @@ impl Redactor {
     /// Bytes without what is secret.
     pub fn bytes<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let known = self.known();
-        let mut told = Cow::Borrowed(bytes);
-        while let Some(at) = link_in(&told) {
-            told.to_mut().splice(at, MARK.bytes());
-        }
+        let told = bytes_without_links(bytes);
         match &known.search {
             Some(search) if search.is_match(&*told) => {
                 let bytes = told;
@@ -186,9 +183,8 @@ impl Redactor {
     }
 }
 
-/// Where the secret part of a waiting run's link stands ([`crate::resume_link`]).
-fn link_in(bytes: &[u8]) -> Option<Range<usize>> {
-    let mut from = 0;
+/// Where the secret part of a waiting run's link stands ([`crate::resume_link`]), from a place on.
+fn link_in(bytes: &[u8], mut from: usize) -> Option<Range<usize>> {
     while let Some(at) = memmem::find(&bytes[from..], RESUME.as_bytes()) {
         let at = from + at + RESUME.len();
         let is_of_link = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -202,11 +198,31 @@ fn link_in(bytes: &[u8]) -> Option<Range<usize>> {
 }
 
 fn without_links(text: &str) -> Cow<'_, str> {
-    let mut told = Cow::Borrowed(text);
-    while let Some(at) = link_in(told.as_bytes()) {
-        told.to_mut().replace_range(at, MARK);
+    if link_in(text.as_bytes(), 0).is_none() {
+        return Cow::Borrowed(text);
     }
-    told
+    let (mut told, mut from) = (String::with_capacity(text.len()), 0);
+    while let Some(at) = link_in(text.as_bytes(), from) {
+        told.push_str(&text[from..at.start]);
+        told.push_str(MARK);
+        from = at.end;
+    }
+    told.push_str(&text[from..]);
+    Cow::Owned(told)
+}
+
+fn bytes_without_links(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if link_in(bytes, 0).is_none() {
+        return Cow::Borrowed(bytes);
+    }
+    let (mut told, mut from) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(at) = link_in(bytes, from) {
+        told.extend_from_slice(&bytes[from..at.start]);
+        told.extend_from_slice(MARK.as_bytes());
+        from = at.end;
+    }
+    told.extend_from_slice(&bytes[from..]);
+    Cow::Owned(told)
 }
 
 impl Known {
@@ -352,6 +368,33 @@ mod tests {
         let redactor = Redactor::default();
         redactor.learn("secret/a", [VALUE]);
         redactor
+    }
+
+    #[test]
+    fn links_of_waiting_runs_are_hidden_and_what_only_looks_like_one_is_not() {
+        let long = format!("{RESUME}{}", "aB3_-".repeat(9));
+        let (link, rest) = long.split_at(RESUME.len() + LENGTH);
+        let check = |text: &str, expect: &str| {
+            for redactor in [Redactor::default(), redactor()] {
+                assert_eq!(redactor.text(text), expect, "{text}");
+                assert_eq!(&*redactor.bytes(text.as_bytes()), expect.as_bytes());
+                assert_eq!(redactor.finds(text.as_bytes()), text != expect);
+            }
+        };
+        check(&format!("<{link}>"), "<resume_•••>");
+        check(
+            &format!("{link}{rest} {link}"),
+            &format!("resume_•••{rest} resume_•••"),
+        );
+        check("resume_", "resume_");
+        let short = &link[..link.len() - 1];
+        check(short, short);
+        // As often as it stands there, in one go.
+        let many = format!("{link} ").repeat(50_000);
+        assert_eq!(
+            Redactor::default().text(&many).matches(MARK).count(),
+            50_000
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Long scripts at once. They are bound by the processor, or wait for a worker or an answer: a few more
@@ -20,13 +21,14 @@ const IDLE: Duration = Duration::from_secs(10);
 type Script = Box<dyn FnOnce() + Send>;
 
 /// The threads; all clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct ScriptThreads(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     state: Mutex<State>,
     arrived: Condvar,
+    /// Where threads are started: one that gave way would hand its priority down.
+    engine: Handle,
 }
 
 #[derive(Default)]
@@ -49,6 +51,15 @@ impl std::fmt::Debug for ScriptThreads {
 }
 
 impl ScriptThreads {
+    /// Threads beside those of this runtime.
+    pub(crate) fn beside(engine: Handle) -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            engine,
+        }))
+    }
+
     /// Runs this on one of the threads; `of` is what shares them, a cycle.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -71,7 +82,8 @@ impl ScriptThreads {
             self.0.arrived.notify_one();
         } else if state.all < MOST {
             state.all += 1;
-            Inner::start(&self.0, state);
+            drop(state);
+            Inner::start(&self.0);
         }
     }
 }
@@ -110,13 +122,14 @@ impl Inner {
     }
 
     /// Starts a thread that is counted already.
-    fn start(this: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    fn start(this: &Arc<Self>) {
         let own = Arc::clone(this);
         let started = Builder::new()
             .name("script".to_owned())
             .spawn(move || own.work());
         if let Err(error) = started {
             tracing::error!(%error, "no thread can be had for a script");
+            let mut state = this.lock();
             state.all -= 1;
             if state.all == 0 {
                 // Nobody would come for them.
@@ -163,42 +176,48 @@ impl Inner {
         if !state.has_any() {
             state.all -= 1;
         } else {
-            Self::start(self, state);
+            let own = Arc::clone(self);
+            self.engine.spawn_blocking(move || Self::start(&own));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    fn threads() -> ScriptThreads {
+        ScriptThreads::beside(Handle::current())
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn no_more_than_so_many_run_at_once_and_all_come_to_their_turn() {
-        let threads = ScriptThreads::default();
+        let threads = threads();
         let now = Arc::new(Mutex::new((0_usize, 0_usize)));
-        let all: Vec<_> = (0..MOST * 5)
-            .map(|number| {
-                let (threads, now) = (threads.clone(), Arc::clone(&now));
-                tokio::spawn(async move {
-                    let of = if number % 3 == 0 { "a" } else { "b" };
-                    let run = threads.run(of, move || {
-                        let count = |by: isize| {
-                            let mut now = now.lock().unwrap();
-                            now.0 = now.0.strict_add_signed(by);
-                            now.1 = now.1.max(now.0);
-                        };
-                        count(1);
-                        std::thread::sleep(Duration::from_millis(2));
-                        count(-1);
-                        assert!(number % 7 != 3, "on purpose");
-                        number
-                    });
-                    (number, run.await)
-                })
-            })
-            .collect();
-        for one in all {
-            let (number, ran) = one.await.unwrap();
+        let mut all = JoinSet::new();
+        for number in 0..MOST * 5 {
+            let (threads, now) = (threads.clone(), Arc::clone(&now));
+            all.spawn(async move {
+                let of = if number % 3 == 0 { "a" } else { "b" };
+                let run = threads.run(of, move || {
+                    let count = |by: isize| {
+                        let mut now = now.lock().unwrap();
+                        now.0 = now.0.strict_add_signed(by);
+                        now.1 = now.1.max(now.0);
+                    };
+                    count(1);
+                    std::thread::sleep(Duration::from_millis(2));
+                    count(-1);
+                    assert!(number % 7 != 3, "on purpose");
+                    number
+                });
+                (number, run.await)
+            });
+        }
+        while let Some(one) = all.join_next().await {
+            let (number, ran) = one.unwrap();
             match number % 7 {
                 3 => assert!(ran.is_err(), "{number}"),
                 _ => assert_eq!(ran.unwrap(), number),
@@ -210,28 +229,28 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn one_cycle_leaves_threads_to_the_others() {
-        let threads = ScriptThreads::default();
+        let threads = threads();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
-        let hangs: Vec<_> = (0..MOST * 3)
-            .map(|_| {
-                let (threads, released) = (threads.clone(), Arc::clone(&released));
-                tokio::spawn(async move {
-                    let run = threads.run("hangs", move || released.lock().unwrap().recv().ok());
-                    run.await.is_ok()
-                })
-            })
-            .collect();
+        let mut hangs = JoinSet::new();
+        for _ in 0..MOST * 3 {
+            let (threads, released) = (threads.clone(), Arc::clone(&released));
+            hangs.spawn(async move {
+                let run = threads.run("hangs", move || released.lock().unwrap().recv().ok());
+                run.await.is_ok()
+            });
+        }
         while threads.0.lock().running.get("hangs") != Some(&SHARE) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for number in 0..20 {
-            assert_eq!(threads.run("other", move || number).await.unwrap(), number);
+            let ran = threads.run("other", move || number).await;
+            assert_eq!(ran.unwrap(), number);
         }
         assert_eq!(threads.0.lock().running.get("hangs"), Some(&SHARE));
         drop(release);
-        for one in hangs {
-            assert!(one.await.unwrap());
+        while let Some(one) = hangs.join_next().await {
+            assert!(one.unwrap());
         }
     }
 }

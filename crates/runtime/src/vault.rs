@@ -86,7 +86,10 @@ impl Vault {
             keys: None,
             redactor: Redactor::default(),
             turn: Semaphore::new(1),
-            held: RwLock::default(),
+            held: RwLock::new(Held {
+                link_key: Some(LinkKey([0; 32])),
+                ..Held::default()
+            }),
         }
     }
 
@@ -167,7 +170,8 @@ impl Vault {
 
     /// The key that links to waiting runs are signed with. In a simulation it is the same each time.
     pub(crate) fn link_key(&self) -> LinkKey {
-        self.read().link_key.clone().unwrap_or(LinkKey([0; 32]))
+        let key = self.read().link_key.clone();
+        key.expect("each vault begins with one")
     }
 
     async fn first_record_key(&self, number: u32) -> Result<(), StoreError> {

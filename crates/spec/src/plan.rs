@@ -642,6 +642,18 @@ impl Plan {
         from != to && seen.contains(&to)
     }
 
+    /// Whether a run that is at one step may come to another itself, and not only a run that it begins.
+    pub fn may_come(&self, from: StepIx, to: StepIx) -> bool {
+        let mut open: Vec<StepIx> = self.step(from).goes_on_with().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if seen.insert(at) {
+                open.extend(self.step(at).goes_on_with());
+            }
+        }
+        seen.contains(&to)
+    }
+
     /// What a step reads of others, by name; several times where it is read several times.
     pub fn reads(&self, ix: StepIx) -> Vec<(StepIx, String)> {
         let step = self.step(ix);
@@ -711,6 +723,27 @@ impl Step {
             .into_iter()
             .flatten()
             .chain(forks.into_iter().flatten().copied())
+            .chain(cases.iter().map(|(_, to)| *to))
+    }
+
+    /// The steps that `then` names: the first, and the other branches of its fork.
+    pub fn then_all(&self) -> impl Iterator<Item = StepIx> {
+        self.then.into_iter().chain(self.forks.then.iter().copied())
+    }
+
+    /// The steps that a run goes on with itself: of a fork the first, and none where each item or each request is
+    /// another run's.
+    fn goes_on_with(&self) -> impl Iterator<Item = StepIx> {
+        let cases = match &self.kind {
+            StepKind::Switch(switch) => switch.cases.as_slice(),
+            _ => &[],
+        };
+        let repeats = matches!(&self.kind, StepKind::Webhook(webhook) if webhook.repeat);
+        let then = self.then.filter(|_| !self.split && !repeats);
+        let exits = [then, self.otherwise, self.catch];
+        exits
+            .into_iter()
+            .flatten()
             .chain(cases.iter().map(|(_, to)| *to))
     }
 

@@ -124,7 +124,7 @@ pub(crate) fn step(id: &str, kind: StepKind) -> Step {
     }
 }
 
-fn reference(step: StepIx, name: &str) -> Expr {
+pub(crate) fn reference(step: StepIx, name: &str) -> Expr {
     Expr::Ref(Reference {
         root: Root::Step(step),
         path: vec![Segment::Key(name.into())],

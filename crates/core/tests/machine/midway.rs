@@ -240,3 +240,34 @@ fn each_request_of_one_that_repeats_is_a_child_run_and_the_run_goes_on_waiting()
     let rests = moved(&plan, over.run, looped, due).expect("it is time");
     assert!(rests.run.waits_for_children(), "{:?}", rests.run.state);
 }
+
+#[test]
+fn what_any_branch_behind_one_that_repeats_reads_is_there() {
+    let mut plan = asks(&[], true, None);
+    // `pause` reads nothing, the other branch reads the trigger's page.
+    plan.steps[1].forks.then = vec![StepIx(3)];
+    plan.steps[3].kind = StepKind::Stop {
+        message: Some(crate::common::reference(StepIx(0), "page")),
+        failed: false,
+    };
+    let waits = waiting(&plan);
+    let fence = waits.run.fence;
+    let on = moved(&plan, waits.run, waits.looped, call(fence)).expect("it is awaited");
+    let page = |one: &Transition| one.run.data.get(&StepId::from("webhook")).cloned();
+    let told: Vec<String> = on.others.iter().flat_map(messages_of).collect();
+    assert!(
+        told.iter().any(|line| line == "run.succeeded other 1"),
+        "{told:?}"
+    );
+    assert!(
+        on.others.iter().any(|one| page(one).is_some()),
+        "{:?}",
+        on.others
+    );
+}
+
+/// What is told, with all that belongs to it.
+fn messages_of(transition: &Transition) -> Vec<String> {
+    let others = transition.others.iter().flat_map(messages_of);
+    messages(transition).into_iter().chain(others).collect()
+}

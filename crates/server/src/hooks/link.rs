@@ -52,7 +52,10 @@ pub(super) async fn resume(
             .map_err(|why| not_read(&why, limit))?;
         let format = body_format(&head.headers, &body)?;
         let body = match is_of_page(&head) {
-            true => without_empty(&body),
+            true => {
+                let wait = app.engine.waiting(&cycle, &step, &link);
+                without_empty(&body, &wait.map_or_else(|_| Vec::new(), |wait| wait.fields))
+            }
             false => body,
         };
         let target = Target {
@@ -95,11 +98,17 @@ fn wants_page(headers: &HeaderMap) -> bool {
         .any(|value| value.contains("text/html"))
 }
 
-/// A form without what was left empty: that is no value.
-fn without_empty(body: &[u8]) -> Bytes {
+/// A form without what was left empty: that is no value, unless it is a text in place of the one that stood there.
+fn without_empty(body: &[u8], fields: &[LinkField]) -> Bytes {
+    let was_cleared = |name: &[u8]| {
+        fields.iter().any(|field| {
+            let is_text = field.input == LinkInput::Text && field.default.is_some();
+            is_text && field.name.as_bytes() == name
+        })
+    };
     let given: Vec<&[u8]> = body
         .split(|byte| *byte == b'&')
-        .filter(|field| !field.ends_with(b"="))
+        .filter(|field| field.strip_suffix(b"=").is_none_or(was_cleared))
         .collect();
     given.join(&b'&').into()
 }
@@ -169,12 +178,20 @@ mod tests {
 
     #[test]
     fn what_was_left_empty_is_no_value() {
+        let field = |name: &str, default: Option<&str>| LinkField {
+            name: name.to_owned(),
+            input: LinkInput::Text,
+            required: false,
+            default: default.map(str::to_owned),
+        };
+        let fields = [field("reason", None), field("by", Some("me"))];
         let check = |body: &str, expect: &str| {
-            assert_eq!(without_empty(body.as_bytes()), expect);
+            assert_eq!(without_empty(body.as_bytes(), &fields), expect);
         };
         check("", "");
         check("reason=", "");
         check("approved=true&reason=&by=a%3D", "approved=true&by=a%3D");
+        check("reason=&by=&approved=", "by=");
     }
 
     #[tokio::test]

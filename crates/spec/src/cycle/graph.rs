@@ -222,6 +222,33 @@ pub(super) fn apart(drafts: &[Draft]) -> BTreeSet<StepIx> {
     apart.into_iter().map(|at| StepIx(at as u16)).collect()
 }
 
+/// Whether a run that is at one step may come to another itself, and not only a run that it begins.
+pub(super) fn may_come(drafts: &[Draft], from: usize, to: usize) -> bool {
+    let goes_on_with = |at: usize| {
+        let draft = &drafts[at];
+        let apart = draft.split || draft.repeats();
+        let exits = &draft.exits;
+        let then = exits.then.first().filter(|_| !apart);
+        let others = [exits.otherwise.first(), exits.catch.first()];
+        let cases = exits.cases.iter().map(|(_, exit)| exit);
+        let all = then
+            .into_iter()
+            .chain(others.into_iter().flatten())
+            .chain(cases);
+        all.filter_map(|exit| exit.ix)
+            .map(|ix| usize::from(ix.0))
+            .collect::<Vec<_>>()
+    };
+    let mut open = goes_on_with(from);
+    let mut seen = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        if seen.insert(at) {
+            open.extend(goes_on_with(at));
+        }
+    }
+    seen.contains(&to)
+}
+
 /// Steps that a branch reaches before it is joined with others.
 fn reach(from: usize, drafts: &[Draft], edges: &[Vec<StepIx>]) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();

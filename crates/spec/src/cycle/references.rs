@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::form::{EACH_NAMES, Form};
-use super::graph::Ways;
+use super::graph::{Ways, may_come};
 use super::names::{ItemRead, StepRead};
 use super::step::Draft;
 use crate::expr::Segment;
@@ -43,6 +43,17 @@ pub(super) fn check(
                     faults
                         .error("reference.unknown_field", *span, message)
                         .hint(format!("`${{{}.url}}` is its URL", read.id));
+                } else if name == "resume_url"
+                    && ways.trigger.is_some()
+                    && !may_come(drafts, at, usize::from(ix.0))
+                {
+                    let message = format!(
+                        "a run at `{}` does not itself come to `{}` from there: this link would lead nowhere",
+                        draft.id, read.id
+                    );
+                    faults
+                        .error("reference.other_run", *span, message)
+                        .hint("name it in a step before that one in the same run: not in another branch of a fork, nor before a step that splits");
                 }
                 continue;
             }
