@@ -13,7 +13,9 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use velodrome_connect::Asker;
 use velodrome_core::{FailureKind, StepFailure};
-use velodrome_script::{Call, NoOutside, Outside, RUN, Returned, ScriptError, ScriptHost, Vars};
+use velodrome_script::{
+    Call, Finished, NoOutside, Outside, RUN, Returned, ScriptError, ScriptHost, Vars,
+};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{ScriptLevel, Step, StepScript};
 use velodrome_store::Store;
@@ -161,10 +163,6 @@ impl Handlers {
         vars: Vars,
         overlay: Overlay,
     ) -> Result<Called, Box<StepFailure>> {
-        let compiled = self
-            .host
-            .compile(script.language, &script.code)
-            .map_err(|error| Box::new(failure(script, error, Vec::new())))?;
         let reach = Reach {
             connection: caller.step.connection(),
             cycle: CycleId::clone(&caller.plan.cycle),
@@ -179,11 +177,16 @@ impl Handlers {
             now: caller.now,
             seed: seed(caller, (level, script), handler),
         };
-        let called = move |host: &ScriptHost, call| match handler {
-            RUN => host.run_step(&compiled, call),
-            handler => host.call(&compiled, handler, call),
+        // What is not compiled yet may wait for a worker: it is part of the call.
+        let (language, code) = (script.language, Arc::clone(&script.code));
+        let called = move |host: &ScriptHost, call| {
+            let compiled = host.compile(language, &code)?;
+            Ok(match handler {
+                RUN => host.run_step(&compiled, call),
+                handler => host.call(&compiled, handler, call),
+            })
         };
-        let finished = match &self.threads {
+        let finished: Result<Finished, ScriptError> = match &self.threads {
             Threads::Pool(threads) if long => {
                 let host = Arc::clone(&self.host);
                 let of = caller.plan.cycle.as_str();
@@ -192,6 +195,7 @@ impl Handlers {
             }
             _ => called(&self.host, call),
         };
+        let finished = finished.map_err(|error| Box::new(failure(script, error, Vec::new())))?;
         let (overlay, foreign) = view.take();
         match finished.result {
             Ok(returned) => Ok(Called {

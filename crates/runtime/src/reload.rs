@@ -17,13 +17,31 @@ const SETTLE: Duration = Duration::from_millis(150);
 /// Where changes cannot be watched, look this often.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// What has changed in the files. Reading them takes its time, and a script may wait for a worker to read it.
+async fn changes(shared: &Arc<Shared>) -> Vec<Change> {
+    let own = Arc::clone(shared);
+    let read = move || {
+        own.plans.read(&own.connections, &|cycle| {
+            if let Err(error) = own.recover_places(cycle) {
+                tracing::error!(%cycle, %error, "the loops of a cycle cannot be counted");
+            }
+        })
+    };
+    // A simulation has the one thread.
+    if shared.witness.is_some() {
+        return read();
+    }
+    tokio::task::spawn_blocking(read)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::error!(%error, "the cycle files were not read: please report this");
+            Vec::new()
+        })
+}
+
 /// Reads the files now, logs what changed, and gives what is wrong, rendered.
 pub(crate) async fn now(shared: &Arc<Shared>) -> Vec<String> {
-    let changes = shared.plans.read(&shared.connections, &|cycle| {
-        if let Err(error) = shared.recover_places(cycle) {
-            tracing::error!(%cycle, %error, "the loops of a cycle cannot be counted");
-        }
-    });
+    let changes = changes(shared).await;
     let mut problems = Vec::new();
     let mut lines = Vec::new();
     for change in changes {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use velodrome_connect::{Connection, HookFault, HookFuture, Said, SignInEvent, SignInHooks};
 use velodrome_script::{
-    Call, Family, Finished, Returned, ScriptHost, StorageFault, StorageView, Vars,
+    Call, Family, Finished, Returned, ScriptError, ScriptHost, StorageFault, StorageView, Vars,
 };
 use velodrome_types::{Code, Json};
 
@@ -60,10 +60,6 @@ impl SignInScripts {
                 message,
             }
         };
-        let compiled = self
-            .host
-            .compile(script.language, &script.code)
-            .map_err(fault)?;
         let now = self.clock.now();
         let call = Call {
             outside: Box::new(velodrome_script::NoOutside),
@@ -82,8 +78,9 @@ impl SignInScripts {
             seed: seed(connection, event, now.to_string()),
         };
         let (host, handler) = (Arc::clone(&self.host), event.as_str());
-        let run = move || host.call(&compiled, handler, call);
-        let finished: Finished = match &self.threads {
+        let (language, code) = (script.language, Arc::clone(&script.code));
+        let run = move || Ok(host.call(&*host.compile(language, &code)?, handler, call));
+        let finished: Result<Finished, ScriptError> = match &self.threads {
             Threads::Pool(threads) if !script.analysis.short => {
                 let of = format!("connection/{}", connection.id);
                 threads.run(&of, run).await.map_err(|_| HookFault {
@@ -93,6 +90,7 @@ impl SignInScripts {
             }
             _ => run(),
         };
+        let finished = finished.map_err(fault)?;
         let vars = finished.vars;
         match finished.result.map_err(fault)? {
             Returned::False => Err(HookFault {

@@ -55,7 +55,9 @@ steps:
 pub(crate) async fn run(seconds: u64) -> Result<()> {
     let stretch = Duration::from_secs(seconds);
     let pages = Pages::start(u64::MAX, RECORDS, |_| {}).await?;
-    let server = serve(&page_loop("0 seconds"), &pages.host).await?;
+    // So that each stretch deletes as many old laps as the others.
+    let cycle = page_loop("0 seconds").replace("\nsteps:", "\nretention: {laps: 200}\nsteps:");
+    let server = serve(&cycle, &pages.host).await?;
     for (name, text) in [
         ("hangs_rhai.yaml", RHAI),
         ("hangs_js.yaml", JAVASCRIPT),
@@ -70,7 +72,7 @@ pub(crate) async fn run(seconds: u64) -> Result<()> {
         let status = poster.post("/hooks/load", &body).await?;
         ensure!(status == 202, "answered with {status}");
     }
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(8)).await;
     told(&pages, &server, "alone", stretch).await?;
     for cycle in ["hangs_rhai", "hangs_js"] {
         let hanging = Hanging::begin(&server, cycle, CALLERS);
