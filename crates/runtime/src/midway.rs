@@ -6,6 +6,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 use velodrome_core::{Delivery, Fit, text_of, waits_at};
@@ -43,6 +44,8 @@ pub(crate) struct CallRequest {
     pub(crate) delivery: Delivery,
     pub(crate) overlay: Overlay,
     pub(crate) key: Option<Key>,
+    /// Set once the loop has begun with it.
+    pub(crate) begun: Arc<AtomicBool>,
     pub(crate) answer: oneshot::Sender<Result<CallEnd, Problem>>,
 }
 
@@ -211,8 +214,7 @@ pub(crate) async fn receive(
             continue;
         }
         again = false;
-        let is_link = midway.run.is_some();
-        match ask(shared, found, (passed, overlay), key.clone(), is_link).await? {
+        match ask(shared, found, (passed, overlay), key.clone()).await? {
             CallEnd::Missed if midway.run.is_some() => {
                 if let Some(problem) = missed(shared, &midway) {
                     return Err(problem);
@@ -241,10 +243,11 @@ async fn ask(
     ids: Ids,
     (delivery, overlay): (Delivery, Overlay),
     key: Option<Key>,
-    is_link: bool,
 ) -> Result<CallEnd, Problem> {
     let (answer, answered) = oneshot::channel();
+    let begun = Arc::new(AtomicBool::new(false));
     let request = CallRequest {
+        begun: Arc::clone(&begun),
         run: ids.run,
         delivery,
         overlay,
@@ -253,10 +256,10 @@ async fn ask(
     };
     let request = ToLoop::Call(Box::new(request));
     shared.tell(ids.loop_id, request).await;
-    // The loop has ended, or nobody knows what became of it: another run must not go on for it.
-    let gone = || match is_link {
-        true => Ok(CallEnd::Missed),
-        false => Err(busy()),
+    // The loop has ended before; or nobody knows what became of it, and another run must not go on for it.
+    let gone = || match begun.load(Ordering::Acquire) {
+        false => Ok(CallEnd::Missed),
+        true => Err(busy()),
     };
     answered.await.unwrap_or_else(|_| gone())
 }

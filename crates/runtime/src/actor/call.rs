@@ -1,6 +1,7 @@
 //! A request to a run that waits for one: its `after_webhook`, and the commit by which the run goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use velodrome_core::{Call, Input, Run, waits_at};
 use velodrome_script::Vars;
@@ -24,8 +25,10 @@ impl Actor {
             delivery,
             overlay,
             key,
+            begun,
             answer,
         } = request;
+        begun.store(true, Ordering::Release);
         let mut left = Ok(());
         let end = self.call(run, (delivery, overlay), key, &mut left).await;
         // Whoever asked and went away asks again, and hears that it was answered.
