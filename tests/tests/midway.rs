@@ -588,3 +588,61 @@ async fn what_waits_goes_on_while_its_cycle_pauses_or_finishes_and_not_once_it_i
     assert_eq!(told(&answer), (409, "cycle.stopped".to_owned()));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_is_answered_once_though_the_server_is_killed_again_and_again() -> Result<()> {
+    const RUNS: u64 = 60;
+    let sink = sink().await?;
+    let mut server = serve(&sink, &[("ask.yaml", ASK)]).await?;
+    let mut runs = Vec::new();
+    for id in 0..RUNS {
+        runs.push(waiting(&server, "ask", json!({"id": id})).await?);
+    }
+    let mut random = velodrome_tests::Random::new(5);
+    let client = server.client().clone();
+    let url = format!("{}/hooks/ask/asked", server.url());
+    // Whoever is not answered, or told to come again, does so under the same key.
+    let mut asking = tokio::task::JoinSet::new();
+    asking.spawn(async move {
+        let mut again = 0;
+        for id in 0..RUNS {
+            let (key, body) = (format!("answer-{id}"), json!({"id": id}).to_string());
+            let headers = [JSON, BEARER, ("idempotency-key", key.as_str())];
+            let answer = loop {
+                let body = body.clone().into_bytes();
+                match client.send("POST", &url, &headers, body).await {
+                    Ok(answer) if answer.status != 503 => break answer,
+                    _ => again += 1,
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            assert_eq!(answer.status, 202, "{id}: {}", answer.text);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        again
+    });
+    let mut kills = 0;
+    let again = loop {
+        if let Some(asked) = asking.try_join_next() {
+            break asked?;
+        }
+        let moment = 20 + random.below(150);
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        server.kill().await?;
+        server.start().await?;
+        kills += 1;
+    };
+    for run in &runs {
+        ends(&server, run, "succeeded").await?;
+    }
+    let heard = server.log("event=webhook.accepted&step=asked").await?;
+    let mut by_run: Vec<&str> = heard
+        .iter()
+        .filter_map(|line| line["run"].as_str())
+        .collect();
+    by_run.sort_unstable();
+    by_run.dedup();
+    assert_eq!((heard.len(), by_run.len()), (RUNS as usize, RUNS as usize));
+    println!("{RUNS} runs answered through {kills} kills, {again} requests sent again");
+    Ok(())
+}
