@@ -121,12 +121,29 @@ fn open_trusted(conn: &Connection, path: &Path, left: &HowLeft) -> Result<sled::
     catch_up(conn, &db, commit, left.commits)?;
     let wanted = items(conn).map_err(|error| error.to_string())? + ENTRIES_OF_ITS_OWN;
     // Reading every entry also finds damaged pages.
-    let len = guarded(|| Ok(db.len()))? as u64;
-    if len == wanted {
-        Ok(db)
-    } else {
-        Err(format!("it has {len} entries where {wanted} should be"))
+    match guarded(|| entries(&db, wanted))? {
+        Some(len) if len == wanted => Ok(db),
+        Some(len) => Err(format!("it has {len} entries where {wanted} should be")),
+        None => Err(format!(
+            "it has more than the {wanted} entries that should be there, or not in order"
+        )),
     }
+}
+
+/// How many entries there are; `None` where they are more than should be there or go back. Sled's own count takes the
+/// error of a damaged page for an entry, and asks for the same one again for ever.
+fn entries(db: &sled::Db, wanted: u64) -> sled::Result<Option<u64>> {
+    let mut last: Option<sled::IVec> = None;
+    let mut count = 0;
+    for entry in db.iter() {
+        let (key, _) = entry?;
+        count += 1;
+        if count > wanted || last.is_some_and(|last| last >= key) {
+            return Ok(None);
+        }
+        last = Some(key);
+    }
+    Ok(Some(count))
 }
 
 fn stands_at(db: &sled::Db, left: &HowLeft) -> Result<u64, String> {
