@@ -101,7 +101,7 @@ pub(crate) fn split(moving: &mut Moving<'_>, from: StepIx) {
         }
     };
     keep(moving, &step.id, data);
-    moving.exits.push((from, Exit::Then));
+    moving.exits.push((from, Exit::Split));
     if step.then.is_none() {
         return ended_well(moving);
     }
@@ -326,8 +326,10 @@ pub(crate) fn grow(
                 .push(Transition::begun(born, looped.clone()));
             continue;
         }
-        let moved = advance(plan, born, looped, Input::Branch, facts)
+        let mut moved = advance(plan, born, looped, Input::Branch, facts)
             .expect("a run that has just begun has no late reports");
+        // It was nowhere before: it is new.
+        moved.was = None;
         looped = moved.last_loop().clone();
         transition.others.push(moved);
     }

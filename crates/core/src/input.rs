@@ -12,7 +12,7 @@ use crate::eval::InlineValues;
 use crate::looped::Loop;
 use crate::midway::{Awaited, Call};
 use crate::notice::Notice;
-use crate::run::{Reply, Run, StepError};
+use crate::run::{Reply, Run, Standing, StepError};
 
 /// What moves a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -433,6 +433,9 @@ pub enum Exit {
     Else,
     /// The error one.
     Catch,
+    /// The true one of a step that splits its list, as the run takes it that comes to its end there: each item
+    /// leaves by `Then` with a run of its own.
+    Split,
     /// A switch's case of this place in its list.
     Case(u16),
     /// A `stop`, which has none: the run ends there.
@@ -443,7 +446,7 @@ impl Exit {
     /// As a cycle file names it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Then => "then",
+            Self::Then | Self::Split => "then",
             Self::Else => "else",
             Self::Catch => "catch",
             Self::Case(_) => "case",
@@ -474,8 +477,10 @@ pub struct Transition {
     pub stop_cycle: bool,
     /// The run has failed, and somebody is to be told.
     pub notice: Option<Box<Notice>>,
-    /// The exits that the run left by, in order: for coverage, not stored.
+    /// The exits that the run left by, in order: for counts and coverage, not stored.
     pub exits: Vec<(StepIx, Exit)>,
+    /// The step that the run was at before; none of a run that is new.
+    pub was: Option<Standing>,
     /// What is written of a step's items or pages beside the run's row.
     pub items: ItemWrites,
     /// Records that are remembered, so that the loop drops their repeats.
@@ -503,6 +508,7 @@ impl Transition {
             stop_cycle: false,
             notice: None,
             exits: Vec::new(),
+            was: None,
             items: ItemWrites::default(),
             keys: None,
             reply: None,

@@ -67,7 +67,7 @@ pub use places::{Admission, Places};
 pub use preview::preview;
 pub use resume::{NotResumable, may_resume};
 pub use run::{
-    Beside, Branch, Failure, Finish, Held, HeldKey, Reply, Run, SplitItem, Start, State, StepError,
-    WaitingOn, Whose,
+    Beside, Branch, Failure, Finish, Held, HeldKey, Reply, Run, SplitItem, Standing, Start, State,
+    StepError, WaitingOn, Whose,
 };
 pub use steps::first_filter;

@@ -41,7 +41,7 @@ use crate::looped::Loop;
 use crate::midway::{self, Awaited};
 use crate::notice::Notice;
 use crate::paging::{self, Pages};
-use crate::run::{Finish, Reply, Run, State, WaitingOn};
+use crate::run::{Finish, Reply, Run, Standing, State, WaitingOn};
 use crate::{exits, fail, gather, resume, steps};
 
 /// A transition in the making.
@@ -73,6 +73,8 @@ pub(crate) struct Moving<'a> {
     pub(crate) children: Vec<Child>,
     /// The run's state before the move.
     was: RunStatus,
+    /// The step that it was at.
+    stood: Option<Standing>,
 }
 
 /// Moves a run. `None` when the input is the late report of an action that is no longer awaited: the
@@ -91,7 +93,7 @@ pub fn advance(
         return None;
     }
     let lines = Lines::new(plan, &run, facts.now);
-    let was = run.status();
+    let (was, stood) = (run.status(), run.standing());
     let mut moving = Moving {
         plan,
         facts,
@@ -113,6 +115,7 @@ pub fn advance(
         inline: None,
         children: Vec::new(),
         was,
+        stood,
     };
     // A hand-off changes the loop; anything else an item does changes nothing but the items.
     let item_only = match &input {
@@ -537,6 +540,7 @@ impl Moving<'_> {
             stop_cycle: self.stop_cycle,
             notice: self.notice,
             exits: self.exits,
+            was: self.stood,
             items: self.items,
             keys: self.keys,
             reply: self.reply,

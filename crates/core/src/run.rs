@@ -207,6 +207,15 @@ pub enum State {
     },
 }
 
+/// The step that a run on its way is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The step.
+    pub step: StepId,
+    /// Whether it waits there; else something is under way.
+    pub waits: bool,
+}
+
 /// What is kept of a run's step beside its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beside {
@@ -347,6 +356,17 @@ impl Run {
             } => Some(step),
             State::Queued { .. } | State::Finished { .. } => None,
         }
+    }
+
+    /// The step that it is at, while it is on its way: neither queued nor over.
+    pub fn standing(&self) -> Option<Standing> {
+        let waits = match self.status() {
+            RunStatus::Running => false,
+            RunStatus::Waiting => true,
+            _ => return None,
+        };
+        let step = self.step()?.clone();
+        Some(Standing { step, waits })
     }
 
     /// Whether it has come to its own end and waits for the runs that it began.

@@ -41,7 +41,7 @@ fn out(moving: &mut Moving<'_>, from: StepIx, exit: Exit) -> Option<StepIx> {
         Exit::Then => step.forks.then.as_slice(),
         Exit::Else => &step.forks.otherwise,
         Exit::Catch => &step.forks.catch,
-        Exit::Case(_) | Exit::End => &[],
+        Exit::Split | Exit::Case(_) | Exit::End => &[],
     };
     branches::fork(moving, others);
     match exit {
@@ -52,7 +52,7 @@ fn out(moving: &mut Moving<'_>, from: StepIx, exit: Exit) -> Option<StepIx> {
             StepKind::Switch(switch) => switch.cases.get(usize::from(at)).map(|(_, to)| *to),
             _ => None,
         },
-        Exit::End => None,
+        Exit::Split | Exit::End => None,
     }
 }
 

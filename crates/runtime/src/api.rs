@@ -269,6 +269,47 @@ pub struct StepView {
     pub catch: Option<StepId>,
 }
 
+/// What a cycle's runs have done and where they are, as its present version draws it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FlowView {
+    /// Every edge of the graph, by step in file order. A fork has one for each of its branches.
+    pub edges: Vec<EdgeFlow>,
+    /// Every step, in file order.
+    pub steps: Vec<StepFlow>,
+    /// Whether what was under way before the server started is counted in `steps`: it is soon after the start.
+    pub counted: bool,
+}
+
+/// An edge of a cycle's graph, with how many runs went along it since the server started, whatever version they
+/// were on. Of a list that is split it is one run for each item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EdgeFlow {
+    /// Where it begins.
+    pub step: StepId,
+    /// The exit: `then`, `else`, `catch`, `case`, or `end` of a `stop`.
+    pub exit: &'static str,
+    /// The text of a switch's case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// Where it leads; null is the end of the run.
+    pub to: Option<StepId>,
+    /// How many runs.
+    pub runs: u64,
+}
+
+/// What is at a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepFlow {
+    /// The step.
+    pub step: StepId,
+    /// Runs at it with something under way.
+    pub running: u64,
+    /// Runs that wait at it: for a timer, the next attempt, a request, or other runs.
+    pub waiting: u64,
+    /// Runs that failed at it since the server started.
+    pub failed: u64,
+}
+
 /// A run as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunView {

@@ -12,8 +12,8 @@ use velodrome_store::{
 use velodrome_types::{CycleId, CycleState, Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::api::{
-    CycleCommand, CycleView, HookAnswer, HookRequest, Listing, LoopView, Problem, RunView,
-    StepView, Version, WaitView,
+    CycleCommand, CycleView, FlowView, HookAnswer, HookRequest, Listing, LoopView, Problem,
+    RunView, StepView, Version, WaitView,
 };
 use crate::callers::Hook;
 use crate::handoff::SignedOrigin;
@@ -180,6 +180,13 @@ impl Engine {
             schedule: plan.and_then(|plan| shared.schedules.view(plan, state)),
             steps,
         })
+    }
+
+    /// How many runs of a cycle went along each edge and how many are at each step: in memory, counted as it is
+    /// committed. `None` where the cycle is not known or has no good version.
+    pub fn flows(&self, cycle: &CycleId) -> Option<FlowView> {
+        let plan = self.shared.plans.current(cycle)?;
+        Some(self.shared.flows.view(&plan))
     }
 
     /// Does what a person says to a cycle.
@@ -385,6 +392,7 @@ impl Engine {
         self.shared
             .commit_unit(unit, None)
             .await
+            .map(drop)
             .map_err(|error| match error {
                 CommitError::Storage { code, message } => Problem::new(422, code, message),
                 other => accept::uncommitted(other),

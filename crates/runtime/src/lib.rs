@@ -24,6 +24,7 @@ mod connections;
 mod cycle_files;
 mod cycles;
 mod engine;
+mod flows;
 mod gather;
 mod handlers;
 mod handoff;

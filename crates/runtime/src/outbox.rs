@@ -403,7 +403,7 @@ async fn commit(shared: &Shared, write: OutboxWrite) -> bool {
         ..Unit::default()
     };
     match shared.commit_unit(unit, Some(REFUSED_PAUSE)).await {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(error) => {
             tracing::error!(%error, "what became of a notice was not stored: it is told again");
             false

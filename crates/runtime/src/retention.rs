@@ -204,5 +204,6 @@ async fn forget(
         storage,
         ..Unit::default()
     };
-    Ok(shared.commit_unit(unit, None).await?)
+    shared.commit_unit(unit, None).await?;
+    Ok(())
 }

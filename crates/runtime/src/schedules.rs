@@ -343,7 +343,7 @@ async fn count(shared: &Arc<Shared>, row: ScheduleRow, line: Option<LogLine>) ->
         ..Unit::default()
     };
     match shared.commit_unit(unit, None).await {
-        Ok(()) => {
+        Ok(_) => {
             let counting = Counting::of(row);
             let cycle = counting.row.cycle.clone();
             shared.schedules.lock().insert(cycle, counting);
@@ -402,7 +402,7 @@ async fn start(
         ..Unit::default()
     };
     match shared.commit_unit(unit, None).await {
-        Ok(()) => Some(due.at),
+        Ok(_) => Some(due.at),
         Err(error) => {
             tracing::error!(cycle = %plan.cycle, %error, "a start by the clock was not logged");
             None

@@ -10,7 +10,7 @@ use velodrome_connect::Connect;
 use velodrome_core::{Admission, Places, State, may_hop};
 use velodrome_spec::Plan;
 use velodrome_spec::expr::{Expr, HookTarget};
-use velodrome_store::{CommitError, Store, StoreError, Unit};
+use velodrome_store::{CommitError, Committed, Store, StoreError, Unit};
 use velodrome_types::{CycleId, CycleState, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
 use crate::actor::Actor;
@@ -18,6 +18,7 @@ use crate::api::Problem;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::cycles::Cycles;
+use crate::flows::Flows;
 use crate::gather::{self, Gatherers};
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) link_key: LinkKey,
     /// Callers who wait for a `respond`.
     pub(crate) replies: Replies,
+    /// What runs have done and where they are, in numbers.
+    pub(crate) flows: Flows,
     /// Cycles of which a run waits for all.
     pub(crate) gatherers: Gatherers,
     /// Refused requests that have not been logged, and when one was last.
@@ -280,14 +283,16 @@ impl Shared {
     ) -> Result<(), CommitError> {
         let mut making = making;
         let set = std::mem::take(&mut making.set);
-        let exits = std::mem::take(&mut making.exits);
+        let moves = std::mem::take(&mut making.moves);
         let handed_off = std::mem::take(&mut making.handed_off);
         let replies = std::mem::take(&mut making.replies);
         let tells = !making.outbox.is_empty();
         let gathers = self.gatherers.concerned(&making);
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
-        self.commit_unit(unit, patience).await?;
+        let committed = self.commit_unit(unit, patience).await?;
         self.plans.stored(&hashes);
+        self.flows
+            .committed(committed.order, &moves, |hash| self.plan_of(hash));
         if tells {
             self.outbox.wake();
         }
@@ -298,7 +303,7 @@ impl Shared {
             self.replies.give(run, &reply.answer(self));
         }
         if let Some(witness) = &self.witness {
-            witness.saw(exits, handed_off);
+            witness.saw(&moves, handed_off);
         }
         for cycle in gathers {
             gather::look_soon(self, &cycle);
@@ -306,12 +311,21 @@ impl Shared {
         Ok(())
     }
 
+    /// The plan of this hash, for what can do without.
+    fn plan_of(&self, hash: &str) -> Option<Arc<Plan>> {
+        let plan = self.plans.of_run(&*self.store, hash);
+        plan.inspect_err(
+            |error| tracing::warn!(%error, "a plan cannot be read: its exits are not counted"),
+        )
+        .ok()
+    }
+
     /// Commits a unit that is no run's move.
     pub(crate) async fn commit_unit(
         &self,
         unit: Unit,
         patience: Option<Duration>,
-    ) -> Result<(), CommitError> {
+    ) -> Result<Committed, CommitError> {
         let mut unit = unit;
         self.vault.guard(&mut unit);
         loop {
@@ -323,7 +337,7 @@ impl Shared {
                         *seq = (*seq).max(committed.last_seq);
                         newer
                     });
-                    return Ok(());
+                    return Ok(committed);
                 }
                 Err(CommitError::Refused(why)) => {
                     let (Some(pause), Some(same)) = (patience, again) else {

@@ -26,6 +26,7 @@ use crate::connections::{Connections, Declared};
 use crate::cycle_files::CycleFiles;
 use crate::cycles::Cycles;
 use crate::engine::Engine;
+use crate::flows::Flows;
 use crate::gather::{self, Gatherers};
 use crate::handlers::{Handlers, Threads};
 use crate::house::House;
@@ -278,6 +279,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         tasks,
         outbox: Outbox::default(),
         replies: Replies::default(),
+        flows: Flows::default(),
         schedules: Schedules::default(),
         error_webhook: RwLock::new(parts.error_webhook.map(Arc::new)),
         retention: RetentionRules(parts.retention),
@@ -333,6 +335,16 @@ fn spawn(shared: &Arc<Shared>) {
         shared
             .tasks
             .start(Task::Retention, retention::keep_house(house));
+    }
+    let counting = Arc::clone(shared);
+    let count = move || match counting.store.standing() {
+        Ok(standing) => counting.flows.counted(standing),
+        Err(error) => tracing::error!(%error, "the runs at each step cannot be counted"),
+    };
+    match &shared.witness {
+        // A simulation has one thread.
+        Some(_) => count(),
+        None => drop(tokio::task::spawn_blocking(count)),
     }
     let told = Arc::clone(shared);
     shared.tasks.start(Task::Outbox, outbox::deliver(told));

@@ -11,10 +11,11 @@ use velodrome_store::{
 };
 use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
 
+use crate::flows::Move;
 use crate::held::{self, Told};
 use crate::overlay::Overlay;
 use crate::records::{delivery_part, item_parts, loop_row, outbox_row, run_row, wait_write};
-use crate::simulated::{HandedOff, TakenExit};
+use crate::simulated::HandedOff;
 
 /// A commit in the making.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +39,8 @@ pub(crate) struct Making {
     pub(crate) set: Vec<(Timestamp, RunId, LoopId)>,
     /// Whether the cycle is to stop, because an error said so.
     pub(crate) stop_cycle: bool,
-    /// Exits that runs left by, for a simulation's witness.
-    pub(crate) exits: Vec<TakenExit>,
+    /// What runs have done, to be counted once the commit is done.
+    pub(crate) moves: Vec<Move>,
     /// Laps that are no longer kept.
     pub(crate) forget: Vec<Forget>,
     /// What callers who are held are answered once the commit is done.
@@ -95,6 +96,7 @@ impl Making {
             stop_cycle,
             notice,
             exits,
+            was,
             items,
             keys: _,
             reply,
@@ -110,11 +112,7 @@ impl Making {
             self.idempotency.extend(row);
             self.replies.push((run.id, told));
         }
-        self.exits.extend(
-            exits
-                .into_iter()
-                .map(|(step, exit)| (run.cycle.clone(), step, exit)),
-        );
+        self.moves.push(Move::of(&run, was, exits));
         self.lines.extend(lines);
         match timer {
             TimerChange::Keep => {}
@@ -269,7 +267,7 @@ impl Making {
         self.schedules.extend(other.schedules);
         self.set.extend(other.set);
         self.stop_cycle |= other.stop_cycle;
-        self.exits.extend(other.exits);
+        self.moves.extend(other.moves);
         self.handed_off.extend(other.handed_off);
         self.replies.extend(other.replies);
         self.grown.extend(other.grown);

@@ -25,7 +25,7 @@ pub use key_ring::{KeyError, KeyRing};
 pub use memory::MemoryStore;
 pub use read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
-    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Waits,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Standing, Store, Waits,
     Watermarks,
 };
 pub use rows::{

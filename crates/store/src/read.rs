@@ -124,6 +124,15 @@ impl LogFilter {
     }
 }
 
+/// How many runs on their way are at each step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The last commit that is counted in: its place in the order of all.
+    pub order: u64,
+    /// The numbers, by cycle, step and `running` or `waiting`; none of zero, in that order.
+    pub runs: Vec<(CycleId, StepId, RunStatus, u64)>,
+}
+
 /// Runs and their timers.
 pub trait Runs: Send + Sync {
     /// The run, if it is stored.
@@ -135,6 +144,8 @@ pub trait Runs: Send + Sync {
     /// Every run that has not ended, in order of acceptance, some at a time: those after `after`.
     /// The number with each is its place in that order.
     fn unfinished(&self, after: u64, limit: usize) -> Result<Vec<(u64, RunRow)>, StoreError>;
+    /// How many runs are at each step, running or waiting, as one commit left them.
+    fn standing(&self) -> Result<Standing, StoreError>;
     /// What is kept of a run beside its row, by number.
     fn parts(&self, run: RunId) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
     /// Timers due at or before `until`, earliest first, at most `limit`.

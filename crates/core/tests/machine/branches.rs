@@ -1,15 +1,16 @@
 //! Forks, lists that are split, and the waits that join them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use velodrome_core::{
-    Input, Loop, Run, SendAnswer, Start, State, StepFailure, Transition, WaitingOn, next_of_lap,
-    over_for,
+    Exit, Input, Loop, Run, SendAnswer, Start, State, StepFailure, Transition, WaitingOn,
+    next_of_lap, over_for,
 };
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Forks, Live, Step, StepIx, StepKind, WaitScope};
-use velodrome_types::{Code, LoopStatus, RunStatus, StepId};
+use velodrome_types::{Code, LoopStatus, RunId, RunStatus, StepId};
 
 use crate::common::{accepted, messages, moved, page_loop, step};
 
@@ -481,4 +482,70 @@ fn a_stopped_lap_ends_all_its_runs_and_leaves_no_wait_behind() {
     assert_eq!(at(&stopped.run), "stopped");
     assert_eq!(stopped.looped.status, LoopStatus::Stopped);
     assert_eq!(stopped.run.status(), RunStatus::Stopped);
+}
+
+/// What a move takes from each place where runs stand and puts at another, its parts included.
+fn standing(moved: &Transition, at: &mut BTreeMap<(String, bool), i64>) {
+    let places = [(moved.was.clone(), -1), (moved.run.standing(), 1)];
+    for (place, by) in places {
+        if let Some(place) = place {
+            *at.entry((place.step.to_string(), place.waits)).or_default() += by;
+        }
+    }
+    for other in &moved.others {
+        standing(other, at);
+    }
+}
+
+fn exits(moved: &Transition) -> Vec<(StepIx, Exit)> {
+    let others = moved.others.iter().flat_map(exits);
+    moved.exits.iter().copied().chain(others).collect()
+}
+
+#[test]
+fn what_moves_say_of_where_runs_stand_adds_up() {
+    for plan in [fork(), split()] {
+        let mut at = BTreeMap::new();
+        let begun = begun(&plan);
+        standing(&begun, &mut at);
+        let items: Vec<Value> = (0..100).map(|at| json!({ "id": at })).collect();
+        let next = go(
+            &plan,
+            &begun.run,
+            begun.last_loop(),
+            sent(&begun.run, json!(items)),
+        );
+        standing(&next, &mut at);
+        let mut stand: BTreeMap<(String, bool), i64> = BTreeMap::new();
+        // The last that is said of each run.
+        let mut last: BTreeMap<RunId, Run> = BTreeMap::new();
+        for moved in [&begun, &next] {
+            last.insert(moved.run.id, moved.run.clone());
+            last.extend(
+                moved
+                    .others
+                    .iter()
+                    .map(|other| (other.run.id, other.run.clone())),
+            );
+        }
+        for place in last.values().filter_map(Run::standing) {
+            *stand
+                .entry((place.step.to_string(), place.waits))
+                .or_default() += 1;
+        }
+        at.retain(|_, runs| *runs != 0);
+        assert_eq!(at, stand);
+        assert!(stand.values().sum::<i64>() >= 2, "{stand:?}");
+    }
+}
+
+#[test]
+fn each_item_of_a_split_list_leaves_by_the_exit_and_the_run_itself_does_not() {
+    let plan = split();
+    let begun = begun(&plan);
+    assert_eq!(exits(&begun), [(StepIx(0), Exit::Then)]);
+    let items = json!([{"id": 1}, {"id": 2}, {"id": 3}]);
+    let split = go(&plan, &begun.run, &begun.looped, sent(&begun.run, items));
+    let then = (StepIx(1), Exit::Then);
+    assert_eq!(exits(&split), [(StepIx(1), Exit::Split), then, then, then]);
 }

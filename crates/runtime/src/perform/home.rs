@@ -80,7 +80,7 @@ pub(super) async fn ask(
             to: target.cycle.clone(),
             body: request.body.clone().unwrap_or(Json::Null),
         };
-        witness.saw(Vec::new(), vec![handed_off]);
+        witness.saw(&[], vec![handed_off]);
     }
     let answer = SendAnswer {
         status: came.status,

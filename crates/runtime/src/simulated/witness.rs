@@ -7,6 +7,8 @@ use velodrome_core::Exit;
 use velodrome_spec::plan::StepIx;
 use velodrome_types::{CycleId, Json, StepId};
 
+use crate::flows::Move;
+
 /// An exit of a cycle's step.
 pub type TakenExit = (CycleId, StepIx, Exit);
 
@@ -43,9 +45,16 @@ impl Witness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn saw(&self, exits: Vec<TakenExit>, handoffs: Vec<HandedOff>) {
+    pub(crate) fn saw(&self, moves: &[Move], handoffs: Vec<HandedOff>) {
         let mut seen = self.lock();
-        seen.exits.extend(exits);
+        for moved in moves {
+            let exits = moved.exits.iter().map(|(step, exit)| match exit {
+                // The file knows one exit, whether or not the list had items.
+                Exit::Split => (moved.cycle.clone(), *step, Exit::Then),
+                exit => (moved.cycle.clone(), *step, *exit),
+            });
+            seen.exits.extend(exits);
+        }
         seen.handoffs.extend(handoffs);
     }
 

@@ -46,16 +46,16 @@ fn start() -> Timestamp {
     Timestamp::parse("2026-01-01T00:00:00Z").expect("a fixture")
 }
 
-struct Scene {
-    simulated: Simulated,
+pub(crate) struct Scene {
+    pub(crate) simulated: Simulated,
     world: Arc<World>,
-    store: Arc<MemoryStore>,
+    pub(crate) store: Arc<MemoryStore>,
     text: String,
     seed: u64,
 }
 
 impl Scene {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let time = VirtualTime::new(start());
         Self::on(text, Arc::new(MemoryStore::new()), time, 1)
     }
@@ -100,7 +100,7 @@ impl Scene {
     }
 
     /// The process dies and another begins on what was stored, in a world that remembers.
-    fn crash(self) -> Self {
+    pub(crate) fn crash(self) -> Self {
         let Self {
             simulated,
             world,
@@ -117,7 +117,7 @@ impl Scene {
     }
 
     /// POSTs, and lets so much time pass from the start.
-    fn post(&self, body: String, until: Duration) -> LoopId {
+    pub(crate) fn post(&self, body: String, until: Duration) -> LoopId {
         let engine = self.simulated.engine().clone();
         let posted = self.simulated.add(async move {
             let request = HookRequest {
@@ -140,7 +140,7 @@ impl Scene {
         id.parse().expect("an id")
     }
 
-    fn until(&self, until: Duration) {
+    pub(crate) fn until(&self, until: Duration) {
         self.simulated.run_until(start().plus(until));
     }
 
@@ -148,7 +148,7 @@ impl Scene {
         self.simulated.engine().loop_view(id).expect("it is stored")
     }
 
-    fn runs(&self, status: &[RunStatus]) -> Vec<RunView> {
+    pub(crate) fn runs(&self, status: &[RunStatus]) -> Vec<RunView> {
         let filter = RunFilter {
             status: status.to_vec(),
             ..RunFilter::default()
@@ -169,7 +169,7 @@ impl Scene {
         }
     }
 
-    fn retry(&self, run: RunId, until: Duration) -> RunView {
+    pub(crate) fn retry(&self, run: RunId, until: Duration) -> RunView {
         let engine = self.simulated.engine().clone();
         let retried = self
             .simulated
@@ -179,7 +179,7 @@ impl Scene {
         answer.expect("it is taken up again")
     }
 
-    fn refuse(&self, paths: &[&str]) {
+    pub(crate) fn refuse(&self, paths: &[&str]) {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         *self.world.refuses.lock().expect("a fixture") = paths;
     }
@@ -194,16 +194,16 @@ impl Scene {
     }
 }
 
-fn items(count: u64) -> String {
+pub(crate) fn items(count: u64) -> String {
     let items: Vec<u64> = (0..count).collect();
     serde_json::json!({ "items": items }).to_string()
 }
 
-fn secs(secs: u64) -> Duration {
+pub(crate) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-const FORK: &str = r#"
+pub(crate) const FORK: &str = r#"
 cycle: forked
 concurrency: 1
 steps:
@@ -298,7 +298,7 @@ fn branches_taken_up_while_the_place_is_anothers_go_on_together_when_it_is_free(
     assert_eq!(scene.loop_of(first).status, LoopStatus::Succeeded);
 }
 
-const SPLIT: &str = r#"
+pub(crate) const SPLIT: &str = r#"
 cycle: forked
 steps:
   webhook: {use: generic_webhook.webhook, fields: {items: {type: list, required: true}}, then: list}

@@ -2,6 +2,7 @@
 //! survives.
 
 mod fixture;
+mod flows;
 mod forks;
 mod laps;
 mod levels;

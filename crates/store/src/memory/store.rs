@@ -7,14 +7,14 @@ use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use velodrome_types::{CycleId, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
+use velodrome_types::{CycleId, LogLine, LoopId, LoopStatus, RunId, RunStatus, StepId, Timestamp};
 
 use super::data::Data;
 use crate::batch::Unit;
 use crate::error::{CommitError, StoreError};
 use crate::read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
-    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Store, Waits,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Standing, Store, Waits,
     Watermarks,
 };
 use crate::rows::{
@@ -133,6 +133,35 @@ impl Runs for MemoryStore {
                 .take(limit)
                 .filter_map(|place| Some((*place, data.runs.get(place)?.clone())))
                 .collect()
+        }))
+    }
+
+    fn standing(&self) -> Result<Standing, StoreError> {
+        Ok(self.read(|data| {
+            let mut counts: BTreeMap<(CycleId, StepId, bool), u64> = BTreeMap::new();
+            for place in &data.unfinished {
+                let Some(row) = data.runs.get(place) else {
+                    continue;
+                };
+                let waits = row.status == RunStatus::Waiting;
+                if let Some(step) = &row.step
+                    && (waits || row.status == RunStatus::Running)
+                {
+                    let at = (row.cycle.clone(), step.clone(), waits);
+                    *counts.entry(at).or_default() += 1;
+                }
+            }
+            let status = |waits| match waits {
+                true => RunStatus::Waiting,
+                false => RunStatus::Running,
+            };
+            let runs = counts.into_iter();
+            Standing {
+                order: data.commits,
+                runs: runs
+                    .map(|((cycle, step, waits), count)| (cycle, step, status(waits), count))
+                    .collect(),
+            }
         }))
     }
 

@@ -55,6 +55,7 @@ fn rows(store: &dyn Store, note: Note<'_>) {
             note("unfinished", &row);
         }
     }
+    note("standing", &store.standing().map(|standing| standing.runs));
     for until in [0, 50, 1000] {
         note("due", &store.due(at(until), 1000));
         note("due", &store.due(at(until), 2));

@@ -3,8 +3,8 @@
 use velodrome_store::{
     CycleRow, Cycles, IdempotencyRow, Inbox, LogFilter, LogRead, LoopFilter, LoopRow, Loops,
     Namespace, Outbox, OutboxRow, Page, PageRequest, PlanRow, Plans, Retention, RunFilter, RunRow,
-    Runs, ScheduleRow, ScriptStorage, Secrets, StoreError, StoredValue, TimerRow, WaitFound, Waits,
-    Watermarks,
+    Runs, ScheduleRow, ScriptStorage, Secrets, Standing, StoreError, StoredValue, TimerRow,
+    WaitFound, Waits, Watermarks,
 };
 use velodrome_types::{CycleId, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
@@ -24,6 +24,9 @@ impl Runs for Faulty {
     }
     fn unfinished(&self, after: u64, limit: usize) -> Read<Vec<(u64, RunRow)>> {
         self.inner.unfinished(after, limit)
+    }
+    fn standing(&self) -> Read<Standing> {
+        self.inner.standing()
     }
     fn parts(&self, run: RunId) -> Read<Vec<(u64, Vec<u8>)>> {
         self.inner.parts(run)

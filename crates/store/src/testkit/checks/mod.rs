@@ -48,6 +48,7 @@ macro_rules! conformance_suite {
             listings_go_on_behind_a_cursor
             runs_are_found_by_the_end_of_their_id
             unfinished_runs_come_in_order_of_acceptance
+            runs_are_counted_by_the_step_they_are_at
             parts_of_a_run_come_by_number
             parts_of_a_loop_are_forgotten_from_the_front
             timers_are_due_earliest_first

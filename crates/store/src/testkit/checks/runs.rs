@@ -103,6 +103,42 @@ pub fn runs_are_listed_newest_acceptance_first(bench: &mut Bench) {
     });
 }
 
+/// What waits apart from what does not; neither what is queued or over, nor what is at no step.
+pub fn runs_are_counted_by_the_step_they_are_at(bench: &mut Bench) {
+    bench.holds(|store| {
+        let standing = store.standing().expect("the store reads");
+        assert_eq!(standing.runs, []);
+    });
+    let mut rows: Vec<RunRow> = (1..=28)
+        .map(|n| run_row(n, RunStatus::ALL[usize::from(n) % 7]))
+        .collect();
+    // A running one and a waiting one elsewhere, and one at no step.
+    let of = |status| {
+        (1..)
+            .zip(RunStatus::ALL.iter().cycle())
+            .find(move |(n, _)| RunStatus::ALL[n % 7] == status)
+    };
+    let (running, _) = of(RunStatus::Running).expect("every status is there");
+    let (waiting, _) = of(RunStatus::Waiting).expect("every status is there");
+    rows[running - 1].step = Some("pause".into());
+    rows[waiting - 1].cycle = "beta".into();
+    rows[running + 6].step = None;
+    write(bench, rows);
+    let last = bench.ok(Unit::default());
+    bench.holds(|store| {
+        let standing = store.standing().expect("the store reads");
+        let alpha = |step: &str, status, runs| ("alpha".into(), step.into(), status, runs);
+        let expect = [
+            alpha("contacts", RunStatus::Running, 2),
+            alpha("contacts", RunStatus::Waiting, 3),
+            alpha("pause", RunStatus::Running, 1),
+            ("beta".into(), "contacts".into(), RunStatus::Waiting, 1),
+        ];
+        assert_eq!(standing.runs, expect);
+        assert!(standing.order >= last.order, "{standing:?}, {last:?}");
+    });
+}
+
 /// Each field of the filter, and several.
 pub fn runs_are_listed_by_filter(bench: &mut Bench) {
     let mut rows: Vec<RunRow> = (1..=12)
