@@ -12,8 +12,8 @@ pub use velodrome_spec::callers::{
     HmacAlgorithm, HmacScheme, SignatureEncoding, Signed, SignedTime, TOLERANCE,
 };
 use velodrome_types::{
-    Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, RunId, RunStatus, StepId,
-    Timestamp,
+    Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, Role, RunId, RunStatus, StepId,
+    Timestamp, TokenId,
 };
 
 /// A request to a webhook, after the server looked at its size, its type and where it came from.
@@ -416,6 +416,63 @@ pub struct SecretView {
     /// When it was last set; absent where it does not open with the present key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Timestamp>,
+}
+
+/// A token that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// What people call it; one is made up where nobody says.
+    pub name: Option<String>,
+    /// What it allows.
+    pub role: Role,
+    /// From when on it is of no use.
+    pub expires: Option<Timestamp>,
+}
+
+/// A token as the API shows it; never the token itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TokenView {
+    /// Its id.
+    pub id: TokenId,
+    /// What people call it; null, as what follows, where it does not open with the present key.
+    pub name: Option<String>,
+    /// What it allows.
+    pub role: Option<Role>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// From when on it is of no use; null if it does not expire.
+    pub expires: Option<Timestamp>,
+}
+
+impl TokenView {
+    /// One that does not open.
+    pub(crate) fn unopened(id: TokenId) -> Self {
+        Self {
+            id,
+            name: None,
+            role: None,
+            created: None,
+            expires: None,
+        }
+    }
+}
+
+/// A token that was made, told this once.
+#[derive(Clone, PartialEq, Serialize)]
+pub struct TokenMade {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub view: TokenView,
+    /// The token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for TokenMade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenMade")
+            .field("view", &self.view)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came of changing the key.

@@ -16,6 +16,7 @@ use crate::api::{
     RunView, StepView, Version, WaitView,
 };
 use crate::callers::Hook;
+use crate::command::By;
 use crate::handoff::SignedOrigin;
 use crate::plans::Settled;
 use crate::records::{loop_view, run_view};
@@ -32,6 +33,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
+    /// On whose word, as the log tells it.
+    pub(crate) by: Option<By>,
 }
 
 pub(crate) fn unreadable(error: StoreError) -> Problem {
@@ -39,6 +42,20 @@ pub(crate) fn unreadable(error: StoreError) -> Problem {
 }
 
 impl Engine {
+    /// The same engine, which does what it is told on this person's word: the log says `by` whom.
+    #[must_use]
+    pub fn by(&self, who: &str) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            by: Some(Arc::from(who)),
+        }
+    }
+
+    /// On whose word, for the operator's log.
+    pub(crate) fn by_text(&self) -> Option<String> {
+        self.by.as_deref().map(str::to_owned)
+    }
+
     /// Answers a webhook request: parse, fields, idempotency, place, `after_webhook`, commit.
     ///
     /// Once begun it is carried to its end, even if the caller goes away.
@@ -195,8 +212,8 @@ impl Engine {
     ///
     /// `cycle.unknown`, `store.unavailable`.
     pub async fn command(&self, id: &CycleId, command: CycleCommand) -> Result<CycleView, Problem> {
-        let (shared, cycle) = (Arc::clone(&self.shared), id.clone());
-        self.spawned(async move { command::cycle(&shared, &cycle, command).await })
+        let (shared, cycle, by) = (Arc::clone(&self.shared), id.clone(), self.by.clone());
+        self.spawned(async move { command::cycle(&shared, &cycle, command, by.as_ref()).await })
             .await?;
         self.cycle(id)
             .ok_or_else(|| Problem::new(404, "cycle.unknown", format!("there is no cycle `{id}`")))
@@ -300,7 +317,7 @@ impl Engine {
             let what = format!("loop `{id}` has {} already", before.status);
             return Err(Problem::new(409, "loop.over", what));
         }
-        command::stop_loop(&self.shared, id).await;
+        command::stop_loop(&self.shared, id, self.by.as_ref()).await;
         self.loop_view(id)
     }
 
@@ -313,8 +330,8 @@ impl Engine {
     /// `loop.over`, `cycle.stopped`, `store.unavailable`; nothing has changed then.
     pub async fn retry_run(&self, id: RunId, version: Option<Version>) -> Result<RunView, Problem> {
         // Goes on where the caller leaves: a place that was taken is never lost.
-        let shared = Arc::clone(&self.shared);
-        self.spawned(async move { resume::retry(&shared, id, version).await })
+        let (shared, by) = (Arc::clone(&self.shared), self.by.clone());
+        self.spawned(async move { resume::retry(&shared, id, version, by.as_ref()).await })
             .await?;
         self.run(id)
     }
@@ -329,8 +346,8 @@ impl Engine {
         id: LoopId,
         version: Option<Version>,
     ) -> Result<LoopView, Problem> {
-        let shared = Arc::clone(&self.shared);
-        self.spawned(async move { resume::retry_loop(&shared, id, version).await })
+        let (shared, by) = (Arc::clone(&self.shared), self.by.clone());
+        self.spawned(async move { resume::retry_loop(&shared, id, version, by.as_ref()).await })
             .await?;
         self.loop_view(id)
     }
@@ -410,7 +427,7 @@ impl Engine {
         step: StepId,
         date: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, Problem> {
-        crate::watermark::say(&self.shared, cycle, step, date).await
+        crate::watermark::say(&self.shared, cycle, step, date, self.by.as_ref()).await
     }
 
     /// The engine's time.
@@ -481,7 +498,7 @@ impl Engine {
 }
 
 /// A whole id, the last characters of one, or `last`.
-fn find<T: std::str::FromStr>(
+pub(crate) fn find<T: std::str::FromStr>(
     what: &str,
     id: &str,
     newest: impl FnOnce(PageRequest) -> Result<Vec<T>, StoreError>,
@@ -522,10 +539,10 @@ fn only<T>(what: &str, id: &str, found: Vec<T>) -> Result<T, Problem> {
     match found.into_iter().next() {
         Some(found) if !many => Ok(found),
         Some(_) => {
-            let code = if what == "run" {
-                "run.ambiguous"
-            } else {
-                "loop.ambiguous"
+            let code = match what {
+                "run" => "run.ambiguous",
+                "token" => "token.ambiguous",
+                _ => "loop.ambiguous",
             };
             Err(Problem::new(
                 409,
@@ -534,10 +551,10 @@ fn only<T>(what: &str, id: &str, found: Vec<T>) -> Result<T, Problem> {
             ))
         }
         None => {
-            let code = if what == "run" {
-                "run.unknown"
-            } else {
-                "loop.unknown"
+            let code = match what {
+                "run" => "run.unknown",
+                "token" => "token.unknown",
+                _ => "loop.unknown",
             };
             Err(Problem::new(
                 404,

@@ -15,6 +15,7 @@
 )]
 
 mod accept;
+mod access;
 mod actor;
 pub mod api;
 mod callers;
@@ -66,6 +67,7 @@ mod vault;
 mod watermark;
 mod webhook;
 
+pub use access::{KnownToken, TOKEN_PREFIX};
 pub use callers::Hook;
 pub use cycle_files::{CycleFiles, EditedFiles, HeldFiles, read_below};
 pub use engine::Engine;

@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use velodrome_types::{LoopId, RunId, Timestamp};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use velodrome_types::{LoopId, RunId, Timestamp, TokenId};
 
 fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -71,6 +73,11 @@ impl Random {
         RunId::new(now, self.ten())
     }
 
+    /// A new token's id.
+    pub(crate) fn token_id(&self, now: Timestamp) -> TokenId {
+        TokenId::new(now, self.ten())
+    }
+
     /// A new loop's id.
     pub(crate) fn loop_id(&self, now: Timestamp) -> LoopId {
         LoopId::new(now, self.ten())
@@ -96,6 +103,11 @@ pub(crate) fn token() -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// 32 bytes that cannot be guessed, as text for a URL or a header.
+pub(crate) fn unguessable() -> String {
+    URL_SAFE_NO_PAD.encode(bytes::<32>())
 }
 
 /// A key for signing.

@@ -2,8 +2,9 @@
 //!
 //! Known are the secrets of the store, tokens, client secrets, and settings that a connector marks as
 //! secret, with the values that they had before. Each is looked for as it is, as it stands in JSON, as it
-//! is encoded in a URL or a form, and within base64, wherever in the encoded text it begins. Nothing else
-//! is found: what a script makes of a secret is another value.
+//! is encoded in a URL or a form, and within base64, wherever in the encoded text it begins. Tokens for the API
+//! and the links of waiting runs are known by their form. Nothing else is found: what a script makes of a secret is
+//! another value.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use velodrome_core::StepFailure;
 use velodrome_types::{Json, LogLine};
 
+use crate::access::{TOKEN_LENGTH, TOKEN_PREFIX};
 use crate::api::Problem;
 use crate::resume_link::{LENGTH, RESUME};
 
@@ -82,7 +84,7 @@ impl Redactor {
             .search
             .as_ref()
             .is_some_and(|search| search.is_match(bytes));
-        knows || link_in(bytes, 0).is_some()
+        knows || Links::of(bytes).next().is_some()
     }
 
     /// A text without what is secret.
@@ -183,14 +185,45 @@ impl Redactor {
     }
 }
 
-/// Where the secret part of a waiting run's link stands ([`crate::resume_link`]), from a place on.
-fn link_in(bytes: &[u8], mut from: usize) -> Option<Range<usize>> {
-    while let Some(at) = memmem::find(&bytes[from..], RESUME.as_bytes()) {
-        let at = from + at + RESUME.len();
-        let is_of_link = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let rest = bytes[at..].iter().take(LENGTH);
-        if rest.len() == LENGTH && rest.clone().all(is_of_link) {
-            return Some(at..at + LENGTH);
+/// What is known by its form, whoever made it: the links of waiting runs, and tokens for the API.
+const FORMS: [(&str, usize); 2] = [(RESUME, LENGTH), (TOKEN_PREFIX, TOKEN_LENGTH)];
+
+/// Where the secret parts of what is known by its form stand, in order.
+struct Links<'b> {
+    bytes: &'b [u8],
+    /// Where each form stands next: what is looked for is passed over once, however often the other is there.
+    next: [Option<Range<usize>>; FORMS.len()],
+}
+
+impl<'b> Links<'b> {
+    fn of(bytes: &'b [u8]) -> Self {
+        let next = FORMS.map(|form| form_in(bytes, 0, form));
+        Self { bytes, next }
+    }
+}
+
+impl Iterator for Links<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let found = self.next.iter().flatten().min_by_key(|range| range.start);
+        let found = found?.clone();
+        for (next, form) in self.next.iter_mut().zip(FORMS) {
+            if next.as_ref().is_some_and(|next| next.start < found.end) {
+                *next = form_in(self.bytes, found.end, form);
+            }
+        }
+        Some(found)
+    }
+}
+
+fn form_in(bytes: &[u8], mut from: usize, (begins, length): (&str, usize)) -> Option<Range<usize>> {
+    while let Some(at) = memmem::find(&bytes[from..], begins.as_bytes()) {
+        let at = from + at + begins.len();
+        let is_of_it = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let rest = bytes[at..].iter().take(length);
+        if rest.len() == length && rest.clone().all(is_of_it) {
+            return Some(at..at + length);
         }
         from = at;
     }
@@ -198,11 +231,12 @@ fn link_in(bytes: &[u8], mut from: usize) -> Option<Range<usize>> {
 }
 
 fn without_links(text: &str) -> Cow<'_, str> {
-    if link_in(text.as_bytes(), 0).is_none() {
+    let mut links = Links::of(text.as_bytes()).peekable();
+    if links.peek().is_none() {
         return Cow::Borrowed(text);
     }
     let (mut told, mut from) = (String::with_capacity(text.len()), 0);
-    while let Some(at) = link_in(text.as_bytes(), from) {
+    for at in links {
         told.push_str(&text[from..at.start]);
         told.push_str(MARK);
         from = at.end;
@@ -212,11 +246,12 @@ fn without_links(text: &str) -> Cow<'_, str> {
 }
 
 fn bytes_without_links(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if link_in(bytes, 0).is_none() {
+    let mut links = Links::of(bytes).peekable();
+    if links.peek().is_none() {
         return Cow::Borrowed(bytes);
     }
     let (mut told, mut from) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(at) = link_in(bytes, from) {
+    for at in links {
         told.extend_from_slice(&bytes[from..at.start]);
         told.extend_from_slice(MARK.as_bytes());
         from = at.end;
@@ -387,6 +422,10 @@ mod tests {
             &format!("resume_•••{rest} resume_•••"),
         );
         check("resume_", "resume_");
+        let token = format!("vdt_{}", "a-_Z".repeat(11).split_at(43).0);
+        check(&format!("Bearer {token}."), "Bearer vdt_•••.");
+        check(&format!("{token} {link}"), "vdt_••• resume_•••");
+        check("vdt_short", "vdt_short");
         let short = &link[..link.len() - 1];
         check(short, short);
         // As often as it stands there, in one go.

@@ -12,6 +12,7 @@ use velodrome_spec::Plan;
 use velodrome_types::{CycleId, LoopId, RunId};
 
 use crate::api::{HookAnswer, Problem};
+use crate::command::By;
 use crate::handoff::SignedOrigin;
 use crate::midway::CallRequest;
 use crate::shared::Shared;
@@ -32,6 +33,7 @@ pub(crate) enum ToLoop {
     /// End it. `gently`: what is under way is awaited and committed first.
     Stop {
         gently: bool,
+        by: Option<By>,
         done: oneshot::Sender<()>,
     },
     /// This run waits for all of its cycle, and no other is in progress.
@@ -94,6 +96,7 @@ pub(crate) struct LapRequest {
 pub(crate) struct RetryRequest {
     pub(crate) run: RunId,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) by: Option<By>,
     pub(crate) answer: oneshot::Sender<Result<(), Problem>>,
 }
 

@@ -12,6 +12,7 @@ use velodrome_types::{CycleState, LoopId, LoopStatus, RunId, RunStatus};
 use crate::accept::{again, not_taking};
 use crate::actor::{Actor, Left};
 use crate::api::{HookAnswer, Problem, Version};
+use crate::command::By;
 use crate::records::{delivery_of, loop_of, run_of, whole_run};
 use crate::registry::{RetryRequest, ToLoop};
 use crate::shared::Shared;
@@ -31,13 +32,14 @@ pub(crate) async fn retry(
     shared: &Arc<Shared>,
     id: RunId,
     version: Option<Version>,
+    by: Option<&By>,
 ) -> Result<(), Problem> {
     for _ in 0..LEAVING.0 {
         let row = failed_row(shared, id)?;
         let plan = plan_for(shared, &row, version)?;
         if is_in_progress(shared, row.loop_id)? {
             // It has its place and its task, or its turn: what it has under way is known there only.
-            match by_its_loop(shared, &row, plan).await {
+            match by_its_loop(shared, &row, plan, by).await {
                 Some(answer) => return answer,
                 None => {
                     shared.clock.sleep(LEAVING.1).await;
@@ -52,7 +54,7 @@ pub(crate) async fn retry(
             continue;
         };
         let admission = shared.cycles.admit(&row.cycle, plan.concurrency, None);
-        let resumed = Actor::resumed(shared, &row, plan, admission == Admission::Start).await;
+        let resumed = Actor::resumed(shared, &row, plan, (admission == Admission::Start, by)).await;
         return match resumed {
             Ok(actor) => {
                 actor.start(inbox);
@@ -82,11 +84,13 @@ async fn by_its_loop(
     shared: &Arc<Shared>,
     row: &RunRow,
     plan: Arc<Plan>,
+    by: Option<&By>,
 ) -> Option<Result<(), Problem>> {
     let (answer, answered) = oneshot::channel();
     let request = RetryRequest {
         run: row.id,
         plan,
+        by: by.cloned(),
         answer,
     };
     shared
@@ -105,6 +109,7 @@ pub(crate) async fn retry_loop(
     shared: &Arc<Shared>,
     id: LoopId,
     version: Option<Version>,
+    by: Option<&By>,
 ) -> Result<(), Problem> {
     let row = shared.store.loop_row(id).map_err(unreadable)?;
     let row =
@@ -119,7 +124,7 @@ pub(crate) async fn retry_loop(
     };
     let runs = failed_with(shared, id, failed).map_err(unreadable)?;
     for (at, run) in runs.into_iter().enumerate() {
-        match retry(shared, run, version).await {
+        match retry(shared, run, version, by).await {
             // Somebody else has taken it up since.
             Err(problem) if at > 0 && problem.code.as_str() == "run.not_failed" => {}
             taken_up => taken_up?,
@@ -251,12 +256,17 @@ fn refused(id: RunId, why: &NotResumable) -> Problem {
 impl Actor {
     /// Takes a failed run up again while others of the loop are on their way, or it waits for its place.
     pub(crate) async fn retry(&mut self, request: RetryRequest) -> Result<(), Left> {
-        let RetryRequest { run, plan, answer } = request;
+        let RetryRequest {
+            run,
+            plan,
+            by,
+            answer,
+        } = request;
         if self.is_ending() || self.knows(run) {
             return Ok(());
         }
         let taken = match self.take_in_failed(run, plan) {
-            Ok(()) => self.resume_here(run).await,
+            Ok(()) => self.resume_here(run, by).await,
             Err(problem) => {
                 self.forget_ended();
                 // Nobody waits for the answer any more: fine.
@@ -284,7 +294,7 @@ impl Actor {
         shared: &Arc<Shared>,
         row: &RunRow,
         plan: Arc<Plan>,
-        placed: bool,
+        (placed, by): (bool, Option<&By>),
     ) -> Result<Self, Problem> {
         // Looked at again: whoever was here before may have taken it up.
         let row = failed_row(shared, row.id)?;
@@ -294,13 +304,16 @@ impl Actor {
         let looped = loop_of(&shared.vault, &looped).map_err(unreadable)?;
         let mut actor = Self::with_run(Arc::clone(shared), looped, run, plan);
         actor.load_parents(row.id).map_err(unreadable)?;
-        actor.resume(row.id, placed).await.map_err(|()| {
-            Problem::new(
-                503,
-                "store.unavailable",
-                "the resumed run could not be stored",
-            )
-        })?;
+        actor
+            .resume(row.id, placed, by.cloned())
+            .await
+            .map_err(|()| {
+                Problem::new(
+                    503,
+                    "store.unavailable",
+                    "the resumed run could not be stored",
+                )
+            })?;
         Ok(actor)
     }
 }

@@ -48,6 +48,15 @@ impl LinkKey {
         Some(run)
     }
 
+    /// A key of its own for another use, told by this one.
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key");
+        // No name of a cycle begins so: what a link's signature covers is never the same.
+        mac.update(b"\0velodrome\0");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     fn mac(&self, cycle: &str, step: &str, run: RunId) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key");
         // Names hold no slash.
@@ -60,6 +69,17 @@ impl LinkKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_use_has_a_key_of_its_own() {
+        let key = LinkKey([7; 32]);
+        assert_eq!(key.derived("sessions"), key.derived("sessions"));
+        assert_ne!(key.derived("sessions"), key.derived("other"));
+        assert_ne!(
+            key.derived("sessions"),
+            LinkKey([8; 32]).derived("sessions")
+        );
+    }
 
     #[test]
     fn only_its_own_links_are_taken_for_their_own_step() {

@@ -13,6 +13,7 @@ use velodrome_spec::expr::{Expr, HookTarget};
 use velodrome_store::{CommitError, Committed, Store, StoreError, Unit};
 use velodrome_types::{CycleId, CycleState, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
+use crate::access::Access;
 use crate::actor::Actor;
 use crate::api::Problem;
 use crate::clock::Clock;
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) handoff_key: [u8; 32],
     /// Signs the links of runs that wait for a request.
     pub(crate) link_key: LinkKey,
+    /// Tokens for the API, and sessions that were ended.
+    pub(crate) access: Access,
     /// Callers who wait for a `respond`.
     pub(crate) replies: Replies,
     /// What runs have done and where they are, in numbers.
@@ -435,7 +438,14 @@ impl Shared {
     pub(crate) fn stop_if_stopped(self: &Arc<Self>, cycle: &CycleId, id: LoopId) {
         if self.cycles.state(cycle) == CycleState::Stopped {
             let (done, _) = tokio::sync::oneshot::channel();
-            self.tell_soon(id, ToLoop::Stop { gently: true, done });
+            self.tell_soon(
+                id,
+                ToLoop::Stop {
+                    gently: true,
+                    by: None,
+                    done,
+                },
+            );
         }
     }
 
@@ -558,7 +568,7 @@ impl Shared {
     pub(crate) fn stop_cycle_soon(self: &Arc<Self>, cycle: CycleId) {
         let shared = Arc::clone(self);
         self.tasks.drive(async move {
-            if let Err(problem) = crate::command::stop(&shared, &cycle).await {
+            if let Err(problem) = crate::command::stop(&shared, &cycle, None).await {
                 tracing::error!(%cycle, %problem, "the cycle could not be stopped");
             }
         });

@@ -20,6 +20,7 @@ use velodrome_spec::plan::Retention;
 use velodrome_store::{KeyRing, Store, StoreError};
 use velodrome_types::RunStatus;
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::command;
 use crate::connections::{Connections, Declared};
@@ -261,6 +262,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         connect,
         connections: Connections::new(parts.connections, Arc::clone(&parts.vault)),
         link_key: parts.vault.link_key(),
+        access: Access::load(&*store, &parts.vault, clock.now())?,
         vault: parts.vault,
         tokens: parts.sealed_tokens,
         plans: Plans::new(
@@ -317,7 +319,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
             gather::look_soon(&shared, &cycle);
         }
     }
-    Ok(Engine { shared })
+    Ok(Engine { shared, by: None })
 }
 
 fn spawn(shared: &Arc<Shared>) {

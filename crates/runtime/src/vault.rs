@@ -20,6 +20,7 @@ use velodrome_store::{
 };
 use velodrome_types::{Json, LoopId, RunId, StepId, Timestamp};
 
+use crate::access;
 use crate::redact::Redactor;
 use crate::resume_link::LinkKey;
 use crate::tokens::StoredClient;
@@ -311,6 +312,16 @@ impl Vault {
         self.sealed(name, &plain)
     }
 
+    /// Seals something with the key of the data folder.
+    pub(crate) fn seal<T: Serialize>(
+        &self,
+        name: String,
+        value: &T,
+    ) -> Result<SecretRow, StoreError> {
+        let plain = serde_json::to_vec(value).map_err(unopened)?;
+        self.sealed(name, &plain)
+    }
+
     /// A new key for everything that is sealed: what is to be committed, whole.
     pub(crate) fn begin_rotation(&self) -> Result<Rotation, RotateError> {
         let keys = self.keys.as_ref().ok_or(RotateError::Simulated)?;
@@ -323,7 +334,11 @@ impl Vault {
             match keys.unseal(&name, &sealed) {
                 Ok(plain) => opened.push((name, plain)),
                 // Its records are lost already; a new key takes nothing from them.
-                Err(error) if name.starts_with(RECORD_KEY) || name == LINK_KEY => {
+                Err(error)
+                    if name.starts_with(RECORD_KEY)
+                        || name == LINK_KEY
+                        || access::is_row(&name) =>
+                {
                     tracing::warn!(%error, "left as it is");
                 }
                 Err(error) => return Err(error.into()),

@@ -10,6 +10,7 @@ use velodrome_types::{CycleId, Event, Level, LogLine, StepId, Timestamp};
 
 use crate::accept::uncommitted;
 use crate::api::Problem;
+use crate::command::By;
 use crate::shared::Shared;
 
 /// Sets the date, whatever it was, or forgets it where `date` is `None`. Gives what it was.
@@ -18,6 +19,7 @@ pub(crate) async fn say(
     cycle: CycleId,
     step: StepId,
     date: Option<Timestamp>,
+    by: Option<&By>,
 ) -> Result<Option<Timestamp>, Problem> {
     let before = shared
         .store
@@ -44,7 +46,10 @@ pub(crate) async fn say(
         message,
     );
     line.to = Some(step.to_string());
-    line.data = Some(serde_json::json!({ "from": before, "to": date }));
+    line.data = Some(match by {
+        Some(by) => serde_json::json!({ "from": before, "to": date, "by": &**by }),
+        None => serde_json::json!({ "from": before, "to": date }),
+    });
     (line.cycle, line.step) = (Some(cycle), Some(step));
     let unit = Unit {
         watermarks: vec![write],

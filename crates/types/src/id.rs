@@ -154,6 +154,11 @@ type_id!(
     LoopId,
     "loop"
 );
+type_id!(
+    /// A token for the API.
+    TokenId,
+    "token"
+);
 
 #[cfg(test)]
 mod tests {

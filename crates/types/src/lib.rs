@@ -18,12 +18,12 @@ mod zone;
 pub use code::Code;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use event::{Event, Level};
-pub use id::{IdError, LoopId, RunId, short_id};
+pub use id::{IdError, LoopId, RunId, TokenId, short_id};
 pub use log_line::LogLine;
 pub use name::{ConnectionId, CycleId, NameError, StepId, check_name, is_secret_name};
 pub use retry::{OnError, RetryPolicy, RetryTimes};
 pub use size::format_bytes;
-pub use state::{CycleState, LoopStatus, RunStatus};
+pub use state::{CycleState, LoopStatus, Role, RunStatus};
 pub use time::{TimeError, Timestamp};
 pub use zone::Zone;
 

@@ -94,6 +94,27 @@ closed_list!(
     }
 );
 
+closed_list!(
+    /// What a token allows, each all that stands before it.
+    Role {
+        /// To read `/metrics`, and nothing else.
+        Metrics = "metrics",
+        /// To look at everything but what is secret.
+        Read = "read",
+        /// To start, stop and change what runs.
+        Operate = "operate",
+        /// Everything: secrets, tokens, keys, backups.
+        Admin = "admin",
+    }
+);
+
+impl Role {
+    /// Whether it is enough where `needed` is asked for.
+    pub fn allows(self, needed: Self) -> bool {
+        self >= needed
+    }
+}
+
 impl RunStatus {
     /// Whether nothing more happens to the run by itself.
     pub const fn is_final(self) -> bool {

@@ -37,6 +37,7 @@ use velodrome_spec::Plan;
 use velodrome_spec::plan::{Handoff, StepKind};
 use velodrome_types::{CycleState, Event, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
+use crate::command::{self, By};
 use crate::handlers::Purpose;
 use crate::perform::{Item, Job, Report, drops_repeats};
 use crate::registry::ToLoop;
@@ -81,6 +82,8 @@ pub(crate) struct Actor {
     remembering: Option<(StepId, Vec<RecordKey>, u64)>,
     /// Set while the loop is to end once what is under way has been committed.
     stopping: Vec<oneshot::Sender<()>>,
+    /// On whose word it is moved right now: the log tells it.
+    by: Option<By>,
 }
 
 /// What a loop's task waits for.
@@ -128,7 +131,13 @@ impl Actor {
     }
 
     /// Takes a failed run up again: committed when this ends.
-    pub(crate) async fn resume(&mut self, id: RunId, placed: bool) -> Result<(), ()> {
+    pub(crate) async fn resume(
+        &mut self,
+        id: RunId,
+        placed: bool,
+        by: Option<By>,
+    ) -> Result<(), ()> {
+        self.by = by;
         self.now = self.shared.clock.now();
         // Open from here on: should it fail again at once, its place is given back.
         self.looped.placed = placed;
@@ -136,15 +145,18 @@ impl Actor {
         self.move_on(id, Input::Resume { placed }, Making::default())
             .await
             .map_err(|left| tracing::error!(loop_id = %self.id, ?left, "a run was not resumed"))?;
+        self.by = None;
         self.forget_ended();
         Ok(())
     }
 
     /// Takes a run up again that has been taken in beside those that are on their way.
-    pub(crate) async fn resume_here(&mut self, id: RunId) -> Result<(), Left> {
+    pub(crate) async fn resume_here(&mut self, id: RunId, by: Option<By>) -> Result<(), Left> {
         let placed = self.looped.placed;
+        self.by = by;
         self.move_on(id, Input::Resume { placed }, Making::default())
             .await?;
+        self.by = None;
         self.forget_ended();
         Ok(())
     }
@@ -196,6 +208,7 @@ impl Actor {
             seen: None,
             remembering: None,
             stopping: Vec::new(),
+            by: None,
         }
     }
 
@@ -391,8 +404,9 @@ impl Actor {
             ToLoop::AllPassed(run) => self.move_on(run, Input::AllPassed, Making::default()).await,
             // Loading has issued again what was under way.
             ToLoop::Recover => Ok(()),
-            ToLoop::Stop { gently, done } => {
+            ToLoop::Stop { gently, by, done } => {
                 self.stopping.push(done);
+                self.by = by.or(self.by.take());
                 if !gently {
                     self.performing.clear();
                     self.inside.clear();
@@ -463,6 +477,9 @@ impl Actor {
         else {
             return Ok(());
         };
+        if let Some(by) = &self.by {
+            command::sign(&mut transition.lines, by);
+        }
         let limit = plan.limits.remember;
         self.remembering = transition.keys.take().map(|(step, keys)| {
             let seen = self.seen.get_or_insert_default();
