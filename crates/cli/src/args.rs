@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use velodrome_types::{Event, Level, LoopStatus, RunStatus};
+use velodrome_types::{Event, Level, LoopStatus, Role, RunStatus};
 
 /// Runs webhook-driven cycles: durable page loops, exactly once a page.
 #[derive(Debug, Parser)]
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// The key that seals secrets and tokens
     #[command(subcommand)]
     Key(Key),
+    /// Tokens: who may use the server, and for what
+    #[command(subcommand)]
+    Token(Token),
     /// Sign a connection in, or out
     Connect(Connect),
     /// Look at connectors: the built-in ones and your own
@@ -479,6 +482,25 @@ pub(crate) enum Key {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token, which is shown this once
+    Create {
+        /// What people call it, and the log: letters, digits, `_`, `-` and `.` [default: made of its role]
+        name: Option<String>,
+        /// What it allows: metrics (only /metrics), read, operate or admin
+        #[arg(long)]
+        role: Role,
+        /// How long it is of use, such as 30d, or until which date [default: until it is revoked]
+        #[arg(long)]
+        expires: Option<String>,
+    },
+    /// All tokens; none is ever shown again
+    List,
+    /// Revoke a token: an id, its last six or more characters, or `last`
+    Revoke { id: String },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Sim {
     /// A Zoho CRM with accounts server
     Zoho {
@@ -558,6 +580,10 @@ mod tests {
             "secret set s",
             "secret set s -",
             "secret list",
+            "token create --role read",
+            "token create ci --role operate --expires 30d",
+            "token list",
+            "token revoke last",
             "secret delete s",
             "key rotate",
             "connect c",

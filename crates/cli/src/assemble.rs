@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_connect::{BUILT_IN, Connection, EgressRules, Late};
 use velodrome_runtime::{Engine, Redactor, StartError, StartOptions, read_below};
 use velodrome_script::{ScriptHost, ScriptLimits, Workers};
-use velodrome_server::{Now, ServerOptions, TokenHash};
+use velodrome_server::{Now, ServerOptions, SignInLinks, TokenHash};
 use velodrome_spec::callers::{WebhookDefaults, is_exposed};
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::expr::Expr;
@@ -60,6 +60,7 @@ pub(crate) struct Running {
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) token_file: PathBuf,
+    sign_in_links: SignInLinks,
     stop: CancellationToken,
     serving: JoinSet<std::io::Result<()>>,
 }
@@ -123,11 +124,13 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         })?;
     let stop = CancellationToken::new();
     let clock = engine.clone();
+    let sign_in_links = SignInLinks::default();
     let options = ServerOptions {
         service_url: url.clone(),
         listen: vec![at],
         body_limit: config.body_limit,
         admin_token: TokenHash::of(&token),
+        sign_in_links: sign_in_links.clone(),
         now: Now::new(move || clock.now()),
         shutdown: stop.clone(),
     };
@@ -149,6 +152,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         url,
         token,
         token_file,
+        sign_in_links,
         stop,
         serving,
     })
@@ -165,6 +169,13 @@ fn reached_at(at: SocketAddr) -> SocketAddr {
 }
 
 impl Running {
+    /// A link that signs a browser in to the console, once within ten minutes.
+    pub(crate) fn console_link(&self) -> String {
+        let admin = TokenHash::of(&self.token);
+        let now = self.engine.now();
+        self.sign_in_links.for_admin(&self.url, &admin, now)
+    }
+
     /// Stop taking, drain, close.
     pub(crate) async fn shutdown(mut self) {
         self.stop.cancel();

@@ -222,6 +222,9 @@ fn hint(code: &str) -> Option<&'static str> {
         "api.unauthenticated" => {
             "`--token-file` names the token; the server's is `admin.token` in its data folder"
         }
+        "api.forbidden" => {
+            "`--token-file` names the token; `velodrome token list` shows what each may"
+        }
         "api.host_refused" => "say in the server's `service_url` under which name it is reached",
         "api.unknown_path" | "server.answer" => "is this a Velodrome server, and no older one?",
         "cycle.unknown" | "webhook.unknown" => "`velodrome cycle list` shows the cycles",
@@ -229,6 +232,7 @@ fn hint(code: &str) -> Option<&'static str> {
         "cycle.queue_full" => "`velodrome loop list --status queued` shows what waits",
         "run.unknown" => "`velodrome run list` shows the newest",
         "loop.unknown" => "`velodrome loop list` shows the newest",
+        "token.unknown" => "`velodrome token list` shows them",
         "storage.no_key" => "`velodrome storage list CONNECTION` shows them",
         "store.unavailable" => "the server's own log says more; is its disk full?",
         _ => return None,

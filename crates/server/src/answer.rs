@@ -61,8 +61,12 @@ pub(crate) async fn with_common_headers(request: Request, next: Next) -> Respons
     if hook && !own_page {
         headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
     } else {
-        headers.insert(CACHE_CONTROL, NO_STORE);
-        headers.insert(REFERRER_POLICY, NO_REFERRER);
+        if !own_page || !headers.contains_key(CACHE_CONTROL) {
+            headers.insert(CACHE_CONTROL, NO_STORE);
+        }
+        if !own_page || !headers.contains_key(REFERRER_POLICY) {
+            headers.insert(REFERRER_POLICY, NO_REFERRER);
+        }
     }
     response
 }

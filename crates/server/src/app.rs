@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_runtime::Engine;
 use velodrome_types::Timestamp;
 
+use crate::access::{Keys, SignInLinks};
 use crate::origin::KnownHosts;
 use crate::token::TokenHash;
 
@@ -47,6 +48,8 @@ pub struct ServerOptions {
     pub body_limit: u64,
     /// The token that the API takes.
     pub admin_token: TokenHash,
+    /// The one-time links that sign a browser in.
+    pub sign_in_links: SignInLinks,
     /// Where the time comes from.
     pub now: Now,
     /// Answers without an end, such as a followed log, end when this is cancelled.
@@ -59,15 +62,18 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) options: ServerOptions,
     pub(crate) hosts: KnownHosts,
+    pub(crate) keys: Keys,
 }
 
 impl App {
     pub(crate) fn new(engine: Engine, options: ServerOptions) -> Self {
         let hosts = KnownHosts::new(&options.service_url, &options.listen);
+        let keys = Keys::new(engine.key_for("console sessions"));
         Self {
             engine,
             options,
             hosts,
+            keys,
         }
     }
 }

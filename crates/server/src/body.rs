@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
+use velodrome_runtime::api::Problem;
 
 /// How long a body may take to arrive: a megabyte over a slow line, but no caller that holds a
 /// connection for ever.
@@ -50,6 +51,24 @@ pub(crate) async fn read_body(
         drain(&mut body).await;
     }
     read
+}
+
+/// The same, what is wrong as the caller is told of it.
+pub(crate) async fn read_whole(
+    headers: &HeaderMap,
+    body: Body,
+    limit: u64,
+) -> Result<Bytes, Problem> {
+    let read = read_body(headers, body, limit).await;
+    read.map_err(|why| match why {
+        BodyFault::TooLarge => Problem::new(
+            413,
+            "api.too_large",
+            format!("the body is over {limit} bytes"),
+        ),
+        BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
+        BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
+    })
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use serde::Serialize;
 use velodrome_runtime::api::Problem;
 
+use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::problem::Refusal;
@@ -18,10 +18,11 @@ struct Health {
 }
 
 /// `/healthz` and `/readyz`, open to all.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/healthz", get(healthy))
-        .route("/readyz", get(ready))
+pub(crate) fn routes() -> Guarded {
+    let why = "tells that it lives, and nothing else";
+    Guarded::new()
+        .open(&["GET"], "/healthz", why, get(healthy))
+        .open(&["GET"], "/readyz", why, get(ready))
 }
 
 async fn healthy() -> JsonAnswer<Health> {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  TcpListener ─ serve ─▶ router ─┬─ hooks ──────▶ Engine::receive
-//!                                 ├─ api (token) ─▶ Engine, its store's read side
+//!                                 ├─ api (access) ▶ Engine, its store's read side
+//!                                 ├─ console (access)
 //!                                 ├─ sign_in ────▶ Engine::sign_in_*
 //!                                 └─ health
 //! ```
@@ -21,6 +22,7 @@ mod api;
 mod app;
 mod blocking;
 mod body;
+mod console;
 mod health;
 mod hooks;
 mod origin;
@@ -31,7 +33,8 @@ mod serve;
 mod sign_in;
 mod token;
 
+pub use access::{Gate, RouteRule, SignInLinks, Who};
 pub use app::{DEFAULT_BODY_LIMIT, Now, ServerOptions};
-pub use router::router;
+pub use router::{route_table, router};
 pub use serve::serve;
 pub use token::{ADMIN_TOKEN_FILE, TokenHash, load_or_create_admin_token};

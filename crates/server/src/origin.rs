@@ -13,6 +13,8 @@ use axum::http::{HeaderMap, Uri};
 #[derive(Clone, Debug)]
 pub(crate) struct KnownHosts {
     service: Option<String>,
+    /// The service URL's origin, as browsers write it.
+    origin: Option<String>,
     listen: Vec<IpAddr>,
 }
 
@@ -20,6 +22,7 @@ impl KnownHosts {
     /// The service URL's host, the addresses listened on, and what is loopback.
     pub(crate) fn new(service_url: &str, listen: &[SocketAddr]) -> Self {
         let service = service_url.parse::<Uri>().ok();
+        let origin = service.as_ref().and_then(origin_of);
         let service = service.as_ref().and_then(Uri::authority).map(|authority| {
             host_of(authority.as_str())
                 .unwrap_or(authority.host())
@@ -27,6 +30,7 @@ impl KnownHosts {
         });
         Self {
             service,
+            origin,
             listen: listen.iter().map(SocketAddr::ip).collect(),
         }
     }
@@ -42,6 +46,24 @@ impl KnownHosts {
             && target
                 .authority()
                 .is_none_or(|target| self.is_known(target.as_str()))
+    }
+
+    /// Whether no page of another server has a part in this: `Origin`, where it is, is the service URL's or that
+    /// of the `Host` asked for, and `Sec-Fetch-Site`, where it is, says so too. Of the latter the scheme is not
+    /// looked at: a proxy in front speaks it.
+    pub(crate) fn is_own_page(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let is_own = |origin: &str| {
+            let asked = ["http://", "https://"].iter().any(|scheme| {
+                let authority = origin.strip_prefix(scheme);
+                authority
+                    .zip(host)
+                    .is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+            });
+            asked || self.origin.as_deref() == Some(origin)
+        };
+        let mut origins = headers.get_all(ORIGIN).iter();
+        origins.all(|origin| origin.to_str().is_ok_and(is_own)) && !is_fetched_elsewhere(headers)
     }
 
     fn is_known(&self, authority: &str) -> bool {
@@ -63,6 +85,18 @@ impl KnownHosts {
             }
         }
     }
+}
+
+/// As browsers write it: in lower case, without the scheme's own port.
+fn origin_of(url: &Uri) -> Option<String> {
+    let scheme = url.scheme_str()?.to_ascii_lowercase();
+    let authority = url.authority()?.as_str().to_ascii_lowercase();
+    let own_port = match scheme.as_str() {
+        "https" => ":443",
+        _ => ":80",
+    };
+    let authority = authority.strip_suffix(own_port).unwrap_or(&authority);
+    Some(format!("{scheme}://{authority}"))
 }
 
 /// Where all addresses are listened on, each is one: rebinding needs a name, and an address is none.
@@ -100,12 +134,15 @@ fn host_of(authority: &str) -> Option<&str> {
 /// Whether a web page sends this: it carries `Origin`, or `Sec-Fetch-Site` says that another page
 /// than this server's own has a part in it.
 pub(crate) fn from_web_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || is_fetched_elsewhere(headers)
+}
+
+fn is_fetched_elsewhere(headers: &HeaderMap) -> bool {
     let foreign = |value: &[u8]| !matches!(value, b"none" | b"same-origin");
-    headers.contains_key(ORIGIN)
-        || headers
-            .get_all("sec-fetch-site")
-            .iter()
-            .any(|site| foreign(site.as_bytes()))
+    headers
+        .get_all("sec-fetch-site")
+        .iter()
+        .any(|site| foreign(site.as_bytes()))
 }
 
 #[cfg(test)]
@@ -208,6 +245,42 @@ mod tests {
             &[("host", "localhost")],
             "http://evil.example/hooks/a"
         ));
+    }
+
+    #[test]
+    fn pages_of_this_server_are_told_from_all_others() {
+        let known = KnownHosts::new("https://Flows.Example.com:443", &[]);
+        let check = |pairs: &[(&'static str, &str)], expect: bool| {
+            let mut all = vec![("host", "localhost:7300")];
+            all.extend_from_slice(pairs);
+            assert_eq!(known.is_own_page(&headers(&all)), expect, "{pairs:?}");
+        };
+        check(&[], true);
+        check(&[("origin", "http://localhost:7300")], true);
+        check(&[("origin", "http://LOCALHOST:7300")], true);
+        check(&[("origin", "https://localhost:7300")], true);
+        check(&[("origin", "https://flows.example.com")], true);
+        check(&[("sec-fetch-site", "same-origin")], true);
+        check(&[("sec-fetch-site", "none")], true);
+        for foreign in [
+            "null",
+            "",
+            "http://flows.example.com",
+            "https://flows.example.com:8443",
+            "https://flows.example.com.evil.example",
+            "http://localhost",
+            "http://localhost:7301",
+            "http://127.0.0.1:7300",
+            "ftp://localhost:7300",
+            "http://evil@localhost:7300",
+            "localhost:7300",
+        ] {
+            check(&[("origin", foreign)], false);
+        }
+        let own = ("origin", "http://localhost:7300");
+        check(&[own, ("origin", "http://evil.example")], false);
+        check(&[own, ("sec-fetch-site", "same-site")], false);
+        check(&[own, ("sec-fetch-site", "cross-site")], false);
     }
 
     #[test]

@@ -22,6 +22,12 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).expect("base64 is visible ASCII")
 });
 
+/// Allows forms to this server besides.
+static OWN_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let policy = policy("form-action 'self'");
+    HeaderValue::from_str(&policy).expect("base64 is visible ASCII")
+});
+
 fn policy(more: &str) -> String {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     format!(
@@ -35,7 +41,7 @@ pub(crate) struct OwnPage;
 
 /// A page that says one thing; `code` is the stable code of a problem.
 pub(crate) fn page(status: StatusCode, title: &str, text: &str, code: Option<&str>) -> Response {
-    let mut html = begun(title);
+    let mut html = begun("", title);
     write!(html, "<p>{}</p>", escape(text)).expect("a text takes all");
     if let Some(code) = code {
         write!(html, "<p><code>{}</code></p>", escape(code)).expect("a text takes all");
@@ -43,10 +49,24 @@ pub(crate) fn page(status: StatusCode, title: &str, text: &str, code: Option<&st
     ended(html, status, POLICY.clone())
 }
 
+/// A page of markup of ours, whose forms are sent to this server alone.
+pub(crate) fn own_page(status: StatusCode, title: &str, markup: &str) -> Response {
+    let mut html = begun("", title);
+    html.push_str(markup);
+    ended(html, status, OWN_POLICY.clone())
+}
+
+/// The same with something in its head.
+pub(crate) fn page_with_head(head: &str, title: &str, markup: &str) -> Response {
+    let mut html = begun(head, title);
+    html.push_str(markup);
+    ended(html, StatusCode::OK, OWN_POLICY.clone())
+}
+
 /// A page with a form that is sent to where the page came from. `inputs` is markup; `by_hand` tells whether a
 /// person can fill it in.
 pub(crate) fn form_page(title: &str, inputs: &str, by_hand: bool, service_url: &str) -> Response {
-    let mut html = begun(title);
+    let mut html = begun("", title);
     html.push_str("<form method=\"post\">");
     html.push_str(inputs);
     html.push_str(match by_hand {
@@ -60,10 +80,10 @@ pub(crate) fn form_page(title: &str, inputs: &str, by_hand: bool, service_url: &
     ended(html, StatusCode::OK, policy)
 }
 
-fn begun(title: &str) -> String {
+fn begun(head: &str, title: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\">{head}<title>{title}</title>\
          <style>{STYLE}</style></head><body><main><h1>{title}</h1>",
         title = escape(title),
     )

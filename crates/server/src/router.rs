@@ -3,31 +3,68 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 use velodrome_runtime::Engine;
 
-use crate::access::authenticated;
+use crate::access::{self, Gate, Guarded, RouteRule};
+use crate::access::{api_guard, beside_guard, console_guard, sign_out_routes};
 use crate::answer::with_common_headers;
 use crate::app::{App, ServerOptions};
 use crate::problem::{method_refused, panicked, unknown_path};
-use crate::{api, health, hooks, sign_in};
+use crate::{api, console, health, hooks, sign_in};
 
-/// All that this server answers.
-///
-/// Every path but webhooks, the two of a sign-in and the two of health needs the token. What is not
-/// found, not allowed or broken is answered with problem details.
+/// Where the API begins.
+const API: &str = "/api/v1";
+
+/// Every route there is, by the gate that it stands behind.
+struct Routes {
+    /// Below [`API`].
+    api: Guarded,
+    /// For programs too, not below it.
+    beside: Guarded,
+    console: Guarded,
+    open: Guarded,
+}
+
+impl Routes {
+    fn all() -> Self {
+        Self {
+            api: api::routes(),
+            beside: Guarded::new(),
+            console: console::routes().merge(sign_out_routes()),
+            open: hooks::routes()
+                .merge(health::routes())
+                .merge(sign_in::routes())
+                .merge(access::routes()),
+        }
+    }
+}
+
+/// Every route of the server and who may use it, in order of their paths.
+pub fn route_table() -> Vec<RouteRule> {
+    let all = Routes::all();
+    let mut table: Vec<RouteRule> = all
+        .api
+        .rules(API, Gate::Api)
+        .chain(all.beside.rules("", Gate::Api))
+        .chain(all.console.rules("", Gate::Console))
+        .chain(all.open.rules("", Gate::Api))
+        .collect();
+    table.sort_by(|a, b| (&a.path, a.method).cmp(&(&b.path, b.method)));
+    table
+}
+
+/// All that this server answers, as [`route_table`] lists it. What is not found, not allowed or broken is
+/// answered with problem details.
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let app = Arc::new(App::new(engine, options));
-    let api = api::routes()
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(method_refused)
-        .layer(from_fn_with_state(Arc::clone(&app), authenticated));
+    let all = Routes::all();
     let routes = Router::new()
-        .nest("/api/v1", api)
-        .merge(hooks::routes())
-        .merge(health::routes())
-        .merge(sign_in::routes())
+        .nest(API, api_guard(all.api, &app))
+        .merge(beside_guard(all.beside, &app))
+        .merge(console_guard(all.console, &app))
+        .merge(all.open.into_router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_refused)
         .with_state(app);

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -14,6 +13,7 @@ use axum::response::Response;
 use axum::routing::get;
 use velodrome_runtime::api::Problem;
 
+use crate::access::Guarded;
 use crate::app::App;
 use crate::page::page;
 use crate::problem::only_methods;
@@ -24,7 +24,7 @@ const COOKIE_NAME: &str = "velodrome_sign_in";
 const COOKIE_AGE: u32 = 900;
 
 /// `/connector/start` and `/connector/callback`, open to all: the ticket and the state protect them.
-pub(crate) fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes() -> Guarded {
     // A look by HEAD, as link previews send it, must not use up the ticket.
     let no_look = async || {
         only_methods(
@@ -33,9 +33,19 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "open this address in a browser",
         )
     };
-    Router::new()
-        .route("/connector/start", get(start).head(no_look))
-        .route("/connector/callback", get(callback).head(no_look))
+    Guarded::new()
+        .open(
+            &["GET"],
+            "/connector/start",
+            "takes the ticket of a one-time link",
+            get(start).head(no_look),
+        )
+        .open(
+            &["GET"],
+            "/connector/callback",
+            "takes a state that is bound to the browser that began",
+            get(callback).head(no_look),
+        )
 }
 
 async fn start(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {

@@ -245,6 +245,10 @@ async fn keep(running: &Running, folder: &TempDir) -> Result<()> {
         "\nstays up until Ctrl-C. The webhook: {}/hooks/zoho_incremental",
         running.url
     );
+    eprintln!(
+        "console: {} (works once, for ten minutes)",
+        running.console_link()
+    );
     eprintln!("the folder, which stays: {}", folder.path().display());
     eprintln!("the token: {}", running.token_file.display());
     eprintln!("to try:");

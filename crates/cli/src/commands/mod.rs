@@ -22,6 +22,7 @@ mod sim;
 mod step;
 mod storage;
 mod test;
+mod token;
 mod trigger;
 mod watermark;
 
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Watermark(args) => wait(watermark::run(&global, args)),
         Command::Secret(args) => wait(secret::run(&global, args)),
         Command::Key(args) => wait(key::run(&global, args)),
+        Command::Token(args) => wait(token::run(&global, args)),
         Command::Connect(args) => wait(connect::run(&global, args)),
         Command::Connector(args) => connector::run(&global, args),
         Command::Backup { file } => wait(backup::run(&global, file)),

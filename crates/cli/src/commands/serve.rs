@@ -67,9 +67,10 @@ fn service_url(written: &str) -> Result<String> {
 /// Says where it listens and what each cycle is doing. What is wrong with a file the engine has said.
 fn announce(running: &Running, format: LogFormat) {
     let (url, token_file) = (&running.url, running.token_file.display());
+    let console = running.console_link();
     let cycles = running.engine.cycles();
     if format == LogFormat::Json {
-        tracing::info!(%url, %token_file, "serving");
+        tracing::info!(%url, %token_file, console, "serving");
         for cycle in cycles {
             let (state, reason) = (cycle.state.as_str(), cycle.reason.unwrap_or_default());
             tracing::info!(cycle = %cycle.id, state, webhook = cycle.webhook, reason, "cycle");
@@ -77,6 +78,7 @@ fn announce(running: &Running, format: LogFormat) {
         return;
     }
     eprintln!("velodrome serves {url} (token in {token_file})");
+    eprintln!("console: {console} (works once, for ten minutes)");
     if cycles.is_empty() {
         eprintln!("  no cycle yet: files put into the cycles folder are taken as they come");
     }

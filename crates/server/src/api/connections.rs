@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, Request, State};
-use axum::routing::{get, post, put};
 use secrecy::SecretString;
 use serde::Deserialize;
 use velodrome_runtime::api::{ConnectionView, Listing, SignInBegun};
-use velodrome_types::ConnectionId;
+use velodrome_types::{ConnectionId, Role};
 
 use super::json_body::json_body;
 use super::listing::part;
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::problem::Refusal;
@@ -21,13 +20,13 @@ use crate::problem::Refusal;
 const PARAMETERS: &[&str] = &["limit", "cursor"];
 
 /// `/connections`, `/connections/{id}`, and what is done to one.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/connections", get(list))
-        .route("/connections/{id}", get(one))
-        .route("/connections/{id}/connect", post(connect))
-        .route("/connections/{id}/revoke", post(revoke))
-        .route("/connections/{id}/client", put(set_client))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/connections", list)
+        .get(Role::Read, "/connections/{id}", one)
+        .post(Role::Operate, "/connections/{id}/connect", connect)
+        .post(Role::Admin, "/connections/{id}/revoke", revoke)
+        .put(Role::Admin, "/connections/{id}/client", set_client)
 }
 
 /// The client that a person was asked for.

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use axum::routing::{get, post};
 use velodrome_runtime::api::{CycleCommand, CycleView, Listing, Problem};
-use velodrome_types::{CycleId, CycleState};
+use velodrome_types::{CycleId, CycleState, Role};
 
 use super::listing::part;
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
@@ -21,13 +20,13 @@ use crate::problem::Refusal;
 const PARAMETERS: &[&str] = &["cycle", "status", "limit", "cursor"];
 
 /// `/cycles`, `/cycles/{id}`, `/cycles/{id}/trigger`, `/cycles/{id}/{command}`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/cycles", get(list))
-        .route("/cycles/{id}", get(show))
-        .route("/cycles/{id}/trigger", post(trigger))
-        .route("/cycles/{id}/trigger/{step}", post(trigger_step))
-        .route("/cycles/{id}/{command}", post(command))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/cycles", list)
+        .get(Role::Read, "/cycles/{id}", show)
+        .post(Role::Operate, "/cycles/{id}/trigger", trigger)
+        .post(Role::Operate, "/cycles/{id}/trigger/{step}", trigger_step)
+        .post(Role::Operate, "/cycles/{id}/{command}", command)
 }
 
 async fn list(
@@ -79,6 +78,7 @@ async fn trigger_step(
 
 async fn command(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Segments((id, command)): Segments<(String, String)>,
 ) -> Result<JsonAnswer<CycleView>, Refusal> {
     let command = command_of(&command).ok_or_else(|| {
@@ -87,6 +87,7 @@ async fn command(
     })?;
     Ok(JsonAnswer(
         app.engine
+            .by(&caller.name)
             .command(&CycleId::from(id.as_str()), command)
             .await?,
     ))

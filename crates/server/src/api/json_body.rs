@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use velodrome_runtime::api::Problem;
 
 use crate::app::App;
-use crate::body::{BodyFault, read_body};
+use crate::body::read_whole;
 
 /// Reads the body; `what` says in words what it must be. What is wrong with it is told without a word of
 /// it: it may hold a secret.
@@ -33,18 +33,7 @@ pub(super) async fn json_body_if_any<T: DeserializeOwned>(
 
 async fn body_of(app: &App, request: Request) -> Result<Bytes, Problem> {
     let (head, body) = request.into_parts();
-    let limit = app.options.body_limit;
-    read_body(&head.headers, body, limit)
-        .await
-        .map_err(|why| match why {
-            BodyFault::TooLarge => Problem::new(
-                413,
-                "api.too_large",
-                format!("the body is over {limit} bytes"),
-            ),
-            BodyFault::Broken => Problem::new(400, "api.bad_body", "the body broke off"),
-            BodyFault::Slow => Problem::new(408, "api.body_slow", "the body took too long to come"),
-        })
+    read_whole(&head.headers, body, app.options.body_limit).await
 }
 
 fn read<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Problem> {

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::routing::{get, post};
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::{Listing, LoopView, Problem};
 use velodrome_store::LoopFilter;
 
+use velodrome_types::Role;
+
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
@@ -20,12 +21,12 @@ use crate::problem::Refusal;
 const PARAMETERS: &[&str] = &["cycle", "loop", "status", "since", "limit", "cursor"];
 
 /// `/loops`, `/loops/{id}`, `/loops/{id}/stop`, `/loops/{id}/retry`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/loops", get(list))
-        .route("/loops/{id}", get(show))
-        .route("/loops/{id}/stop", post(stop))
-        .route("/loops/{id}/retry", post(retry))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/loops", list)
+        .get(Role::Read, "/loops/{id}", show)
+        .post(Role::Operate, "/loops/{id}/stop", stop)
+        .post(Role::Operate, "/loops/{id}/retry", retry)
 }
 
 async fn list(
@@ -72,18 +73,22 @@ async fn show(
 
 async fn stop(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Segments(id): Segments<String>,
 ) -> Result<JsonAnswer<LoopView>, Refusal> {
     let id = blocking(&app, move |engine| engine.find_loop(&id)).await?;
-    Ok(JsonAnswer(app.engine.stop_loop(id).await?))
+    Ok(JsonAnswer(app.engine.by(&caller.name).stop_loop(id).await?))
 }
 
 async fn retry(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Segments(id): Segments<String>,
     body: Bytes,
 ) -> Result<JsonAnswer<LoopView>, Refusal> {
     let version = super::runs::version(&body)?;
     let id = blocking(&app, move |engine| engine.find_loop(&id)).await?;
-    Ok(JsonAnswer(app.engine.retry_loop(id, version).await?))
+    Ok(JsonAnswer(
+        app.engine.by(&caller.name).retry_loop(id, version).await?,
+    ))
 }

@@ -12,8 +12,10 @@ mod runs;
 mod secrets;
 mod segments;
 mod server;
+mod sign_in_links;
 mod steps;
 mod storage;
+mod tokens;
 mod watermarks;
 
 pub(crate) use routes::routes;

@@ -1,15 +1,14 @@
 //! The resources' routes together.
 
-use std::sync::Arc;
+use super::{
+    connections, cycles, log, loops, runs, secrets, server, sign_in_links, steps, storage, tokens,
+    watermarks,
+};
+use crate::access::Guarded;
 
-use axum::Router;
-
-use super::{connections, cycles, log, loops, runs, secrets, server, steps, storage, watermarks};
-use crate::app::App;
-
-/// Everything below `/api/v1`; who may use it is looked at above.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
+/// Everything below `/api/v1`, each with the role that it asks for.
+pub(crate) fn routes() -> Guarded {
+    Guarded::new()
         .merge(cycles::routes())
         .merge(steps::routes())
         .merge(runs::routes())
@@ -18,6 +17,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(watermarks::routes())
         .merge(connections::routes())
         .merge(secrets::routes())
+        .merge(tokens::routes())
+        .merge(sign_in_links::routes())
         .merge(log::routes())
         .merge(server::routes())
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::routing::{get, post};
 use velodrome_runtime::api::{Listing, Problem, RunView, Version};
 use velodrome_store::RunFilter;
 
+use velodrome_types::Role;
+
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
@@ -19,12 +20,12 @@ use crate::problem::Refusal;
 const PARAMETERS: &[&str] = &["cycle", "loop", "status", "since", "limit", "cursor"];
 
 /// `/runs`, `/runs/{id}`, `/runs/{id}/retry`, `/runs/{id}/replay`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/runs", get(list))
-        .route("/runs/{id}", get(show))
-        .route("/runs/{id}/retry", post(retry))
-        .route("/runs/{id}/replay", post(replay))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/runs", list)
+        .get(Role::Read, "/runs/{id}", show)
+        .post(Role::Operate, "/runs/{id}/retry", retry)
+        .post(Role::Operate, "/runs/{id}/replay", replay)
 }
 
 async fn list(
@@ -57,12 +58,15 @@ async fn show(
 
 async fn retry(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Segments(id): Segments<String>,
     body: Bytes,
 ) -> Result<JsonAnswer<RunView>, Refusal> {
     let version = version(&body)?;
     let id = blocking(&app, move |engine| engine.find_run(&id)).await?;
-    Ok(JsonAnswer(app.engine.retry_run(id, version).await?))
+    Ok(JsonAnswer(
+        app.engine.by(&caller.name).retry_run(id, version).await?,
+    ))
 }
 
 async fn replay(

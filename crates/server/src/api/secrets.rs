@@ -2,27 +2,29 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
 use serde::Deserialize;
 use velodrome_runtime::api::{KeyView, Listing, SecretView};
+
+use velodrome_types::Role;
 
 use super::json_body::json_body;
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
 use crate::problem::Refusal;
 
 /// `/secrets`, `/secrets/{name}`, `/key/rotate`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/secrets", get(list))
-        .route("/secrets/{name}", put(set).delete(delete))
-        .route("/key/rotate", post(rotate))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Admin, "/secrets", list)
+        .put(Role::Admin, "/secrets/{name}", set)
+        .delete(Role::Admin, "/secrets/{name}", delete)
+        .post(Role::Admin, "/key/rotate", rotate)
 }
 
 #[derive(Deserialize)]

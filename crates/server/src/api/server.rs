@@ -2,27 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
 use crate::answer::JsonAnswer;
+use velodrome_types::Role;
+
+use crate::access::Guarded;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
 use crate::problem::Refusal;
 
 /// `/status`, `/reload`, `/backup`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/status", get(status))
-        .route("/reload", post(reload))
-        .route("/backup", get(backup))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/status", status)
+        .post(Role::Operate, "/reload", reload)
+        .get(Role::Admin, "/backup", backup)
 }
 
 #[derive(Debug, Serialize)]

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, Request, State};
-use axum::routing::post;
 use velodrome_runtime::api::{Problem, StepTest, StepTestView};
-use velodrome_types::{CycleId, Json, JsonMap, StepId};
+use velodrome_types::{CycleId, Json, JsonMap, Role, StepId};
 
 use super::json_body::json_body_if_any;
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::problem::Refusal;
@@ -19,8 +18,8 @@ const FORM: &str =
     r#"`{"inputs": {"page": 1}, "data": {"webhook": {"id": 7}}}`, either or none of them"#;
 
 /// `/cycles/{id}/steps/{step}/test`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/cycles/{id}/steps/{step}/test", post(test))
+pub(super) fn routes() -> Guarded {
+    Guarded::new().post(Role::Operate, "/cycles/{id}/steps/{step}/test", test)
 }
 
 /// The body is the step's `inputs` and, as `data`, what else a run would have. Both stand there and not

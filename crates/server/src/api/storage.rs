@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
-use axum::routing::get;
 use serde::Serialize;
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::{Listing, Problem};
 use velodrome_store::{Namespace, StoredValue};
-use velodrome_types::{ConnectionId, Json, LoopId};
+use velodrome_types::{ConnectionId, Json, LoopId, Role};
 
 use super::json_body::json_body;
 use super::parameters::{Parameters, bad_parameter};
 use super::segments::Segments;
+use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
@@ -24,13 +23,12 @@ const PARAMETERS: &[&str] = &["cycle", "loop"];
 const LIST_PARAMETERS: &[&str] = &["cycle", "loop", "after", "cursor", "limit"];
 
 /// `/storage/{connection}`, `/storage/{connection}/{key}`; a slash in a key is written `%2F`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/storage/{connection}", get(list))
-        .route(
-            "/storage/{connection}/{key}",
-            get(show).put(set).delete(delete),
-        )
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/storage/{connection}", list)
+        .get(Role::Read, "/storage/{connection}/{key}", show)
+        .put(Role::Operate, "/storage/{connection}/{key}", set)
+        .delete(Role::Operate, "/storage/{connection}/{key}", delete)
 }
 
 /// A value as the API shows it.

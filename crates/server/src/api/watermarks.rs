@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
-use axum::routing::{get, put};
 use serde::{Deserialize, Serialize};
 use velodrome_runtime::api::{Listing, Problem};
-use velodrome_types::{CycleId, StepId, Timestamp};
+use velodrome_types::{CycleId, Role, StepId, Timestamp};
 
 use super::json_body::json_body;
 use super::listing::part;
 use super::parameters::Parameters;
 use super::segments::Segments;
+use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
@@ -22,10 +21,11 @@ use crate::problem::Refusal;
 const PARAMETERS: &[&str] = &["cycle", "limit", "cursor"];
 
 /// `/watermarks`, `/watermarks/{cycle}/{step}`.
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/watermarks", get(list))
-        .route("/watermarks/{cycle}/{step}", put(set).delete(unset))
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Read, "/watermarks", list)
+        .put(Role::Operate, "/watermarks/{cycle}/{step}", set)
+        .delete(Role::Operate, "/watermarks/{cycle}/{step}", unset)
 }
 
 /// A watermark as the API shows it.
@@ -45,6 +45,7 @@ struct Wanted {
 
 async fn set(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Segments((cycle, step)): Segments<(String, String)>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
@@ -54,16 +55,23 @@ async fn set(
     let date = Timestamp::parse(&wanted.last_successful_run_date)
         .map_err(|error| bad(error.to_string()))?;
     let (cycle, step) = (CycleId::from(cycle.as_str()), StepId::from(step.as_str()));
-    app.engine.watermark_say(cycle, step, Some(date)).await?;
+    app.engine
+        .by(&caller.name)
+        .watermark_say(cycle, step, Some(date))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn unset(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Segments((cycle, step)): Segments<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     let (cycle, step) = (CycleId::from(cycle.as_str()), StepId::from(step.as_str()));
-    app.engine.watermark_say(cycle, step, None).await?;
+    app.engine
+        .by(&caller.name)
+        .watermark_say(cycle, step, None)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -36,7 +36,7 @@ fn is_in(nets: &[IpNet], ip: IpAddr) -> bool {
 }
 
 /// Where the request comes from; none where trusted proxies do not say it clearly.
-fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+pub(crate) fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let peer = peer.to_canonical();
     if !is_in(trusted, peer) {
         return Some(peer);

@@ -1,7 +1,7 @@
 //! What the engine says to a webhook, as HTTP.
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, TRANSFER_ENCODING};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use velodrome_runtime::api::{HookAnswer, Written};
@@ -15,6 +15,15 @@ const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=ut
 
 /// Headers that say how an answer is carried: whoever writes an answer does not write them.
 const CARRIED: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
+
+/// Whether it would set a cookie of this server's own, such as a session.
+fn is_own_cookie(name: &HeaderName, value: &HeaderValue) -> bool {
+    *name == SET_COOKIE
+        && value
+            .as_bytes()
+            .trim_ascii_start()
+            .starts_with(b"velodrome_")
+}
 
 /// The answer with its status, headers and body.
 pub(super) fn hook_response(answer: &HookAnswer) -> Response {
@@ -49,6 +58,7 @@ pub(super) fn hook_response(answer: &HookAnswer) -> Response {
             HeaderName::from_bytes(name.as_bytes()),
             HeaderValue::from_str(value),
         ) && !CARRIED.contains(&name)
+            && !is_own_cookie(&name, &value)
         {
             headers.insert(name, value);
         }
@@ -84,6 +94,10 @@ mod tests {
         accepted
             .headers
             .push(("content-length".to_owned(), "1".to_owned()));
+        accepted.headers.push((
+            "set-cookie".to_owned(),
+            "velodrome_session=of_somebody_else".to_owned(),
+        ));
         let response = hook_response(&accepted);
         assert_eq!(response.status(), StatusCode::ACCEPTED);
         assert_eq!(

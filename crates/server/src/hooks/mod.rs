@@ -12,5 +12,5 @@ mod pages;
 mod receive;
 mod request;
 
-pub(crate) use address::Peer;
+pub(crate) use address::{Peer, caller};
 pub(crate) use receive::{by_operator, routes};

@@ -9,7 +9,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::WWW_AUTHENTICATE;
@@ -28,25 +27,40 @@ use super::auth::{self, authenticate, challenge};
 use super::format::body_format;
 use super::request::{delivery_id, header_map, idempotency_key, query_map};
 use super::{link, pages};
+use crate::access::Guarded;
 use crate::app::App;
 use crate::body::{BodyFault, read_body};
 use crate::origin::KnownHosts;
 use crate::problem::{Refusal, only_methods};
 
 /// `/hooks/{cycle}`, `/hooks/{cycle}/{step}`, and the link of a run that waits there.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/hooks/{cycle}", only_post(post(trigger).options(trigger)))
-        .route("/hooks/{cycle}/{step}", only_post(post(step).options(step)))
-        .route(
+pub(crate) fn routes() -> Guarded {
+    let own_rules = "the cycle's own rules: `auth`, `allow_ips`, `origins`";
+    let link = get(link::look).post(link::resume).fallback(async || {
+        only_methods(
+            "GET, POST",
+            "webhook.method_refused",
+            "a link is opened or posted to",
+        )
+    });
+    Guarded::new()
+        .open(
+            &["POST"],
+            "/hooks/{cycle}",
+            own_rules,
+            only_post(post(trigger).options(trigger)),
+        )
+        .open(
+            &["POST"],
+            "/hooks/{cycle}/{step}",
+            own_rules,
+            only_post(post(step).options(step)),
+        )
+        .open(
+            &["GET", "POST"],
             "/hooks/{cycle}/{step}/{link}",
-            get(link::look).post(link::resume).fallback(async || {
-                only_methods(
-                    "GET, POST",
-                    "webhook.method_refused",
-                    "a link is opened or posted to",
-                )
-            }),
+            "the link of a waiting run, which cannot be guessed",
+            link,
         )
 }
 
@@ -427,7 +441,7 @@ mod tests {
     async fn other_methods_are_told_to_post() {
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
             let routes = only_post(post(async || "taken"));
-            let router = Router::new().route("/hooks/{cycle}", routes);
+            let router = axum::Router::new().route("/hooks/{cycle}", routes);
             let request = Request::builder().method(method).uri("/hooks/a");
             let request = request.body(Body::empty()).unwrap();
             let response = TowerToHyperService::new(router)

@@ -2,29 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::Problem;
 use velodrome_store::{LogFilter, LogRead, StoreError};
-use velodrome_types::LogLine;
+use velodrome_types::{LogLine, Role};
 
 use super::follow::Follower;
 use super::framing::Framing;
 use super::query::{LogQuery, Start};
+use crate::access::Guarded;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
 use crate::problem::Refusal;
 
 /// `/log`.
-pub(in crate::api) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/log", get(show))
+pub(in crate::api) fn routes() -> Guarded {
+    Guarded::new().get(Role::Read, "/log", show)
 }
 
 async fn show(

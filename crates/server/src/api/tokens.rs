@@ -1,0 +1,118 @@
+//! Tokens: which there are, making and revoking them. Each is told once, when it is made.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use velodrome_runtime::api::{Listing, NewToken, Problem, TokenView};
+use velodrome_types::{Role, Timestamp, parse_duration};
+
+use super::json_body::json_body;
+use super::listing::part;
+use super::parameters::Parameters;
+use super::segments::Segments;
+use crate::access::{Caller, Guarded};
+use crate::answer::JsonAnswer;
+use crate::app::App;
+use crate::blocking::blocking;
+use crate::problem::Refusal;
+
+/// `/tokens`, `/tokens/{id}`.
+pub(super) fn routes() -> Guarded {
+    Guarded::new()
+        .get(Role::Admin, "/tokens", list)
+        .post(Role::Admin, "/tokens", create)
+        .delete(Role::Admin, "/tokens/{id}", revoke)
+}
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    role: String,
+    #[serde(default)]
+    name: Option<String>,
+    /// A duration from now, or a date.
+    #[serde(default)]
+    expires: Option<String>,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<JsonAnswer<Listing<TokenView>>, Refusal> {
+    let parameters = Parameters::read(query.as_deref(), &["limit", "cursor"])?;
+    let tokens = blocking(&app, |engine| engine.tokens()).await?;
+    Ok(JsonAnswer(part(tokens, &parameters, |token| {
+        token.id.to_string()
+    })?))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let form = r#"`{"role": "operate", "name": "ci", "expires": "30 days"}`; the last two may be left out"#;
+    let asked: Asked = json_body(&app, request, form).await?;
+    let bad = |what: String| Problem::new(400, "api.bad_body", what);
+    let new = NewToken {
+        name: asked.name,
+        role: asked
+            .role
+            .parse()
+            .map_err(|why| bad(format!("`role`: {why}")))?,
+        expires: asked
+            .expires
+            .map(|text| expiry(&text, app.options.now.read()))
+            .transpose()
+            .map_err(|why| bad(format!("`expires`: {why}")))?,
+    };
+    let made = app.engine.by(&caller.name).create_token(new).await?;
+    Ok((StatusCode::CREATED, JsonAnswer(made)).into_response())
+}
+
+async fn revoke(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+) -> Result<StatusCode, Refusal> {
+    let id = blocking(&app, move |engine| engine.find_token(&id)).await?;
+    app.engine.by(&caller.name).revoke_token(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// So long from now, or a date that is still to come.
+fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let until = match (Timestamp::parse(text), parse_duration(text)) {
+        (Ok(date), _) => date,
+        (_, Ok(duration)) => now.plus(duration),
+        _ => {
+            return Err(format!(
+                "`{text}` is neither a duration such as `30 days` nor RFC 3339"
+            ));
+        }
+    };
+    match until > now {
+        true => Ok(until),
+        false => Err(format!("`{text}` is over already")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_expires_some_time_from_now() {
+        let now = Timestamp::from_millis(1_767_225_600_000);
+        let day = std::time::Duration::from_secs(86_400);
+        assert_eq!(expiry("1 day", now), Ok(now.plus(day)));
+        assert_eq!(expiry("2026-01-02T00:00:00Z", now), Ok(now.plus(day)));
+        for wrong in ["0 s", "2025-12-31T00:00:00Z", "soon", "7", ""] {
+            assert!(expiry(wrong, now).is_err(), "{wrong}");
+        }
+    }
+}
