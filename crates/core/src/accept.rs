@@ -6,6 +6,7 @@ use velodrome_types::{Event, Json, JsonMap, Level, LogLine, LoopId, LoopStatus, 
 
 use crate::lines::Lines;
 use crate::looped::Loop;
+use crate::payload;
 use crate::preview::preview;
 use crate::run::{Run, State};
 
@@ -153,9 +154,9 @@ fn accepted(lines: &mut Lines<'_>, plan: &Plan, run: &Run) {
     } else {
         format!("accepted  {shown}")
     };
-    lines
-        .push(Level::Info, Event::WebhookAccepted, message)
-        .step = Some(plan.step(plan.trigger).id.clone());
+    let line = lines.push(Level::Info, Event::WebhookAccepted, message);
+    line.step = Some(plan.step(plan.trigger).id.clone());
+    payload::add(line, payload::received(&plan.log, delivery));
 }
 
 fn new_run(

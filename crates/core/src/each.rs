@@ -360,7 +360,7 @@ pub(crate) fn reported(
             }
             let warning = answer.warning.take();
             exits::told_warning(moving, &step.id, answer.status, warning);
-            exits::told_sent(moving, &step.id, attempt, &answer, Some(index));
+            exits::told_sent(moving, &step.id, attempt, &mut answer, Some(index));
             if step.live.has("results") {
                 moving.items.results.push((index, answer.body.clone()));
                 each.results.insert(index, answer.body);
@@ -505,14 +505,13 @@ fn told_failed(
         Level::Error
     };
     let message = format!("✗ item {index}: {}", failure.message);
+    let policy = &moving.plan.log;
     let line = moving.lines.at(&step.id, level, Event::ItemFailed, message);
     line.item = Some(index);
     line.attempt = Some(attempt);
     line.code = Some(failure.code.clone());
     line.status = failure.status;
-    if let Some(body) = &failure.body {
-        line.data = Some(serde_json::json!({ "body": body }));
-    }
+    fail::add_answer(line, failure, policy);
 }
 
 /// The step and its `for_each`, as the plan has them.

@@ -10,6 +10,7 @@ use crate::guard;
 use crate::input::{Exit, ListAnswer, SendAnswer};
 use crate::machine::Moving;
 use crate::midway;
+use crate::payload;
 use crate::steps;
 
 /// Keeps what later steps read of the webhook's body.
@@ -79,6 +80,7 @@ pub(crate) fn heard(moving: &mut Moving<'_>, ix: StepIx, attempt: u32, answer: &
         data.insert("repeats".to_owned(), Json::from(answer.repeats));
     }
     line.data = (!data.is_empty()).then_some(Json::Object(data));
+    payload::add(line, answer.kept.take());
 
     moving.looped.records += answer.count;
     if !answer.keys.is_empty() {
@@ -148,7 +150,7 @@ pub(crate) fn sent(moving: &mut Moving<'_>, id: &StepId, attempt: u32, answer: S
     let mut answer = answer;
     moving.script_logs(id, std::mem::take(&mut answer.logs));
     told_warning(moving, id, answer.status, answer.warning.take());
-    told_sent(moving, id, attempt, &answer, None);
+    told_sent(moving, id, attempt, &mut answer, None);
     let data = sent_data(&step.live, &answer);
     store(moving, id, data);
     let exit = match answer.passed {
@@ -177,7 +179,7 @@ pub(crate) fn told_sent(
     moving: &mut Moving<'_>,
     id: &StepId,
     attempt: u32,
-    answer: &SendAnswer,
+    answer: &mut SendAnswer,
     item: Option<u64>,
 ) {
     // Of many items each is told, but only to those who ask for more.
@@ -208,10 +210,12 @@ pub(crate) fn told_sent(
         } else {
             serde_json::json!({ "loop": loop_id, "lap": lap })
         });
+        payload::add(line, answer.kept.take());
         moving.run.handed_off |= answer.own;
     } else if let Some((event, message)) = &answer.computed {
         let line = moving.lines.at(id, level, *event, message.clone());
         line.item = item;
+        payload::add(line, answer.kept.take());
     } else {
         let message = format!(
             "{} · {} · {}",
@@ -225,6 +229,7 @@ pub(crate) fn told_sent(
         line.ms = Some(answer.ms);
         line.url = Some(answer.url.clone());
         line.attempt = (attempt > 1).then_some(attempt);
+        payload::add(line, answer.kept.take());
     }
 }
 

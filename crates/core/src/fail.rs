@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use velodrome_spec::plan::{Step, StepIx, StepKind};
-use velodrome_types::{Event, Json, JsonMap, Level, OnError, StepId, Timestamp, format_duration};
+use velodrome_spec::plan::{LogPolicy, Payloads, Step, StepIx, StepKind};
+use velodrome_types::{
+    Event, Json, JsonMap, Level, LogLine, OnError, StepId, Timestamp, format_duration,
+};
 
 use crate::input::{Exit, FailureKind, StepFailure, TimerChange};
 use crate::machine::Moving;
 use crate::notice;
+use crate::payload;
 use crate::run::{Failure, Finish, State, WaitingOn};
 use crate::steps;
 
@@ -113,6 +116,7 @@ pub(crate) fn told_retry(
     line.attempt = Some(attempt);
     line.item = item;
     line.data = Some(serde_json::json!({ "error": failure.message, "until": due }));
+    payload::add(line, failure.kept.clone());
 }
 
 /// Says that nothing was sent, and until when it waits.
@@ -228,15 +232,27 @@ fn report(moving: &mut Moving<'_>, id: &StepId, level: Level, failure: &StepFail
         .as_ref()
         .map(|at| format!("  {at}"))
         .unwrap_or_default();
+    let policy = &moving.plan.log;
     let line = moving
         .lines
         .at(id, level, event, format!("✗ {}{at}", failure.message));
     line.code = Some(failure.code.clone());
     line.status = failure.status;
     line.attempt = (attempt > 1).then_some(attempt);
-    if let Some(body) = &failure.body {
+    add_answer(line, failure, policy);
+}
+
+/// Adds what was answered, as far as the cycle's `log:` lets it be shown.
+pub(crate) fn add_answer(line: &mut LogLine, failure: &StepFailure, policy: &LogPolicy) {
+    let shown = policy.payloads != Payloads::None;
+    if let Some(body) = failure.body.as_ref().filter(|_| shown) {
+        let body = match body {
+            Json::String(text) => payload::masked_text(text, &policy.redact),
+            tree => payload::masked(tree, &policy.redact),
+        };
         line.data = Some(serde_json::json!({ "body": body }));
     }
+    payload::add(line, failure.kept.clone());
 }
 
 fn short(failure: &StepFailure) -> String {

@@ -167,6 +167,8 @@ pub struct ListAnswer {
     pub restarted: Option<u64>,
     /// Answer headers, where something reads them.
     pub headers: JsonMap,
+    /// What the log keeps of the request and the answer.
+    pub kept: Option<Box<JsonMap>>,
     /// Script log lines, oldest first.
     pub logs: Vec<String>,
 }
@@ -212,6 +214,8 @@ pub struct SendAnswer {
     pub passed: Option<bool>,
     /// An error that a script made a warning.
     pub warning: Option<Box<str>>,
+    /// What the log keeps of the request and the answer.
+    pub kept: Option<Box<JsonMap>>,
     /// What the log says of a step that asked nobody: it computed in this process.
     pub computed: Option<(Event, String)>,
     /// Script log lines, oldest first.
@@ -291,6 +295,8 @@ pub struct StepFailure {
     pub gaps: Option<Vec<Duration>>,
     /// Where in a file a script failed, `cycles/x.yaml:12`.
     pub at: Option<String>,
+    /// What the log keeps of the request and the answer.
+    pub kept: Option<Box<JsonMap>>,
     /// Script log lines, oldest first.
     pub logs: Vec<String>,
 }
@@ -308,6 +314,7 @@ impl StepFailure {
             retry_after: None,
             gaps: None,
             at: None,
+            kept: None,
             logs: Vec::new(),
         }
     }

@@ -35,6 +35,7 @@ mod machine;
 mod midway;
 mod notice;
 mod paging;
+pub mod payload;
 mod places;
 mod preview;
 mod respond;

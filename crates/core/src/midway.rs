@@ -12,6 +12,7 @@ use crate::eval::{evaluate, text_of};
 use crate::exits;
 use crate::input::{Exit, StepFailure, TimerChange};
 use crate::machine::Moving;
+use crate::payload;
 use crate::preview::preview;
 use crate::run::{Held, Run, State, WaitingOn};
 use crate::steps;
@@ -119,9 +120,11 @@ pub(crate) fn called(moving: &mut Moving<'_>, at: StepIx, webhook: &WebhookStep,
     let shown = preview(&delivery.body, &moving.plan.log);
     let accepted = format!("accepted  {shown}");
     let accepted = accepted.trim_end();
-    moving
+    let kept = payload::received(&moving.plan.log, &delivery);
+    let line = moving
         .lines
         .at(&step.id, Level::Info, Event::WebhookAccepted, accepted);
+    payload::add(line, kept);
     let data = data_of(&step.live, &delivery, body);
     if webhook.repeat {
         return branches::repeat(moving, at, data, held);

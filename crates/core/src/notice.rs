@@ -14,6 +14,7 @@ use crate::accept::Origin;
 use crate::eval::{Scope, Statics, evaluate_url};
 use crate::input::{FailureKind, StepFailure};
 use crate::machine::Moving;
+use crate::payload::{masked, masked_text};
 
 /// How much of a refused request's answer a notice shows.
 const BODY_CHARS: usize = 4_000;
@@ -240,27 +241,10 @@ fn detail(plan: &Plan, failure: &StepFailure, attempt: u32) -> String {
 
 fn shown(body: &Json, redact: &[String]) -> String {
     match body {
-        Json::String(text) => text.clone(),
-        other => {
-            let mut other = other.clone();
-            hide(&mut other, redact);
-            other.to_string()
-        }
-    }
-}
-
-fn hide(value: &mut Json, redact: &[String]) {
-    match value {
-        Json::Object(fields) => {
-            for (name, field) in fields {
-                if redact.contains(name) {
-                    *field = Json::from("[redacted]");
-                } else {
-                    hide(field, redact);
-                }
-            }
-        }
-        Json::Array(items) => items.iter_mut().for_each(|item| hide(item, redact)),
-        _ => {}
+        Json::String(text) => match masked_text(text, redact) {
+            Json::String(text) => text,
+            other => other.to_string(),
+        },
+        other => masked(other, redact).to_string(),
     }
 }

@@ -3,6 +3,8 @@
 use velodrome_spec::plan::{LogPolicy, Payloads};
 use velodrome_types::Json;
 
+use crate::payload::{REDACTED, is_redacted};
+
 /// How many fields a preview shows.
 const FIELDS: usize = 4;
 /// How many characters of a text it shows.
@@ -22,8 +24,8 @@ pub fn preview(body: &Json, policy: &LogPolicy) -> String {
             shown.push("…".to_owned());
             break;
         }
-        let text = if policy.redact.contains(name) {
-            "[redacted]".to_owned()
+        let text = if is_redacted(name, &policy.redact) {
+            REDACTED.to_owned()
         } else {
             match value {
                 Json::String(text) if text.chars().count() > CHARS => {

@@ -658,6 +658,7 @@ impl Accepting<'_> {
         } else {
             (run, looped, None)
         };
+        making.tell_storage(plan, &plan.step(plan.trigger).id);
         let answer = accepted_answer(shared, &run);
         // Where the run has answered already, that is what is remembered.
         if let Some(key) = &self.key {

@@ -35,6 +35,7 @@ mod inline;
 mod midway;
 mod outbox;
 mod overlay;
+mod payloads;
 mod perform;
 mod plans;
 mod random;

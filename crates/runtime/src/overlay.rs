@@ -18,6 +18,8 @@ const LIST_LIMIT: usize = 100_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overlay {
     writes: Vec<StorageWrite>,
+    /// How many of them the log tells.
+    told: usize,
     values: BTreeMap<(Namespace, String), Option<Json>>,
     emptied: Vec<Namespace>,
     /// What the writes take, about, in bytes.
@@ -29,6 +31,12 @@ pub(crate) struct Overlay {
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 impl Overlay {
+    /// The writes that the log does not tell yet; from now on it does.
+    pub(crate) fn untold(&mut self) -> &[StorageWrite] {
+        let from = std::mem::replace(&mut self.told, self.writes.len());
+        &self.writes[from.min(self.writes.len())..]
+    }
+
     /// The writes, in the order they were made.
     pub(crate) fn into_writes(self) -> Vec<StorageWrite> {
         self.writes
@@ -165,6 +173,8 @@ impl Inner {
             Some(last) if sets_again(last, &write) => {
                 self.overlay.bytes -= weight(&last.op);
                 *last = write;
+                // Told with the value that it has now.
+                self.overlay.told = self.overlay.told.min(self.overlay.writes.len() - 1);
             }
             _ => self.overlay.writes.push(write),
         }

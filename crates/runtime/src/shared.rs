@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use velodrome_connect::Connect;
-use velodrome_core::{Admission, Places, State, may_hop};
+use velodrome_core::{Admission, Places, State, may_hop, payload};
 use velodrome_spec::Plan;
 use velodrome_spec::expr::{Expr, HookTarget};
 use velodrome_store::{CommitError, Committed, Store, StoreError, Unit};
@@ -331,6 +331,7 @@ impl Shared {
     ) -> Result<Committed, CommitError> {
         let mut unit = unit;
         self.vault.guard(&mut unit);
+        unit.lines.iter_mut().for_each(payload::shorten);
         loop {
             let again = patience.map(|_| unit.clone());
             match self.store.commit(unit).await {

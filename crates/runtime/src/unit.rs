@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use velodrome_core::{Acceptance, Loop, Rows, Run, State, TimerChange, Transition};
+use velodrome_core::{Acceptance, Loop, Rows, Run, State, TimerChange, Transition, payload};
 use velodrome_spec::Plan;
 use velodrome_store::{
     Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, ScheduleWrite, StorageWrite,
@@ -277,6 +277,17 @@ impl Making {
     /// Writes of scripts so far, taken out to be read through and put back by the next handler.
     pub(crate) fn take_overlay(&mut self) -> Overlay {
         std::mem::take(&mut self.overlay)
+    }
+
+    /// Has the log tell what handlers wrote to storage since it last did, on the line that says what became of the
+    /// step.
+    pub(crate) fn tell_storage(&mut self, plan: &Plan, step: &StepId) {
+        let Some(kept) = crate::payloads::written(plan, &mut self.overlay) else {
+            return;
+        };
+        if let Some(line) = crate::payloads::line_of(&mut self.lines, step) {
+            payload::add(line, Some(kept));
+        }
     }
 
     /// The unit to commit. `plan_row` gives the row of a plan that is not stored yet.

@@ -127,6 +127,7 @@ impl Actor {
         };
         let holding = within.map(|within| Holding::of(&shared, goes_on.id, within));
         let (run, looped, action) = making.moved(transition);
+        making.tell_storage(&plan, &plan.step(at).id);
         if let Some(key) = &key {
             making.remember_unless_answered(key.row(&told, self.now), self.now);
         }

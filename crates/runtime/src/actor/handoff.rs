@@ -21,6 +21,7 @@ use super::commit::Begins;
 use crate::api::{HookAnswer, Problem};
 use crate::handlers::{Caller, Purpose};
 use crate::inline::prepared;
+use crate::payloads;
 use crate::perform::Item;
 use crate::simulated::HandedOff;
 use crate::unit::Making;
@@ -46,14 +47,44 @@ impl Actor {
         looped: &mut Loop,
         begins: &mut Begins,
     ) -> Result<Input, Box<StepFailure>> {
+        let mut logs = Vec::new();
+        let delivery = self.deliver(posting, next, &mut logs).await?;
+        let kept = kept(posting, &delivery, next);
+        let posted = self.post_as(posting, fence, (delivery, logs), next, looped, begins);
+        match posted.await {
+            Ok(Input::Sent { fence, mut answer }) => {
+                answer.kept = kept;
+                Ok(Input::Sent { fence, answer })
+            }
+            Ok(other) => Ok(other),
+            Err(mut failure) => {
+                failure.kept = kept;
+                if let Some(kept) = &mut failure.kept {
+                    // Dropped with all else that the step did.
+                    kept.shift_remove("storage");
+                    kept.shift_remove("storage_more");
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The same with what is posted as it was built.
+    async fn post_as(
+        &mut self,
+        posting: &Posting<'_>,
+        fence: u64,
+        (delivery, logs): (Delivery, Vec<String>),
+        next: &mut Making,
+        looped: &mut Loop,
+        begins: &mut Begins,
+    ) -> Result<Input, Box<StepFailure>> {
         let target = posting
             .send
             .target
             .as_ref()
             .expect("only a hand-off comes here");
         let now = self.now;
-        let mut logs = Vec::new();
-        let delivery = self.deliver(posting, next, &mut logs).await?;
         let own = target.cycle == posting.plan.cycle;
         let to = if own {
             self.shared.lap_plan(posting.plan)
@@ -171,6 +202,7 @@ impl Actor {
                 }
             } else {
                 next.accepted(&acceptance, &to);
+                next.tell_storage(&to, &to.step(to.trigger).id);
             }
             (status, told)
         };
@@ -205,7 +237,9 @@ impl Actor {
         let moved = webhook::enter(&self.shared, to, run, looped, delivery, next, now)
             .await
             .map_err(|failure| refused(webhook::script_failed(&failure)))?;
-        Ok(next.moved(moved))
+        let moved = next.moved(moved);
+        next.tell_storage(to, &to.step(to.trigger).id);
+        Ok(moved)
     }
 
     /// The laps that a loop no longer keeps, if there are any.
@@ -308,6 +342,19 @@ impl Actor {
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .collect::<JsonMap>();
         Ok(delivery)
+    }
+}
+
+/// What the log tells of what is posted, and of what building it wrote to storage.
+fn kept(posting: &Posting<'_>, delivery: &Delivery, next: &mut Making) -> Option<Box<JsonMap>> {
+    let kept = payloads::posted(&posting.plan.log, "", delivery, None);
+    let written = payloads::written(posting.plan, &mut next.overlay);
+    match (kept, written) {
+        (Some(mut kept), Some(written)) => {
+            kept.extend(*written);
+            Some(kept)
+        }
+        (kept, written) => kept.or(written),
     }
 }
 

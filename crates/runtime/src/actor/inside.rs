@@ -67,13 +67,14 @@ impl Actor {
         begins: &mut Begins,
     ) -> (Run, Loop, Option<Action>) {
         let (step, fence) = step_of(&action);
+        let step = step.clone();
         let Some(ix) = plan.find(step.as_str()) else {
             return (run, looped, Some(action));
         };
         let item = match &action {
             Action::Items { items, .. } => items
                 .first()
-                .and_then(|call| Item::of(&self.shared, plan, &run, step, call)),
+                .and_then(|call| Item::of(&self.shared, plan, &run, &step, call)),
             _ => None,
         };
         // What fails leaves nothing behind: neither its handlers' writes nor a place.
@@ -112,6 +113,7 @@ impl Actor {
             .advance(plan, run, next_looped, input)
             .expect("the fence is the action's own");
         let moved = making.moved(moved);
+        making.tell_storage(plan, &step);
         making.append(next);
         moved
     }

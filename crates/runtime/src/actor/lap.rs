@@ -115,6 +115,7 @@ impl Actor {
             }
         };
         let (run, looped, action) = making.moved(transition);
+        making.tell_storage(&plan, &plan.step(plan.trigger).id);
         self.follow(plan, run, looped, action, making, before).await
     }
 
@@ -258,6 +259,7 @@ impl Actor {
             .await
             .map_err(|failure| webhook::script_failed(&failure))?;
         let (run, looped, action) = making.moved(moved);
+        making.tell_storage(&plan, &plan.step(plan.trigger).id);
         let told = accepted_answer(&self.shared, &run);
         Ok(((run, looped, plan, action), told))
     }

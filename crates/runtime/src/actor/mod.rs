@@ -492,6 +492,9 @@ impl Actor {
             making.take_overlay();
         }
         let (run, looped, action) = making.moved(transition);
+        if let Some(step) = before.0.step() {
+            making.tell_storage(&plan, step);
+        }
         self.follow(plan, run, looped, action, making, before).await
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use velodrome_connect::{HttpRequest, SendOptions};
-use velodrome_core::{FailureKind, Input, SendAnswer, StepFailure};
+use velodrome_core::{Delivery, FailureKind, Input, SendAnswer, StepFailure};
 use velodrome_spec::plan::{Handoff, SendStep, Step};
 use velodrome_types::{Code, Json, JsonMap};
 
@@ -19,6 +19,7 @@ use crate::accept;
 use crate::actor::refused;
 use crate::api::{BodyFormat, HookRequest, Problem};
 use crate::handoff::{HANDOFF_HEADER, SignedOrigin, is_to_waiting};
+use crate::payloads;
 use crate::simulated::HandedOff;
 use crate::tasks::Task;
 
@@ -54,6 +55,7 @@ pub(super) async fn ask(
     request
         .headers
         .insert(HANDOFF_HEADER.to_owned(), Json::String(signed));
+    gathered.kept = payloads::posted(&job.plan.log, "", &delivered(&request), None);
     let came = match send.handoff {
         Handoff::Http => over_http(job, (step, send), &request).await?,
         Handoff::Direct => in_process(job, send, &request).await?,
@@ -71,6 +73,9 @@ pub(super) async fn ask(
         .as_ref()
         .map(|body| velodrome_core::preview(body, &job.plan.log))
         .unwrap_or_default();
+    // What a run answers that goes back to no other is told where it was asked.
+    let answered = accepted.is_none().then_some((came.status, &came.body));
+    let kept = payloads::posted(&job.plan.log, "", &delivered(&request), answered);
     let own = accepted.is_some_and(|(_, loop_id, _)| loop_id == job.run.loop_id);
     if let Some(witness) = &job.shared.witness {
         let handed_off = HandedOff {
@@ -99,12 +104,22 @@ pub(super) async fn ask(
             false => JsonMap::new(),
         },
         logs: std::mem::take(&mut gathered.logs),
+        kept,
         ..SendAnswer::default()
     };
     Ok(Input::Sent {
         fence: job.fence,
         answer,
     })
+}
+
+/// What the request brings to the webhook.
+fn delivered(request: &HttpRequest) -> Delivery {
+    Delivery {
+        body: request.body.clone().unwrap_or(Json::Null),
+        headers: request.headers.clone(),
+        query: request.query.clone(),
+    }
 }
 
 /// Through a socket, as anybody would.

@@ -64,6 +64,7 @@ pub(super) async fn ask(
         fence: job.fence,
         answer: ListAnswer {
             logs: std::mem::take(&mut gathered.logs),
+            kept: gathered.kept.take(),
             scripted: said(step, answer.scripted, gathered),
             ..answer
         },
@@ -189,6 +190,7 @@ impl Asking<'_> {
                 false => Json::Null,
             },
             logs: std::mem::take(&mut gathered.logs),
+            kept: gathered.kept.take(),
             warning: gathered.warning.take(),
             ..SendAnswer::default()
         }

@@ -128,6 +128,8 @@ struct Gathered {
     signed: Option<TokenSet>,
     /// Whether a script has had them refreshed.
     refreshed: bool,
+    /// What the log keeps of the last exchange.
+    kept: Option<Box<JsonMap>>,
     /// What went out and came in, of a step test.
     watched: Vec<Exchanged>,
 }
@@ -159,6 +161,7 @@ impl Job {
             let mut logs = std::mem::take(&mut gathered.logs);
             logs.append(&mut failure.logs);
             failure.logs = logs;
+            failure.kept = gathered.kept.take();
             Input::Failed {
                 fence,
                 failure: *failure,

@@ -6,10 +6,12 @@ use velodrome_connect::{Asker, Connection, HttpRequest, RequestError, Response, 
 use velodrome_core::StepFailure;
 use velodrome_script::Vars;
 use velodrome_spec::connector::MethodDef;
+use velodrome_spec::plan::Payloads;
 use velodrome_types::{Code, Json, JsonMap, Timestamp};
 
 use super::{Exchanged, Gathered, Job, body_of, headers_of, request_failure};
 use crate::handlers::{Called, Caller, Purpose};
+use crate::payloads::{Sending, exchanged};
 
 /// What a handler fails with that throws an `AuthRefreshException`.
 const AUTH_REFRESH: &str = "script.auth_refresh";
@@ -214,8 +216,17 @@ impl Job {
             gathered.signed = connect.current_tokens(connection).await.unwrap_or_default();
         }
         let watching = (self.purpose == Purpose::Test).then(|| (how.clone(), clock.now()));
+        let policy = &self.plan.log;
+        let as_sent = (policy.payloads == Payloads::Full).then(|| how.clone());
         let sent = connect.send(connection, method, request, how).await;
         let sent = sent.map_err(|error| self.told(error));
+        let sending = Sending {
+            connect,
+            connection,
+            request,
+            how: as_sent.as_ref(),
+        };
+        gathered.kept = exchanged(policy, &sending, &sent);
         if let Some((how, begun)) = watching {
             let left = sent.as_ref().map_or_else(RequestError::left, |_| true);
             let asked = left.then(|| connect.as_sent(connection, request, &how).ok());

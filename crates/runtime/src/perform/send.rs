@@ -79,6 +79,7 @@ pub(super) async fn send(
         answer: SendAnswer {
             logs,
             warning,
+            kept: gathered.kept.take(),
             ..answer
         },
     })

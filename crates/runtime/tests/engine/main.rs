@@ -8,6 +8,7 @@ mod laps;
 mod levels;
 mod limits;
 mod outbox;
+mod payloads;
 mod schedules;
 mod signing_in;
 mod simulated;
