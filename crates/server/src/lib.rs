@@ -27,6 +27,7 @@ mod health;
 mod hooks;
 mod origin;
 mod page;
+mod patience;
 mod problem;
 mod router;
 mod serve;

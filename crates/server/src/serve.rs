@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hooks::Peer;
+use crate::patience::Patience;
 
 /// How many connections are open at once; more wait in the kernel's queue. An idle one costs some
 /// 20 kB and a file descriptor, and no caller in good faith needs so many.
@@ -31,6 +33,17 @@ const MAX_CONNECTIONS: usize = 4_096;
 /// How long a connection may be idle, or take to send the head of a request. Over the 60 s for which
 /// common load balancers keep theirs, so that it is they who close, never amid a request.
 const HEAD_TIME: Duration = Duration::from_secs(75);
+/// How long whoever asked may take nothing of an answer. A log that is followed has no end, and one who has
+/// stopped reading is let go, not written for.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// How many bytes wait in a connection to be taken, and the most that the head of a request has. Enough to fill a
+/// socket again, and 4,096 of them are half a gigabyte.
+const BUFFER: usize = 128 * 1024;
+/// How long a connection may be silent before the system asks whether the other side is still there, and how often it
+/// asks again. One that went away without a word is noticed within two minutes.
+const IS_THERE: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+const ASK_TIMES: u32 = 4;
 /// How long requests in progress may take to end after shutdown began: the engine's own drain.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// How long to wait when the system gives no further connection, most likely for want of
@@ -119,6 +132,14 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: Can
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not taken");
     }
+    let there = TcpKeepalive::new()
+        .with_time(IS_THERE)
+        .with_interval(ASK_AGAIN)
+        .with_retries(ASK_TIMES);
+    if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&there) {
+        tracing::debug!(%error, "SO_KEEPALIVE was not taken");
+    }
+    let stream = Patience::new(stream, WRITE_TIME);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -127,6 +148,7 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: Can
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -145,8 +167,12 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: Can
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use axum::body::Body;
     use axum::routing::get;
+    use bytes::Bytes;
+    use futures_util::stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
     use tokio::task::JoinSet;
@@ -245,5 +271,27 @@ mod tests {
                 .await
                 .unwrap();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_let_go_and_not_written_for() {
+        const PIECE: usize = 64 * 1024;
+        let (pieces, over) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let (written, gone) = (Arc::clone(&pieces), over.clone());
+        let endless = async move || {
+            let state = (written, gone.drop_guard());
+            Body::from_stream(stream::unfold(state, async |(written, gone)| {
+                written.fetch_add(1, Ordering::Relaxed);
+                let piece = Ok::<_, io::Error>(Bytes::from(vec![b'x'; PIECE]));
+                Some((piece, (written, gone)))
+            }))
+        };
+        let running = start(Router::new().route("/endless", get(endless))).await;
+        let viewer = send(running.at, "/endless").await;
+        over.cancelled().await;
+        // Its socket and this one's are full, and little more was made.
+        let bytes = pieces.load(Ordering::Relaxed) * PIECE;
+        assert!(bytes < 64 * 1024 * 1024, "{bytes} bytes for nobody");
+        drop(viewer);
     }
 }
