@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use velodrome_runtime::Engine;
+use velodrome_store::Store;
 use velodrome_types::Timestamp;
 
 use crate::access::{Keys, SignInLinks};
 use crate::origin::KnownHosts;
 use crate::token::TokenHash;
+use crate::watching::Hub;
 
 /// The most bytes of a request's body where nothing else is set (SPEC §5).
 pub const DEFAULT_BODY_LIMIT: u64 = 1024 * 1024;
@@ -63,17 +65,21 @@ pub(crate) struct App {
     pub(crate) options: ServerOptions,
     pub(crate) hosts: KnownHosts,
     pub(crate) keys: Keys,
+    /// Where those meet who watch the log.
+    pub(crate) hub: Arc<Hub<dyn Store>>,
 }
 
 impl App {
     pub(crate) fn new(engine: Engine, options: ServerOptions) -> Self {
         let hosts = KnownHosts::new(&options.service_url, &options.listen);
         let keys = Keys::new(engine.key_for("console sessions"));
+        let hub = Hub::new(Arc::clone(engine.store()), engine.log_changed());
         Self {
             engine,
             options,
             hosts,
             keys,
+            hub,
         }
     }
 }

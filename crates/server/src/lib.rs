@@ -4,6 +4,7 @@
 //!  TcpListener ─ serve ─▶ router ─┬─ hooks ──────▶ Engine::receive
 //!                                 ├─ api (access) ▶ Engine, its store's read side
 //!                                 ├─ console (access)
+//!                                 ├─ watching (access): the store's log, one reader for all
 //!                                 ├─ sign_in ────▶ Engine::sign_in_*
 //!                                 └─ health
 //! ```
@@ -33,6 +34,7 @@ mod router;
 mod serve;
 mod sign_in;
 mod token;
+mod watching;
 
 pub use access::{Gate, RouteRule, SignInLinks, Who};
 pub use app::{DEFAULT_BODY_LIMIT, Now, ServerOptions};

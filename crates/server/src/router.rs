@@ -12,7 +12,7 @@ use crate::access::{api_guard, beside_guard, console_guard, sign_out_routes};
 use crate::answer::with_common_headers;
 use crate::app::{App, ServerOptions};
 use crate::problem::{method_refused, panicked, unknown_path};
-use crate::{api, console, health, hooks, sign_in};
+use crate::{api, console, health, hooks, sign_in, watching};
 
 /// Where the API begins.
 const API: &str = "/api/v1";
@@ -31,7 +31,7 @@ impl Routes {
     fn all() -> Self {
         Self {
             api: api::routes(),
-            beside: Guarded::new(),
+            beside: watching::routes(),
             console: console::routes().merge(sign_out_routes()),
             open: hooks::routes()
                 .merge(health::routes())

@@ -6,7 +6,7 @@ mod json_body;
 mod listing;
 mod log;
 mod loops;
-mod parameters;
+pub(crate) mod parameters;
 mod routes;
 mod runs;
 mod secrets;

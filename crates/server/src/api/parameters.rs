@@ -8,16 +8,16 @@ use velodrome_store::{Cursor, PageRequest};
 use velodrome_types::{Json, Timestamp, parse_duration};
 
 /// How many items a listing gives where `limit` is not said (SPEC §11).
-pub(super) const DEFAULT_LIMIT: usize = 50;
+pub(crate) const DEFAULT_LIMIT: usize = 50;
 /// The most it gives.
-pub(super) const MAX_LIMIT: usize = 1_000;
+pub(crate) const MAX_LIMIT: usize = 1_000;
 
 /// The parameters of one request.
 #[derive(Debug)]
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
 /// 400 that names the parameter.
-pub(super) fn bad_parameter(name: &str, why: impl Display) -> Problem {
+pub(crate) fn bad_parameter(name: &str, why: impl Display) -> Problem {
     let mut problem = Problem::new(400, "api.bad_parameter", format!("`{name}`: {why}"));
     problem
         .more
@@ -28,7 +28,7 @@ pub(super) fn bad_parameter(name: &str, why: impl Display) -> Problem {
 impl Parameters {
     /// Reads the query. A parameter that is not among `known` is refused, for it is a slip of the
     /// pen and would widen the answer unseen.
-    pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub(crate) fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query.unwrap_or_default())
             .map_err(|error| bad_parameter("query", error))?;
         match pairs
@@ -47,7 +47,7 @@ impl Parameters {
     }
 
     /// The value as text; empty ones count as not given, as forms send them.
-    pub(super) fn text<'a>(&'a self, name: &str) -> Result<Option<&'a str>, Problem> {
+    pub(crate) fn text<'a>(&'a self, name: &str) -> Result<Option<&'a str>, Problem> {
         let mut values = self.values(name);
         let first = values.next();
         match values.next() {
@@ -66,13 +66,13 @@ impl Parameters {
     }
 
     /// The value, read.
-    pub(super) fn one<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Problem> {
+    pub(crate) fn one<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Problem> {
         let parse = |text: &str| text.parse().map_err(|error| bad_parameter(name, error));
         self.text(name)?.map(parse).transpose()
     }
 
     /// The values of a parameter that may be repeated, or hold several with commas between.
-    pub(super) fn each<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Vec<T>, Problem> {
+    pub(crate) fn each<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Vec<T>, Problem> {
         self.values(name)
             .flat_map(|value| value.split(','))
             .map(|text| {
@@ -84,12 +84,12 @@ impl Parameters {
     }
 
     /// A name, taken as it is.
-    pub(super) fn name<T: for<'a> From<&'a str>>(&self, name: &str) -> Result<Option<T>, Problem> {
+    pub(crate) fn name<T: for<'a> From<&'a str>>(&self, name: &str) -> Result<Option<T>, Problem> {
         Ok(self.text(name)?.map(T::from))
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.text(name)? {
             None => Ok(None),
             Some("true" | "1") => Ok(Some(true)),
@@ -102,7 +102,7 @@ impl Parameters {
     }
 
     /// A whole number within these bounds.
-    pub(super) fn count(&self, name: &str, least: usize) -> Result<Option<usize>, Problem> {
+    pub(crate) fn count(&self, name: &str, least: usize) -> Result<Option<usize>, Problem> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -116,12 +116,12 @@ impl Parameters {
     }
 
     /// How many items at most.
-    pub(super) fn limit(&self) -> Result<usize, Problem> {
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
         Ok(self.count("limit", 1)?.unwrap_or(DEFAULT_LIMIT))
     }
 
     /// `limit` and a `cursor` that the store gave.
-    pub(super) fn page(&self) -> Result<PageRequest, Problem> {
+    pub(crate) fn page(&self) -> Result<PageRequest, Problem> {
         let after = match self.text("cursor")? {
             None => None,
             Some(text) => Some(Cursor(text.parse().map_err(|_| {
@@ -135,7 +135,7 @@ impl Parameters {
     }
 
     /// A moment, or how long before now it was.
-    pub(super) fn since(&self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    pub(crate) fn since(&self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.text("since")? else {
             return Ok(None);
         };

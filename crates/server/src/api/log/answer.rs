@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 use velodrome_runtime::Engine;
@@ -36,12 +36,13 @@ async fn show(
     let Beginning {
         filter,
         bytes,
+        before,
         place,
     } = blocking(&app, move |engine| beginning(engine, &query)).await?;
+    let since = filter.since;
     let body = if follow {
         let follower = Follower {
-            source: Arc::clone(app.engine.store()),
-            changed: app.engine.log_changed(),
+            viewer: app.hub.viewer(),
             shutdown: app.options.shutdown.clone(),
             filter,
             framing,
@@ -56,13 +57,26 @@ async fn show(
     headers.insert(CONTENT_TYPE, framing.media_type());
     // nginx would hold lines back to fill its buffer.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if follow {
+        headers.insert(AFTER, HeaderValue::from(before));
+        let since = since.and_then(|since| HeaderValue::try_from(since.to_string()).ok());
+        headers.extend(since.map(|since| (SINCE, since)));
+    }
     Ok(response)
 }
+
+/// Behind which line a followed log begins. A viewer that is cut off before it has got a line comes back with this
+/// as `after`, and misses nothing.
+const AFTER: HeaderName = HeaderName::from_static("velodrome-log-after");
+/// What `since=2h` came to, for a viewer that comes back later.
+const SINCE: HeaderName = HeaderName::from_static("velodrome-log-since");
 
 /// What is sent at once, and where the log goes on behind it.
 struct Beginning {
     filter: LogFilter,
     bytes: Bytes,
+    /// The place behind which the lines at once begin.
+    before: u64,
     place: u64,
 }
 
@@ -77,9 +91,11 @@ fn beginning(engine: &Engine, query: &LogQuery) -> Result<Beginning, Problem> {
     }
     .map_err(unreadable)?;
     let bytes = written(query.framing, &lines)?;
+    let before = lines.first().map_or(place, |line| line.seq - 1);
     Ok(Beginning {
         filter,
         bytes,
+        before,
         place,
     })
 }

@@ -1,32 +1,29 @@
 //! The log as it grows: a body that reads on when its viewer does.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use velodrome_store::{LogFilter, LogRead};
 
 use super::framing::Framing;
+use crate::watching::Viewer;
 
-/// How many lines are read and sent at once: some 60 kB, a socket's buffer.
+/// How many lines are sent at once.
 const CHUNK: usize = 200;
-/// How often one follower reads at the most. A log that grows by thousands of commits a second is
-/// read for each viewer forty times a second, and nobody sees the difference.
-const PACE: Duration = Duration::from_millis(25);
+/// About how many bytes: a socket's buffer. Lines of `payloads: full` have up to some 100 kB each.
+const CHUNK_BYTES: usize = 64 * 1024;
 /// How long nothing is sent before a sign of life: proxies give up after 30 s and more.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A place in the log, and what to send from there.
 #[derive(Debug)]
-pub(super) struct Follower<L: ?Sized> {
-    pub(super) source: Arc<L>,
-    pub(super) changed: watch::Receiver<u64>,
+pub(super) struct Follower<L: LogRead + ?Sized + 'static> {
+    pub(super) viewer: Viewer<L>,
     pub(super) shutdown: CancellationToken,
     pub(super) filter: LogFilter,
     pub(super) framing: Framing,
@@ -34,10 +31,13 @@ pub(super) struct Follower<L: ?Sized> {
 }
 
 /// What is under way between two pieces of the body.
-struct Following<L: ?Sized> {
+struct Following<L: LogRead + ?Sized + 'static> {
     follower: Follower<L>,
     first: Option<Bytes>,
-    pace: Interval,
+    /// How many lines to ask for: as many as fill a piece.
+    chunk: usize,
+    /// When the next piece may be sent.
+    next: Instant,
     over: bool,
 }
 
@@ -45,13 +45,12 @@ impl<L: LogRead + ?Sized + 'static> Follower<L> {
     /// A body that begins with `first` and ends at shutdown. If the store cannot be read the body
     /// breaks off, so that its viewer sees that something is missing.
     pub(super) fn into_body(self, first: Bytes) -> Body {
-        let mut pace = interval(PACE);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let first = Some(first).filter(|first| !first.is_empty());
         let following = Following {
             follower: self,
             first,
-            pace,
+            chunk: CHUNK,
+            next: Instant::now(),
             over: false,
         };
         Body::from_stream(stream::unfold(following, async |mut following| {
@@ -68,146 +67,80 @@ impl<L: LogRead + ?Sized + 'static> Following<L> {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));
         }
-        while !self.over && !self.follower.shutdown.is_cancelled() {
-            let newest = *self.follower.changed.borrow_and_update();
-            if self.follower.place < newest.max(self.follower.source.last_seq()) {
-                self.pace.tick().await;
-                match self.read().await {
-                    Ok(Read { bytes, .. }) if !bytes.is_empty() => return Some(Ok(bytes)),
+        let shutdown = self.follower.shutdown.clone();
+        let mut silent = Instant::now() + KEEP_ALIVE;
+        while !self.over && !shutdown.is_cancelled() {
+            if self.follower.place < self.follower.viewer.newest() {
+                let read = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return None,
+                    read = self.read() => read,
+                };
+                match read {
                     // Nothing in this part matched; there may be more.
-                    Ok(Read { went_on: true, .. }) => continue,
-                    Ok(_) => {}
-                    Err(error) => return Some(Err(error)),
+                    Ok(bytes) if bytes.is_empty() && Instant::now() < silent => continue,
+                    Ok(bytes) if bytes.is_empty() => {}
+                    found => return Some(found),
+                }
+            } else {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return None,
+                    goes_on = self.follower.viewer.changed() => match goes_on {
+                        true => continue,
+                        false => return None,
+                    },
+                    () = sleep_until(silent) => {}
                 }
             }
-            tokio::select! {
-                biased;
-                () = self.follower.shutdown.cancelled() => return None,
-                changed = self.follower.changed.changed() => changed.ok()?,
-                () = sleep(KEEP_ALIVE) => {
-                    if let Some(sign) = self.follower.framing.keep_alive() {
-                        return Some(Ok(sign));
-                    }
-                }
+            silent = Instant::now() + KEEP_ALIVE;
+            if let Some(sign) = self.follower.framing.keep_alive() {
+                return Some(Ok(sign));
             }
         }
         None
     }
 
-    /// Reads a chunk and moves on behind it.
-    async fn read(&mut self) -> io::Result<Read> {
-        let Follower {
-            source,
-            filter,
-            framing,
-            place,
-            ..
-        } = &self.follower;
-        let (source, filter, framing, place) =
-            (Arc::clone(source), filter.clone(), *framing, *place);
-        let reading = tokio::task::spawn_blocking(move || {
-            let (lines, searched) = source
-                .log_after(place, &filter, CHUNK)
-                .map_err(io::Error::other)?;
-            Ok::<_, io::Error>((framing.write(&lines)?, searched))
-        });
-        let (bytes, searched) = reading
-            .await
-            .map_err(io::Error::other)
-            .flatten()
-            .inspect_err(|error| tracing::error!(%error, "a followed log could not be read"))?;
-        let went_on = searched > place;
-        self.follower.place = searched.max(place);
-        Ok(Read { bytes, went_on })
+    /// Reads a piece and moves on behind it.
+    async fn read(&mut self) -> io::Result<Bytes> {
+        sleep_until(self.next).await;
+        let follower = &mut self.follower;
+        let found = follower
+            .viewer
+            .after(follower.place, &follower.filter, self.chunk)
+            .await?;
+        let (bytes, written) = follower.framing.piece(&found.lines, CHUNK_BYTES)?;
+        let searched = match found.lines.get(written) {
+            Some(_) => found.lines[..written]
+                .last()
+                .map_or(follower.place, |line| line.seq()),
+            None => found.searched,
+        };
+        if !found.lines.is_empty() {
+            let whole = written == found.lines.len();
+            self.chunk = if whole { written * 2 } else { written }.clamp(1, CHUNK);
+            self.next = Instant::now() + follower.viewer.pace();
+        }
+        follower.place = searched.max(follower.place);
+        Ok(bytes)
     }
-}
-
-struct Read {
-    bytes: Bytes,
-    went_on: bool,
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::Ordering;
 
     use futures_util::StreamExt;
-    use velodrome_store::StoreError;
-    use velodrome_types::{Event, Level, LogLine, Timestamp};
+    use tokio::time::sleep;
+    use velodrome_types::{Level, LogLine};
 
     use super::*;
-
-    #[derive(Debug, Default)]
-    struct Growing {
-        lines: Mutex<Vec<LogLine>>,
-        reads: AtomicUsize,
-        broken: bool,
-    }
-
-    impl LogRead for Growing {
-        fn log_after(
-            &self,
-            after: u64,
-            filter: &LogFilter,
-            limit: usize,
-        ) -> Result<(Vec<LogLine>, u64), StoreError> {
-            self.reads.fetch_add(1, Ordering::Relaxed);
-            if self.broken {
-                return Err(StoreError::Backend("on purpose".to_owned()));
-            }
-            let all = self.lines.lock().unwrap();
-            let fits = all
-                .iter()
-                .filter(|line| line.seq > after && filter.matches(line));
-            let lines: Vec<_> = fits.take(limit).cloned().collect();
-            let searched = if lines.len() == limit {
-                lines[limit - 1].seq
-            } else {
-                all.len() as u64
-            };
-            Ok((lines, searched))
-        }
-
-        fn log_tail(&self, _: usize, _: &LogFilter) -> Result<Vec<LogLine>, StoreError> {
-            Ok(Vec::new())
-        }
-
-        fn last_seq(&self) -> u64 {
-            self.lines.lock().unwrap().len() as u64
-        }
-    }
-
-    struct Scene {
-        log: Arc<Growing>,
-        told: watch::Sender<u64>,
-        shutdown: CancellationToken,
-    }
+    use crate::watching::growing::{Growing, Scene};
 
     impl Scene {
-        fn new(log: Growing) -> Self {
-            let (told, _) = watch::channel(log.last_seq());
-            Self {
-                log: Arc::new(log),
-                told,
-                shutdown: CancellationToken::new(),
-            }
-        }
-
-        fn grow(&self, by: u64, level: Level) {
-            let mut lines = self.log.lines.lock().unwrap();
-            for _ in 0..by {
-                let seq = lines.len() as u64 + 1;
-                let line = LogLine::new(Timestamp::default(), level, Event::ScriptLogged, "");
-                lines.push(LogLine { seq, ..line });
-            }
-            self.told.send_replace(lines.len() as u64);
-        }
-
         fn follow(&self, framing: Framing, place: u64, first: &'static str) -> Pieces {
             let follower = Follower {
-                source: Arc::clone(&self.log),
-                changed: self.told.subscribe(),
+                viewer: self.hub.viewer(),
                 shutdown: self.shutdown.clone(),
                 filter: LogFilter {
                     level: Some(Level::Warn),

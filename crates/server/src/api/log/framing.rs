@@ -1,9 +1,13 @@
 //! Log lines as bytes: JSON lines, or server-sent events.
 
+use std::sync::Arc;
+
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use velodrome_types::LogLine;
+
+use crate::watching::Line;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,25 +50,48 @@ impl Framing {
         (self == Self::Events).then(|| Bytes::from_static(b": keep-alive\n\n"))
     }
 
-    /// The lines, each with its end. JSON holds no line break, so an event's data is one line.
+    /// The lines, each with its end.
     pub(super) fn write(self, lines: &[LogLine]) -> Result<Bytes, serde_json::Error> {
         let mut out = Vec::with_capacity(lines.len() * LINE_BYTES);
         for line in lines {
-            match self {
-                Self::Lines => {
-                    serde_json::to_writer(&mut out, line)?;
-                    out.push(b'\n');
-                }
-                Self::Events => {
-                    out.extend_from_slice(b"id: ");
-                    out.extend_from_slice(line.seq.to_string().as_bytes());
-                    out.extend_from_slice(b"\ndata: ");
-                    serde_json::to_writer(&mut out, line)?;
-                    out.extend_from_slice(b"\n\n");
-                }
-            }
+            self.add(&mut out, line.seq, &serde_json::to_vec(line)?);
         }
         Ok(Bytes::from(out))
+    }
+
+    /// The first of these lines, until about so many bytes are written, and how many lines they are: at least one.
+    pub(super) fn piece(
+        self,
+        lines: &[Arc<Line>],
+        most: usize,
+    ) -> Result<(Bytes, usize), serde_json::Error> {
+        let mut out = Vec::new();
+        let mut count = 0;
+        for line in lines {
+            self.add(&mut out, line.seq(), line.json()?);
+            count += 1;
+            if out.len() >= most {
+                break;
+            }
+        }
+        Ok((Bytes::from(out), count))
+    }
+
+    /// One line with its end. JSON holds no line break, so an event's data is one line.
+    fn add(self, out: &mut Vec<u8>, seq: u64, json: &[u8]) {
+        match self {
+            Self::Lines => {
+                out.extend_from_slice(json);
+                out.push(b'\n');
+            }
+            Self::Events => {
+                out.extend_from_slice(b"id: ");
+                out.extend_from_slice(seq.to_string().as_bytes());
+                out.extend_from_slice(b"\ndata: ");
+                out.extend_from_slice(json);
+                out.extend_from_slice(b"\n\n");
+            }
+        }
     }
 }
 

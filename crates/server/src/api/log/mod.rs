@@ -1,9 +1,8 @@
 //! The run log, as it stands or as it grows.
 //!
 //! ```text
-//!  store ─▶ chunk (blocking thread) ─▶ framing ─▶ body, when the viewer takes more
-//!    ▲                                              │
-//!    └──── log_changed: something was committed ◀───┘
+//!  store ─▶ what is there ────────▶ framing ─▶ body
+//!  hub (`crate::watching`) ─▶ what comes ─▶ framing ─▶ body, when the viewer takes more
 //! ```
 //!
 //! A follower holds a place in the log and nothing else: no queue, no lines. A viewer that stops
