@@ -40,21 +40,28 @@ pub(crate) enum From {
     Tail(u32),
 }
 
+/// Behind which line the server's answer begins.
+const AFTER: &str = "velodrome-log-after";
+/// What `since` came to there.
+const SINCE: &str = "velodrome-log-since";
+
 /// Reads matching log lines as they come, until `see` has enough.
 ///
-/// The server may go away and come back: reading goes on behind the last line seen. If it was never
-/// there, or says no, that is an error.
+/// The server may go away and come back: reading goes on behind the last line seen, or where the first answer began
+/// if none was, and `since=1m` stays the moment that it was at first. What the filter names must be one thing for
+/// ever: no `last`. If the server was never there, or says no, that is an error.
 pub(crate) async fn follow(
     client: &Client,
     filter: &[(&str, String)],
     from: From,
     mut see: impl FnMut(Seen<'_>) -> Result<Then>,
 ) -> Result<()> {
+    let mut filter = filter.to_vec();
     let mut from = from;
     let mut reached = false;
     let mut away = false;
     loop {
-        let mut query = filter.to_vec();
+        let mut query = filter.clone();
         query.push(("follow", "true".to_owned()));
         match from {
             From::After(seq) => query.push(("after", seq.to_string())),
@@ -63,6 +70,10 @@ pub(crate) async fn follow(
         match client.ask(Method::GET, "/log", &query, None).await {
             Ok(response) => {
                 (reached, away) = (true, false);
+                if let (From::Tail(_), Some(after)) = (from, header(&response, AFTER)) {
+                    from = after.parse().map_or(from, From::After);
+                }
+                pin_since(&mut filter, &response);
                 if read(response, &mut from, &mut see).await? == Then::Enough {
                     return Ok(());
                 }
@@ -76,6 +87,18 @@ pub(crate) async fn follow(
             Err(error) => return Err(error),
         }
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// Makes a `since` that counts back from now the moment that the server took it for.
+pub(crate) fn pin_since(filter: &mut [(&str, String)], response: &Response) {
+    let since = filter.iter_mut().find(|(name, _)| *name == "since");
+    if let (Some((_, since)), Some(moment)) = (since, header(response, SINCE)) {
+        moment.clone_into(since);
     }
 }
 
@@ -133,11 +156,11 @@ mod tests {
     }
 
     /// Answers one connection each with these bytes, closing it behind them, and gives what was asked.
-    async fn answer(listener: &TcpListener, status: &str, body: &str) -> String {
+    async fn answer(listener: &TcpListener, head: &str, body: &str) -> String {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut asked = vec![0; 4096];
         let length = stream.read(&mut asked).await.unwrap();
-        let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{body}");
+        let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let asked = String::from_utf8_lossy(&asked[..length]).into_owned();
@@ -174,6 +197,33 @@ mod tests {
         assert_eq!(seen, ["7", "away", "8", "9"]);
         assert!(first.contains("loop=last&follow=true&tail=5"), "{first}");
         assert!(second.contains("after=7"), "{second}");
+    }
+
+    #[tokio::test]
+    async fn a_restart_before_the_first_line_misses_none_and_moves_no_moment() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let client = Client::of(url, "vdt_x".to_owned()).unwrap();
+        let filter = [("since", "1s".to_owned())];
+        let following = follow(&client, &filter, From::Tail(0), |what| {
+            Ok(match what {
+                Seen::Line(..) => Then::Enough,
+                Seen::Away => Then::On,
+            })
+        });
+        let serving = async {
+            let head =
+                "200 OK\r\nvelodrome-log-after: 41\r\nvelodrome-log-since: 2026-11-23T12:00:00Z";
+            let first = answer(&listener, head, "").await;
+            let second = answer(&listener, "200 OK", &format!("{}\n", line(42))).await;
+            (first, second)
+        };
+        let (followed, (first, second)) = tokio::join!(following, serving);
+        followed.unwrap();
+        assert!(first.contains("since=1s&follow=true&tail=0"), "{first}");
+        let expect = "since=2026-11-23T12%3A00%3A00Z&follow=true&after=41";
+        assert!(second.contains(expect), "{second}");
     }
 
     #[tokio::test]

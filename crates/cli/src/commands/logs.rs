@@ -5,9 +5,10 @@ use jiff::tz::TimeZone;
 use reqwest::Method;
 use velodrome_types::{Level, LogLine};
 
+use super::field;
 use crate::args::{Global, Logs};
-use crate::client::Client;
-use crate::follow::{From, Seen, Then, follow, parse};
+use crate::client::{Client, segment};
+use crate::follow::{From, Seen, Then, follow, parse, pin_since};
 use crate::out;
 use crate::terminal::{Colour, Layout};
 
@@ -18,11 +19,11 @@ const CHUNK: usize = 1000;
 
 pub(super) async fn run(global: &Global, args: Logs) -> Result<()> {
     let client = Client::new(global)?;
-    let filter = filter(global, &args);
+    let mut filter = filter(global, &args);
     let mut layout = Layout::new(Colour::of_stdout(global.no_color), TimeZone::system());
     let show = |layout: &mut Layout, text: &str, line: &LogLine| {
         if global.json {
-            out::line(text)
+            out::json_text(text)
         } else {
             out::line(&layout.show(line))
         }
@@ -32,6 +33,7 @@ pub(super) async fn run(global: &Global, args: Logs) -> Result<()> {
         (tail, _) => From::Tail(tail.unwrap_or(TAIL)),
     };
     if args.follow {
+        resolve(&client, &mut filter).await?;
         return follow(&client, &filter, from, |seen| {
             match seen {
                 Seen::Line(text, line) => show(&mut layout, text, &line)?,
@@ -45,7 +47,7 @@ pub(super) async fn run(global: &Global, args: Logs) -> Result<()> {
         From::Tail(lines) => {
             let mut query = filter;
             query.push(("tail", lines.to_string()));
-            let texts = lines_of(&client, &query).await?;
+            let texts = lines_of(&client, &mut query).await?;
             let lines: Vec<LogLine> = texts
                 .iter()
                 .map(|text| parse(text))
@@ -58,6 +60,22 @@ pub(super) async fn run(global: &Global, args: Logs) -> Result<()> {
         }
         From::After(_) => all(&client, &filter, |text, line| show(&mut layout, text, line)).await,
     }
+}
+
+/// Looks up which loop and which run are meant: after a restart of the server `last` is another, and the end of an
+/// id may be that of two.
+async fn resolve(client: &Client, filter: &mut [(&str, String)]) -> Result<()> {
+    for (name, value) in filter {
+        let listing = match *name {
+            "loop" => "loops",
+            "run" => "runs",
+            _ => continue,
+        };
+        let path = format!("/{listing}/{}", segment(value)?);
+        let seen = client.json(Method::GET, &path, &[]).await?;
+        *value = field(&seen, "id");
+    }
+    Ok(())
 }
 
 fn filter(global: &Global, args: &Logs) -> Vec<(&'static str, String)> {
@@ -89,10 +107,13 @@ pub(super) async fn all(
     mut see: impl FnMut(&str, &LogLine) -> Result<()>,
 ) -> Result<()> {
     let mut after = 0;
+    let mut query = filter.to_vec();
+    query.extend([("limit", CHUNK.to_string()), ("after", String::new())]);
     loop {
-        let mut query = filter.to_vec();
-        query.extend([("after", after.to_string()), ("limit", CHUNK.to_string())]);
-        let chunk = lines_of(client, &query).await?;
+        if let Some((_, place)) = query.last_mut() {
+            *place = after.to_string();
+        }
+        let chunk = lines_of(client, &mut query).await?;
         for text in &chunk {
             let line = parse(text)?;
             after = line.seq;
@@ -104,8 +125,10 @@ pub(super) async fn all(
     }
 }
 
-async fn lines_of(client: &Client, query: &[(&str, String)]) -> Result<Vec<String>> {
+/// The lines of one answer. The next of the same begins at the same moment.
+async fn lines_of(client: &Client, query: &mut [(&str, String)]) -> Result<Vec<String>> {
     let response = client.ask(Method::GET, "/log", query, None).await?;
+    pin_since(query, &response);
     let text = client.text(response).await?;
     Ok(text
         .lines()

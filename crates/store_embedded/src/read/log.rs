@@ -11,8 +11,8 @@ use super::listing::place_bound;
 use crate::journal::{NameId, StretchHead, of_sqlite, unpack};
 use crate::open::EmbeddedStore;
 
-/// Stored rows that one call of `log_after` looks at: a rare event in a long log is found in several
-/// calls, and none holds up the log's file.
+/// Stored rows that one look reads: a rare event in a long log is found in several looks, and none holds up the
+/// log's file.
 const SCAN: i64 = 20_000;
 
 /// The rows that may have wanted lines.
@@ -62,6 +62,47 @@ impl EmbeddedStore {
             values.push(Value::Integer(since.as_millis()));
         }
         Ok(Some(Query { terms, values }))
+    }
+
+    /// Adds the last matching lines of the rows before this one, newest first, until `found` has `count`. Gives the
+    /// place where earlier rows may be; a rare line in a long log is found in several calls, for none may hold up the
+    /// log's file.
+    fn tail_window(
+        &self,
+        before: i64,
+        count: usize,
+        filter: &LogFilter,
+        found: &mut Vec<LogLine>,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(mut query) = self.log_query(filter)? else {
+            return Ok(None);
+        };
+        query.terms.push("last_seq < ?");
+        query.values.push(Value::Integer(before));
+        query.values.push(Value::Integer(SCAN));
+        let sql = query.sql("DESC LIMIT ?");
+        self.shared().readers.read(|conn| {
+            let mut statement = conn.prepare_cached(&sql).map_err(of_sqlite)?;
+            let mut rows = statement
+                .query(params_from_iter(query.values))
+                .map_err(of_sqlite)?;
+            let mut earliest = None;
+            let mut scanned = 0;
+            while let Some(row) = rows.next().map_err(of_sqlite)? {
+                let (last_seq, lines) = self.lines_of(row)?;
+                for line in lines.into_iter().rev() {
+                    if filter.matches(&line) {
+                        found.push(line);
+                    }
+                    if found.len() == count {
+                        return Ok(None);
+                    }
+                }
+                earliest = Some(last_seq.cast_signed());
+                scanned += 1;
+            }
+            Ok(earliest.filter(|_| scanned == SCAN))
+        })
     }
 
     fn lines_of(&self, row: &Row<'_>) -> Result<(u64, Vec<LogLine>), StoreError> {
@@ -149,30 +190,16 @@ impl LogRead for EmbeddedStore {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let Some(query) = self.log_query(filter)? else {
-            return Ok(Vec::new());
-        };
-        let sql = query.sql("DESC");
-        self.shared().readers.read(|conn| {
-            let mut statement = conn.prepare_cached(&sql).map_err(of_sqlite)?;
-            let mut rows = statement
-                .query(params_from_iter(query.values))
-                .map_err(of_sqlite)?;
-            let mut found = Vec::new();
-            'rows: while let Some(row) = rows.next().map_err(of_sqlite)? {
-                let (_, lines) = self.lines_of(row)?;
-                for line in lines.into_iter().rev() {
-                    if filter.matches(&line) {
-                        found.push(line);
-                    }
-                    if found.len() == count {
-                        break 'rows;
-                    }
-                }
-            }
-            found.reverse();
-            Ok(found)
-        })
+        let mut found = Vec::new();
+        let mut before = i64::MAX;
+        while found.len() < count {
+            let Some(earlier) = self.tail_window(before, count, filter, &mut found)? else {
+                break;
+            };
+            before = earlier;
+        }
+        found.reverse();
+        Ok(found)
     }
 
     fn last_seq(&self) -> u64 {

@@ -59,16 +59,16 @@ async fn show(
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     if follow {
         headers.insert(AFTER, HeaderValue::from(before));
-        let since = since.and_then(|since| HeaderValue::try_from(since.to_string()).ok());
-        headers.extend(since.map(|since| (SINCE, since)));
     }
+    let since = since.and_then(|since| HeaderValue::try_from(since.to_string()).ok());
+    headers.extend(since.map(|since| (SINCE, since)));
     Ok(response)
 }
 
 /// Behind which line a followed log begins. A viewer that is cut off before it has got a line comes back with this
 /// as `after`, and misses nothing.
 const AFTER: HeaderName = HeaderName::from_static("velodrome-log-after");
-/// What `since=2h` came to, for a viewer that comes back later.
+/// What `since=2h` came to, for who comes back later for what follows.
 const SINCE: HeaderName = HeaderName::from_static("velodrome-log-since");
 
 /// What is sent at once, and where the log goes on behind it.
