@@ -11,6 +11,9 @@ pub(crate) enum Ended {
     /// The command did its work and what it watched failed; everything has been said.
     #[error("")]
     Failed,
+    /// It ended with this code; what there is to say has been said.
+    #[error("")]
+    Told(u8),
     /// Wrong usage that clap cannot see.
     #[error("{0}")]
     Usage(String),
@@ -38,6 +41,7 @@ impl Ended {
     fn number(&self) -> u8 {
         match self {
             Self::EnoughRead => 0,
+            Self::Told(code) => *code,
             Self::Failed | Self::Refused(_) | Self::Unavailable(_) => 1,
             Self::Usage(_) => 2,
             Self::Invalid(_) => 3,
@@ -61,7 +65,7 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
 }
 
 /// The exit code of an error; context around what ended the command does not change it.
-fn number(error: &anyhow::Error) -> u8 {
+pub(crate) fn number(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Ended>().map_or(1, Ended::number)
 }
 

@@ -30,6 +30,7 @@ mod origin;
 mod page;
 mod patience;
 mod problem;
+mod requests;
 mod router;
 mod serve;
 mod sign_in;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 use velodrome_runtime::Engine;
 
@@ -12,6 +12,7 @@ use crate::access::{api_guard, beside_guard, console_guard, sign_out_routes};
 use crate::answer::with_common_headers;
 use crate::app::{App, ServerOptions};
 use crate::problem::{method_refused, panicked, unknown_path};
+use crate::requests::{Numbering, told};
 use crate::{api, console, health, hooks, sign_in, watching};
 
 /// Where the API begins.
@@ -71,11 +72,12 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
     common(routes)
 }
 
-/// What goes around every route: a panic becomes an answer, and the answer gets its headers.
+/// What goes around every route: a panic becomes an answer, and the answer gets its headers and a number.
 fn common(routes: Router) -> Router {
     routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(with_common_headers))
+        .layer(from_fn_with_state(Numbering::new(), told))
 }
 
 #[cfg(test)]
@@ -163,5 +165,6 @@ mod tests {
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-security-policy"], "sandbox");
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert!(response.headers().contains_key("x-request-id"));
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 use url::Url;
 use velodrome_runtime::Redactor;
 use velodrome_spec::LogFormat;
@@ -10,11 +11,13 @@ use velodrome_types::CycleState;
 use crate::args::{self, Global, Serve};
 use crate::assemble::{self, Plan, Running};
 use crate::config::Settings;
-use crate::exit::Ended;
+use crate::exit::{self, Ended};
 use crate::terminal::Colour;
 
 /// What the server's own log tells where `VELODROME_LOG` does not say.
 const LOGGED: &str = "warn,velodrome_runtime=info,velodrome::commands=info";
+/// What says otherwise: levels of all and of single parts.
+const LOG_VARIABLE: &str = "VELODROME_LOG";
 
 pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
     let settings = Settings::read(global)?;
@@ -25,6 +28,23 @@ pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
     };
     let redactor = Redactor::default();
     log_to_stderr(format, Colour::is_on_stderr(global.no_color), &redactor);
+    let served = serve(args, settings, redactor, format).await;
+    match format {
+        LogFormat::Text => served,
+        // Who reads JSON lines reads the end there too.
+        LogFormat::Json => served.map_err(|error| {
+            tracing::error!("{error:#}");
+            Ended::Told(exit::number(&error)).into()
+        }),
+    }
+}
+
+async fn serve(
+    args: Serve,
+    settings: Settings,
+    redactor: Redactor,
+    format: LogFormat,
+) -> Result<()> {
     let plan = Plan {
         listen: args
             .listen
@@ -109,6 +129,9 @@ async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
         why = engine.failed() => Some(why),
     };
     match &failed {
+        Some(why) if format == LogFormat::Json => tracing::error!(
+            "the store failed: {why}; stopping, the next start reads what the disk has"
+        ),
         Some(why) => eprintln!(
             "error: the store failed: {why}; stopping, the next start reads what the disk has"
         ),
@@ -124,14 +147,21 @@ async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
     }
     match failed {
         Some(why) => bail!("the store failed: {why}"),
-        None => Ok(()),
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
     }
 }
 
 fn log_to_stderr(format: LogFormat, colour: bool, redactor: &Redactor) {
     let redactor = redactor.clone();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("VELODROME_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
+    let asked = std::env::var(LOG_VARIABLE).ok().map(EnvFilter::try_new);
+    let (filter, wrong) = match asked {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(LOGGED), Some(error)),
+        None => (EnvFilter::new(LOGGED), None),
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || redactor.writer(std::io::stderr()))
@@ -140,6 +170,9 @@ fn log_to_stderr(format: LogFormat, colour: bool, redactor: &Redactor) {
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
+    }
+    if let Some(error) = wrong {
+        tracing::warn!(%error, "`{LOG_VARIABLE}` is not taken: write such as `warn,velodrome_server=debug`");
     }
 }
 
