@@ -103,3 +103,57 @@ async fn a_full_log_shows_all_but_secrets_and_what_is_redacted() -> Result<()> {
     }
     Ok(())
 }
+
+/// Moves the cursor, begins a window's title, is one byte on some terminals, turns what follows around, begins a line.
+const HOSTILE: &str =
+    "\u{1b}[2J\u{1b}]0;mine\u{7}\u{9b}31m\u{202e}txt.exe\u{2066}\u{2028}\u{7f}\r\nforged  accepted";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_comes_from_outside_controls_a_terminal() -> Result<()> {
+    let cycle = "cycle: echo\nsteps:\n  webhook:\n    use: generic_webhook.webhook\n    script: |\n      \
+                 fn after_webhook() {\n          log(method_response.text);\n          \
+                 cyclr_storage_set(\"text\", method_response.text);\n          return true;\n      }\n    then: fails\n  \
+                 fails:\n    use: stop\n    as: failed\n    message: ${webhook.text}\n";
+    let server = Folder::new(&[("echo.yaml", cycle)], "")?.serve().await?;
+    let body = json!({ "text": HOSTILE }).to_string();
+    // Raw, not as JSON's own escapes, as far as JSON allows it.
+    let body = body.replace("\\u009b", "\u{9b}");
+    run(&server, "echo", &body).await?;
+    let commands: [&[&str]; 8] = [
+        &["logs"],
+        &["logs", "--json"],
+        &["run", "show", "last"],
+        &["run", "show", "last", "--json"],
+        &["run", "list", "--json"],
+        &["storage", "list", "generic_webhook"],
+        &["storage", "get", "generic_webhook", "text"],
+        &["storage", "get", "generic_webhook", "text", "--json"],
+    ];
+    for command in commands {
+        let (code, out, err) = server.folder().command(command).await?;
+        assert_eq!(code, 0, "{command:?}: {out}{err}");
+        let is_hostile = |c: &char| {
+            (c.is_control() && *c != '\n')
+                || ('\u{2028}'..='\u{202e}').contains(c)
+                || ('\u{2066}'..='\u{2069}').contains(c)
+        };
+        let found: Vec<char> = out.chars().chain(err.chars()).filter(is_hostile).collect();
+        assert!(found.is_empty(), "{command:?}: {found:?} in {out}");
+        assert!(
+            !out.lines().any(|line| line.starts_with("forged")),
+            "{command:?}: {out}"
+        );
+    }
+    let (_, out, _) = server
+        .folder()
+        .command(&["logs", "--json", "--event", "script.logged"])
+        .await?;
+    let line: Value = serde_json::from_str(out.trim())?;
+    assert_eq!(line["message"], HOSTILE, "to a program it says the same");
+    let (_, out, _) = server
+        .folder()
+        .command(&["storage", "get", "generic_webhook", "text", "--json"])
+        .await?;
+    assert_eq!(serde_json::from_str::<Value>(&out)?, HOSTILE);
+    Ok(())
+}

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::exit::Ended;
+use crate::terminal::escape_json;
 
 /// Prints a line.
 pub(crate) fn line(text: &str) -> Result<()> {
@@ -25,5 +26,10 @@ pub(crate) fn write(text: &str) -> Result<()> {
 
 /// Prints JSON for programs: one document, indented.
 pub(crate) fn json(value: &Value) -> Result<()> {
-    line(&format!("{value:#}"))
+    json_text(&format!("{value:#}"))
+}
+
+/// Prints JSON as it was written. It says the same to a program, and nothing to a terminal.
+pub(crate) fn json_text(text: &str) -> Result<()> {
+    line(&escape_json(text))
 }

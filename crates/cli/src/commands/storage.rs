@@ -24,9 +24,9 @@ pub(super) async fn run(global: &Global, args: Storage) -> Result<()> {
                 .await?;
             match &seen["value"] {
                 // The value alone: for programs.
-                value if global.json => out::line(&value.to_string()),
+                value if global.json => out::json_text(&value.to_string()),
                 Value::String(text) => out::line(&terminal::escape(text)),
-                other => out::line(&format!("{other:#}")),
+                other => out::json(other),
             }
         }
         Storage::Set {

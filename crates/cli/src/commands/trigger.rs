@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::exit::Ended;
 use crate::follow::{From, Seen, Then, follow};
 use crate::out;
-use crate::terminal::{Colour, Layout, Live, escape};
+use crate::terminal::{Colour, Layout, Live, escape, escape_json};
 
 pub(super) async fn run(global: &Global, args: Trigger) -> Result<()> {
     let body = given_json("the body", args.body.as_deref())?;
@@ -20,7 +20,7 @@ pub(super) async fn run(global: &Global, args: Trigger) -> Result<()> {
     let loop_id = field(&answer, "loop");
     match (global.json, args.follow) {
         // One document a line, as the log that comes behind it.
-        (true, true) => out::line(&answer.to_string())?,
+        (true, true) => out::json_text(&answer.to_string())?,
         (true, false) => out::json(&answer)?,
         (false, _) => out::line(&shown(&answer))?,
     }
@@ -46,7 +46,7 @@ fn shown(answer: &Value) -> String {
             id("loop")
         ),
         Value::String(text) => escape(text),
-        other => format!("{other:#}"),
+        other => escape_json(&format!("{other:#}")).into_owned(),
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn follow_loop(
         };
         live.see(&line);
         if global.json {
-            live.print(text)?;
+            live.print(&escape_json(text))?;
         } else if line.level > Level::Debug {
             live.print(&layout.show(&line))?;
         }
