@@ -298,6 +298,26 @@ impl Server {
             .await
     }
 
+    /// Asks for a path with these headers besides `Host`.
+    pub async fn ask(
+        &self,
+        verb: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer> {
+        let url = format!("{}{path}", self.url());
+        let body = body.as_bytes().to_vec();
+        self.client.send(verb, &url, headers, body).await
+    }
+
+    /// Asks for a path with this token.
+    pub async fn ask_with(&self, verb: &str, path: &str, token: &str) -> Result<Answer> {
+        let bearer = format!("Bearer {token}");
+        self.ask(verb, path, &[("authorization", &bearer)], "")
+            .await
+    }
+
     /// Asks the API with the admin token.
     pub async fn api(&self, verb: &str, path: &str) -> Result<Answer> {
         let bearer = format!("Bearer {}", self.token);

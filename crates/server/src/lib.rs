@@ -37,7 +37,7 @@ mod sign_in;
 mod token;
 mod watching;
 
-pub use access::{Gate, RouteRule, SignInLinks, Who};
+pub use access::{Asker, Gate, RouteRule, SignInLinks, Verdict, Who};
 pub use app::{DEFAULT_BODY_LIMIT, Now, ServerOptions};
 pub use router::{route_table, router};
 pub use serve::serve;

@@ -4,6 +4,7 @@
 //! With `--check` nothing is written: a page that would change is an error. What `docs/zoho.md` names is looked for
 //! either way.
 
+mod access;
 mod comparisons;
 mod cookbook;
 mod coverage;
@@ -98,6 +99,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     pages.insert(PathBuf::from("docs/keys.md"), keys());
     let comparisons = comparisons::page();
     pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);
+    pages.insert(PathBuf::from("docs/access.md"), access::page()?);
     pages.insert(PathBuf::from("docs/paging.md"), paging::page()?);
     pages.insert(PathBuf::from("docs/coverage.md"), coverage::page()?);
     pages.insert(PathBuf::from("docs/cookbook.md"), cookbook::page()?);

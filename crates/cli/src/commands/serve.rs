@@ -15,7 +15,8 @@ use crate::exit::{self, Ended};
 use crate::terminal::Colour;
 
 /// What the server's own log tells where `VELODROME_LOG` does not say.
-const LOGGED: &str = "warn,velodrome_runtime=info,velodrome::commands=info";
+const LOGGED: &str =
+    "warn,velodrome_runtime=info,velodrome_server::access=info,velodrome::commands=info";
 /// What says otherwise: levels of all and of single parts.
 const LOG_VARIABLE: &str = "VELODROME_LOG";
 

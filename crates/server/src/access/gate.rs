@@ -1,17 +1,20 @@
 //! The two gates: of the API, and of the console's pages.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_FRAME_OPTIONS};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::address::address;
 use super::admit::{Refused, admit};
-use super::caller::unauthenticated;
+use super::caller::{Caller, unauthenticated};
 use super::guarded::Guarded;
 use crate::app::App;
 use crate::page::{OwnPage, escape, page_with_head};
@@ -55,7 +58,7 @@ pub(crate) fn console_guard(routes: Guarded, app: &Arc<App>) -> Router<Arc<App>>
 
 async fn api(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = match admit(&app, request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) => told(&app, request, next).await,
         Err(Refused::Wrong(problem)) => Refusal(problem).into_response(),
         Err(Refused::Nobody) => nobody(),
     };
@@ -63,6 +66,56 @@ async fn api(State(app): State<Arc<App>>, request: Request, next: Next) -> Respo
     headers.insert(CONTENT_SECURITY_POLICY, API_POLICY);
     headers.insert(X_FRAME_OPTIONS, DENY);
     response
+}
+
+/// Lets a request go on. Of one that may change something the operator's log says who asked for it, and what came
+/// of it.
+async fn told(app: &App, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let mut change = Change::of(app, &head);
+    let response = next.run(Request::from_parts(head, body)).await;
+    change.status = Some(response.status().as_u16());
+    response
+}
+
+/// A change that somebody asked for. It is told when it is over, also where the caller went away meanwhile, for
+/// what was begun goes on; then without a status.
+struct Change {
+    by: Option<String>,
+    from: IpAddr,
+    method: Method,
+    path: String,
+    status: Option<u16>,
+}
+
+impl Change {
+    fn of(app: &App, head: &Parts) -> Self {
+        let whole = head.extensions.get::<OriginalUri>();
+        let whole = whole.map_or(&head.uri, |OriginalUri(uri)| uri);
+        Self {
+            by: head.extensions.get::<Caller>().map(|it| it.name.clone()),
+            from: address(app, head),
+            method: head.method.clone(),
+            path: whole.path().to_owned(),
+            status: None,
+        }
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        let Self {
+            by,
+            from,
+            method,
+            path,
+            status,
+        } = self;
+        tracing::info!(by, %method, path, status, %from, "asked for");
+    }
 }
 
 fn nobody() -> Response {
@@ -73,7 +126,7 @@ fn nobody() -> Response {
 async fn console(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let asked = Asked::of(&request);
     let response = match admit(&app, request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) => told(&app, request, next).await,
         Err(Refused::Wrong(problem)) => Refusal(problem).into_response(),
         Err(Refused::Nobody) => asked.to_the_sign_in(),
     };

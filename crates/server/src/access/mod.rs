@@ -21,6 +21,7 @@ mod guarded;
 mod links;
 mod session;
 mod sign_in;
+mod verdict;
 
 pub(crate) use admit::Keys;
 pub(crate) use caller::Caller;
@@ -29,3 +30,4 @@ pub(crate) use guarded::Guarded;
 pub use guarded::{Gate, RouteRule, Who};
 pub use links::SignInLinks;
 pub(crate) use sign_in::{routes, sign_out_routes};
+pub use verdict::{Asker, Verdict};

@@ -1,6 +1,6 @@
 //! Webhooks, running, errors, splitting, logs, and what Cyclr says when a run fails.
 
-use super::State::{Differs, Instead, Later, Out, There};
+use super::State::{Differs, Instead, Out, There};
 use super::{Row, Section, row};
 
 const WEBHOOKS: &[Row] = &[
@@ -258,9 +258,12 @@ const LOGS: &[Row] = &[
     ),
     row(
         "an audit log",
-        Later,
-        "`cycle.*` events tell what was done, and not by whom",
-        &[],
+        Instead,
+        "`data.by` in the run log for cycles, loops, runs and watermarks; every change asked of the API in the server's own log, with the token's name",
+        &[
+            "the_run_log_says_on_whose_word_something_was_done",
+            "every_change_is_told_with_who_asked_for_it",
+        ],
     ),
 ];
 
