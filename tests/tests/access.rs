@@ -20,7 +20,7 @@ async fn a_token_may_what_its_role_says_and_is_kept_as_a_hash_alone() -> Result<
     let mut server = server().await?;
     let mut tokens = Vec::new();
     for role in ["metrics", "read", "operate", "admin"] {
-        let made = make_token(&server, &[&format!("the_{role}"), "--role", role]).await?;
+        let made = make_token(&server, &["--name", &format!("the_{role}"), "--role", role]).await?;
         assert!(text(&made, "id").starts_with("token_"), "{made}");
         assert!(text(&made, "token").starts_with("vdt_"), "{made}");
         assert_eq!(
@@ -81,9 +81,10 @@ async fn token_commands_make_list_and_revoke() -> Result<()> {
         .command(&[
             "token",
             "create",
-            "ci",
             "--role",
             "operate",
+            "--name",
+            "ci",
             "--expires",
             "30d",
         ])
@@ -94,7 +95,7 @@ async fn token_commands_make_list_and_revoke() -> Result<()> {
     assert!(token.starts_with("vdt_") && token.len() == 47, "{token}");
     assert!(err.contains("`ci`, role operate, until 20"), "{err}");
     let (code, _, err) = folder
-        .command(&["token", "create", "ci", "--role", "read"])
+        .command(&["token", "create", "--role", "read", "--name", "ci"])
         .await?;
     assert_eq!(
         (code, err.contains("error[token.name_taken]")),
@@ -118,6 +119,16 @@ async fn token_commands_make_list_and_revoke() -> Result<()> {
         .command(&["token", "create", "--role", "read"])
         .await?;
     assert!(code == 0 && err.contains("`read-"), "{err}");
+
+    // By its name it goes too.
+    let made = make_token(&server, &["--role", "admin", "--name", "spare"]).await?;
+    let spare = text(&made, "token");
+    assert_eq!(server.ask_with("GET", "/", &spare).await?.status, 200);
+    let (code, _, err) = folder
+        .command(&["token", "revoke", "spare", "--yes"])
+        .await?;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(server.ask_with("GET", "/", &spare).await?.status, 401);
 
     let (code, out, _) = folder.command(&["token", "list"]).await?;
     assert_eq!((code, out.lines().count()), (0, 3), "{out}");
@@ -212,7 +223,7 @@ async fn a_token_that_has_expired_lets_nobody_in() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_is_told_with_who_asked_for_it() -> Result<()> {
     let mut server = server().await?;
-    let made = make_token(&server, &["night_shift", "--role", "operate"]).await?;
+    let made = make_token(&server, &["--name", "night_shift", "--role", "operate"]).await?;
     let made = text(&made, "token");
     for (verb, path) in [
         ("GET", "/api/v1/cycles"),
@@ -242,7 +253,7 @@ async fn every_change_is_told_with_who_asked_for_it() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_run_log_says_on_whose_word_something_was_done() -> Result<()> {
     let server = server().await?;
-    let made = make_token(&server, &["night_shift", "--role", "operate"]).await?;
+    let made = make_token(&server, &["--name", "night_shift", "--role", "operate"]).await?;
     let made = text(&made, "token");
     let accepted = server.hook("waits", "{}").await?.json();
     let loop_id = text(&accepted, "loop");

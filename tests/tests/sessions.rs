@@ -150,6 +150,44 @@ async fn a_session_begins_with_a_token_and_ends_with_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_is_refused_reads_it_on_a_page() -> Result<()> {
+    let server = server().await?;
+    let Session { cookie, .. } = Session::begin(&server, &admin_token(&server)?).await?;
+    let browser = ("accept", "text/html,*/*;q=0.8");
+    let gone = server.ask("POST", "/sign-out", &[browser], "").await?;
+    let csrf = [browser, ("cookie", cookie.as_str())];
+    let csrf = server.ask("POST", "/sign-out", &csrf, "").await?;
+    let metrics = make_token(&server, &["--role", "metrics"]).await?;
+    let bearer = format!("Bearer {}", text(&metrics, "token"));
+    let role = [browser, ("authorization", bearer.as_str())];
+    let role = server.ask("GET", "/", &role, "").await?;
+    let host = [browser, ("host", "evil.example")];
+    let host = server.ask("GET", "/sign-in", &host, "").await?;
+    for (page, status, code, to) in [
+        (gone, 401, "api.unauthenticated", "/sign-in"),
+        (csrf, 403, "api.csrf_refused", "/"),
+        (role, 403, "api.forbidden", "/"),
+        (host, 403, "api.host_refused", "/"),
+    ] {
+        assert_eq!(page.status, status, "{}", page.text);
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        assert!(
+            page.text.contains(&format!("<code>{code}</code>")),
+            "{}",
+            page.text
+        );
+        assert!(
+            page.text.contains(&format!("<a href=\"{to}\">")),
+            "{}",
+            page.text
+        );
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signing_out_ends_the_session_for_good() -> Result<()> {
     let mut server = server().await?;
     let Session { cookie, csrf } = Session::begin(&server, &admin_token(&server)?).await?;
@@ -222,7 +260,7 @@ async fn a_link_signs_in_once_and_only_by_its_button() -> Result<()> {
     );
 
     // Whoever may come in can have another, which signs in as it does.
-    let made = make_token(&server, &["night_shift", "--role", "read"]).await?;
+    let made = make_token(&server, &["--name", "night_shift", "--role", "read"]).await?;
     let made = text(&made, "token");
     let link = server
         .ask_with("POST", "/api/v1/sign-in-links", &made)

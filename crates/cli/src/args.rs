@@ -485,18 +485,19 @@ pub(crate) enum Key {
 pub(crate) enum Token {
     /// Make a token, which is shown this once
     Create {
-        /// What people call it, and the log: letters, digits, `_`, `-` and `.` [default: made of its role]
-        name: Option<String>,
         /// What it allows: metrics (only /metrics), read, operate or admin
         #[arg(long)]
         role: Role,
+        /// What people call it, and the log: letters, digits, `_`, `-` and `.` [default: made of its role]
+        #[arg(long)]
+        name: Option<String>,
         /// How long it is of use, such as 30d, or until which date [default: until it is revoked]
         #[arg(long)]
         expires: Option<String>,
     },
     /// All tokens; none is ever shown again
     List,
-    /// Revoke a token: an id, its last six or more characters, or `last`
+    /// Revoke a token: its name, its id, the last six or more characters of it, or `last`
     Revoke { id: String },
 }
 
@@ -581,7 +582,7 @@ mod tests {
             "secret set s -",
             "secret list",
             "token create --role read",
-            "token create ci --role operate --expires 30d",
+            "token create --role operate --name ci --expires 30d",
             "token list",
             "token revoke last",
             "secret delete s",

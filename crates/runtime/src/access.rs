@@ -31,6 +31,8 @@ const ENDED: &str = "ended_session/";
 const FORMAT: u8 = 1;
 /// The name of the token in the data folder's file, which no other has.
 const ADMIN: &str = "admin";
+/// What stands for the newest where an id is asked for.
+const LAST: &str = "last";
 /// Tokens that there may be: each presented one is compared with all.
 const MOST_TOKENS: usize = 1_000;
 /// Ended sessions that are remembered; beyond it those go that would have ended soonest by themselves.
@@ -264,12 +266,16 @@ impl Engine {
         .await
     }
 
-    /// A token by whole id, the last six or more characters of one, or `last`.
+    /// A token by its name, whole id, the last six or more characters of one, or `last`.
     ///
     /// # Errors
     ///
     /// `token.unknown`, `token.ambiguous`, `api.bad_parameter`.
     pub fn find_token(&self, id: &str) -> Result<TokenId, Problem> {
+        let known = self.known_tokens();
+        if let Some(token) = known.iter().find(|token| token.name == id) {
+            return Ok(token.id);
+        }
         let all = || -> Result<Vec<TokenId>, StoreError> {
             let names = self.shared.store.secret_names(TOKEN)?;
             let ids = names
@@ -368,7 +374,7 @@ fn settle_name(tokens: &[KnownToken], name: &str) -> Result<(), Problem> {
         );
         return Err(Problem::new(400, "api.bad_parameter", what));
     }
-    if name == ADMIN || tokens.iter().any(|token| token.name == name) {
+    if [ADMIN, LAST].contains(&name) || tokens.iter().any(|token| token.name == name) {
         let what =
             format!("there is a token `{name}`: give this one another name, or revoke that one");
         return Err(Problem::new(409, "token.name_taken", what));
@@ -405,6 +411,7 @@ mod tests {
         check("grafana.prod-2", None);
         check("ci", Some("token.name_taken"));
         check("admin", Some("token.name_taken"));
+        check("last", Some("token.name_taken"));
         for wrong in ["", "a b", "a/b", "é", &"x".repeat(65)] {
             check(wrong, Some("api.bad_parameter"));
         }

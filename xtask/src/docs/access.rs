@@ -55,12 +55,12 @@ The first start makes `<data>/admin.token`, readable by its owner only; commands
 themselves. `token create` makes more:
 
 ```console
-$ velodrome token create ci --role operate --expires 90d
-…4kx9w2m: `ci`, role operate, until 2027-02-24 19:10:04; it is shown this once:
+$ velodrome token create --role operate --name ci --expires 90d
+token_…ewvv13t: `ci`, role operate, until 2027-02-24 19:10:04; it is shown this once:
 vdt_9h…
 $ velodrome token create --role metrics > prometheus.token
 $ velodrome token list
-$ velodrome token revoke 4kx9w2m
+$ velodrome token revoke ci
 ```
 
 | role | what it may do |
@@ -117,8 +117,8 @@ $ velodrome logs --event cycle.paused --json | jq -r '.time + " " + .data.by'
 2026-11-26T19:10:31.204Z night_shift
 ```
 
-The server's own log has every change that somebody with a token or a session asked for, refused ones too, and every sign-in:
-who, what, from where and what came of it. A run that `velodrome trigger` began is told there, as `asked for`.
+The server's own log has every change that somebody with a token or a session asked for, also where the role was not enough, and
+every sign-in: who, what, from where and what came of it. A run that `velodrome trigger` began is told there, as `asked for`.
 
 ## Every route
 

@@ -1,24 +1,24 @@
 //! The two gates: of the API, and of the console's pages.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{OriginalUri, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_FRAME_OPTIONS};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::address::address;
 use super::admit::{Refused, admit};
-use super::caller::{Caller, unauthenticated};
+use super::audit::told;
+use super::caller::unauthenticated;
 use super::guarded::Guarded;
+use super::refusal::{ForPeople, refusal};
 use crate::app::App;
 use crate::page::{OwnPage, escape, page_with_head};
 use crate::problem::{Refusal, method_refused, unknown_path};
+use velodrome_runtime::api::Problem;
 
 /// What an answer of the API may do where a browser shows it: nothing.
 const API_POLICY: HeaderValue =
@@ -60,7 +60,7 @@ async fn api(State(app): State<Arc<App>>, request: Request, next: Next) -> Respo
     let mut response = match admit(&app, request).await {
         Ok(request) => told(&app, request, next).await,
         Err(Refused::Wrong(problem)) => Refusal(problem).into_response(),
-        Err(Refused::Nobody) => nobody(),
+        Err(Refused::Nobody) => Refusal(nobody()).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, API_POLICY);
@@ -68,67 +68,21 @@ async fn api(State(app): State<Arc<App>>, request: Request, next: Next) -> Respo
     response
 }
 
-/// Lets a request go on. Of one that may change something the operator's log says who asked for it, and what came
-/// of it.
-async fn told(app: &App, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return next.run(request).await;
-    }
-    let (head, body) = request.into_parts();
-    let mut change = Change::of(app, &head);
-    let response = next.run(Request::from_parts(head, body)).await;
-    change.status = Some(response.status().as_u16());
-    response
-}
-
-/// A change that somebody asked for. It is told when it is over, also where the caller went away meanwhile, for
-/// what was begun goes on; then without a status.
-struct Change {
-    by: Option<String>,
-    from: IpAddr,
-    method: Method,
-    path: String,
-    status: Option<u16>,
-}
-
-impl Change {
-    fn of(app: &App, head: &Parts) -> Self {
-        let whole = head.extensions.get::<OriginalUri>();
-        let whole = whole.map_or(&head.uri, |OriginalUri(uri)| uri);
-        Self {
-            by: head.extensions.get::<Caller>().map(|it| it.name.clone()),
-            from: address(app, head),
-            method: head.method.clone(),
-            path: whole.path().to_owned(),
-            status: None,
-        }
-    }
-}
-
-impl Drop for Change {
-    fn drop(&mut self) {
-        let Self {
-            by,
-            from,
-            method,
-            path,
-            status,
-        } = self;
-        tracing::info!(by, %method, path, status, %from, "asked for");
-    }
-}
-
-fn nobody() -> Response {
+fn nobody() -> Problem {
     let what = "send a token as `Authorization: Bearer …`: `admin.token` in the data folder is one, `velodrome token create` makes more";
-    Refusal(unauthenticated(what)).into_response()
+    unauthenticated(what)
 }
 
-async fn console(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn console(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let asked = Asked::of(&request);
+    let people = ForPeople::of(request.headers());
+    if let Some(people) = people {
+        request.extensions_mut().insert(people);
+    }
     let response = match admit(&app, request).await {
         Ok(request) => told(&app, request, next).await,
-        Err(Refused::Wrong(problem)) => Refusal(problem).into_response(),
-        Err(Refused::Nobody) => asked.to_the_sign_in(),
+        Err(Refused::Wrong(problem)) => refusal(problem, people),
+        Err(Refused::Nobody) => asked.to_the_sign_in(people),
     };
     with_console_headers(response)
 }
@@ -172,15 +126,17 @@ impl Asked {
         }
     }
 
-    fn to_the_sign_in(&self) -> Response {
+    fn to_the_sign_in(&self, people: Option<ForPeople>) -> Response {
         if self.part {
-            let mut response = nobody();
+            let mut response = Refusal(nobody()).into_response();
             let to = HeaderValue::from_static("/sign-in");
             response.headers_mut().insert("hx-redirect", to);
             return response;
         }
         if !self.looks {
-            return nobody();
+            let what = "nobody is signed in any more: sign in, and repeat what you did";
+            let problem = people.map_or_else(nobody, |_| unauthenticated(what));
+            return refusal(problem, people);
         }
         if self.from_elsewhere {
             return self.again();
@@ -243,7 +199,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).unwrap();
-        Asked::of(&request).to_the_sign_in()
+        Asked::of(&request).to_the_sign_in(ForPeople::of(request.headers()))
     }
 
     #[test]
@@ -268,6 +224,9 @@ mod tests {
             (part.status().as_u16(), &part.headers()["hx-redirect"]),
             (401, &HeaderValue::from_static("/sign-in"))
         );
+        let page = asked("POST", "/", &[("accept", "text/html,*/*")]);
+        assert_eq!(page.status(), 401);
+        assert!(page.headers()["content-type"] == "text/html; charset=utf-8");
         assert_eq!(asked("POST", "/", &[]).status(), 401);
         assert!(!asked("POST", "/", &[]).headers().contains_key(LOCATION));
     }

@@ -10,14 +10,14 @@ use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use velodrome_runtime::api::Problem;
 use velodrome_types::{Json, Role};
 
 use super::caller::{Caller, unauthenticated};
+use super::refusal::{ForPeople, refusal};
 use crate::app::App;
-use crate::problem::Refusal;
 
 /// A route and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,12 +173,13 @@ impl Guarded {
 
 /// Lets through whoever has the role. Where no gate has said who is there, nobody is.
 async fn asks(role: Role, request: Request, next: Next) -> Response {
+    let people = request.extensions().get::<ForPeople>().copied();
     let refused = match request.extensions().get::<Caller>() {
         Some(caller) if caller.role.allows(role) => return next.run(request).await,
         Some(caller) => forbidden(caller, role),
         None => unauthenticated("send a token as `Authorization: Bearer …`"),
     };
-    Refusal(refused).into_response()
+    refusal(refused, people)
 }
 
 fn forbidden(caller: &Caller, needed: Role) -> Problem {

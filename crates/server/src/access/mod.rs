@@ -14,11 +14,13 @@
 mod address;
 mod admit;
 mod attempts;
+mod audit;
 mod caller;
 mod cookie;
 mod gate;
 mod guarded;
 mod links;
+mod refusal;
 mod session;
 mod sign_in;
 mod verdict;

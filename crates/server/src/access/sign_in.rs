@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use velodrome_runtime::api::Problem;
 use velodrome_types::Role;
@@ -21,11 +21,12 @@ use super::caller::{Caller, Holder};
 use super::cookie;
 use super::gate::{see_other, sign_in_url, with_console_headers};
 use super::guarded::Guarded;
+use super::refusal::{ForPeople, refusal};
 use super::session::Session;
 use crate::app::App;
 use crate::body::read_whole;
 use crate::page::{escape, own_page as page};
-use crate::problem::{Refusal, method_refused};
+use crate::problem::method_refused;
 
 /// The most bytes of the form: a token and where to go.
 const FORM_LIMIT: u64 = 16 * 1024;
@@ -48,7 +49,8 @@ async fn show(
     request: Request,
 ) -> Response {
     if let Err(problem) = own_host(&app, &request) {
-        return Refusal(problem).into_response();
+        let people = ForPeople::of(request.headers());
+        return with_console_headers(refusal(problem, people));
     }
     let query = query.unwrap_or_default();
     let mut query: BTreeMap<String, String> =
@@ -62,10 +64,9 @@ async fn show(
 }
 
 async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response {
-    match signed_in(&app, request).await {
-        Ok(response) => response,
-        Err(problem) => Refusal(problem).into_response(),
-    }
+    let people = ForPeople::of(request.headers());
+    let answer = signed_in(&app, request).await;
+    answer.unwrap_or_else(|problem| with_console_headers(refusal(problem, people)))
 }
 
 async fn signed_in(app: &App, request: Request) -> Result<Response, Problem> {
