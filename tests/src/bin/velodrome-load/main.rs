@@ -20,6 +20,7 @@ mod post;
 mod process;
 mod runaway;
 mod sleepers;
+mod viewers;
 
 use anyhow::{Result, bail};
 
@@ -34,6 +35,7 @@ const USAGE: &str = "scenarios, each with an optional number:
   growth-log [RUNS]     ten blocks of webhooks, and what each finds slower than the one before (500000)
   runaway [LAPS]        one loop without end, stopped after so many laps (1000000)
   hostile [SECONDS]     20 loops alone and beside scripts that hang, so long each (15)
+  viewers [VIEWERS]     20 loops alone and beside so many who watch them (100)
   all                   each of the first five";
 
 fn main() -> Result<()> {
@@ -62,6 +64,7 @@ async fn run() -> Result<()> {
         "growth-log" => growth::log(number.unwrap_or(500_000)).await,
         "runaway" => runaway::run(number.unwrap_or(1_000_000)).await,
         "hostile" => hostile::run(number.unwrap_or(15) as u64).await,
+        "viewers" => viewers::run(number.unwrap_or(100)).await,
         "all" => {
             accept::run(100_000).await?;
             laps::run(1, 10_000).await?;
