@@ -128,7 +128,7 @@ async fn a_failed_run_is_told_field_by_field() -> Result<()> {
         "Message": "Failed to call the method",
         "Detail": null,
         "IncidentLevel": "Error",
-        "RunUrl": format!("{}/api/v1/runs/{run}", server.url()),
+        "RunUrl": format!("{}/runs/{run}", server.url()),
         "Code": "request.status",
         "LoopId": accepted["loop"],
         "Lap": 1,

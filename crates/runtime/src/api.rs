@@ -1,5 +1,6 @@
 //! What the engine's callers say and are told: the types of the facade, none of the engine's own.
 
+pub use crate::remedy::remedy;
 pub use crate::step_test::{
     AnsweredView, AskedView, NotStored, StepErrorView, StepTest, StepTestStatus, StepTestView,
 };
@@ -11,6 +12,8 @@ use thiserror::Error;
 pub use velodrome_spec::callers::{
     HmacAlgorithm, HmacScheme, SignatureEncoding, Signed, SignedTime, TOLERANCE,
 };
+/// A cycle as a picture, and where its boxes and lines stand.
+pub use velodrome_spec::graph;
 use velodrome_types::{
     Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, Role, RunId, RunStatus, StepId,
     Timestamp, TokenId,

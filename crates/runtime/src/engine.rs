@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use velodrome_spec::graph::Graph;
 use velodrome_spec::plan::StepKind;
 use velodrome_store::{
     CommitError, Cursor, LoopFilter, Namespace, Page, PageRequest, RunFilter, StorageOp,
@@ -204,6 +205,11 @@ impl Engine {
     pub fn flows(&self, cycle: &CycleId) -> Option<FlowView> {
         let plan = self.shared.plans.current(cycle)?;
         Some(self.shared.flows.view(&plan))
+    }
+
+    /// A cycle as a picture; none where its file cannot be drawn.
+    pub fn graph(&self, cycle: &CycleId) -> Option<Arc<Graph>> {
+        self.shared.plans.entry(cycle)?.graph
     }
 
     /// Does what a person says to a cycle.

@@ -44,6 +44,7 @@ mod redact;
 mod refusals;
 mod registry;
 mod reload;
+mod remedy;
 mod replies;
 mod resume;
 mod resume_link;

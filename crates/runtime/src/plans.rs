@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use velodrome_script::ScriptHost;
 use velodrome_spec::callers::{WebhookAuth, WebhookDefaults};
 use velodrome_spec::connector::ConnectorDef;
+use velodrome_spec::graph::Graph;
 use velodrome_spec::plan::Sources;
 use velodrome_spec::{
     Checked, ConnectionLookup, ConnectorInput, CycleInput, Lookup, Plan, Severity,
@@ -31,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) file: String,
     /// What is wrong with the file as it is now, rendered.
     pub(crate) problems: Option<String>,
+    /// The cycle as a picture: of the last good version, or of a file that has faults but can be drawn.
+    pub(crate) graph: Option<Arc<Graph>>,
 }
 
 /// What reading the files changed.
@@ -293,8 +296,12 @@ impl Plans {
             plan: None,
             file: String::new(),
             problems: None,
+            graph: None,
         });
         file.clone_into(&mut entry.file);
+        if !failed || entry.plan.is_none() {
+            entry.graph = checked.graph.map(Arc::new);
+        }
         match checked.plan.filter(|_| !failed) {
             Some(plan) => {
                 entry.problems = None;

@@ -176,7 +176,7 @@ impl Shared {
 
     /// Where people look at a run.
     pub(crate) fn run_url(&self, run: RunId) -> String {
-        format!("{}/api/v1/runs/{run}", self.service_url)
+        format!("{}/runs/{run}", self.service_url)
     }
 
     pub(crate) fn handoff_key(&self) -> &[u8; 32] {

@@ -22,6 +22,10 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
+/// Marks an answer that says itself how long a browser may keep it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptByBrowsers;
+
 /// 200 with this as JSON.
 #[derive(Debug)]
 pub(crate) struct JsonAnswer<T>(pub(crate) T);
@@ -56,12 +60,13 @@ pub(crate) async fn with_common_headers(request: Request, next: Next) -> Respons
     let mut response = next.run(request).await;
     // Nothing that a cycle says is one.
     let own_page = response.extensions().get::<OwnPage>().is_some();
+    let kept = response.extensions().get::<KeptByBrowsers>().is_some();
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     if hook && !own_page {
         headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
     } else {
-        if !own_page || !headers.contains_key(CACHE_CONTROL) {
+        if !kept && (!own_page || !headers.contains_key(CACHE_CONTROL)) {
             headers.insert(CACHE_CONTROL, NO_STORE);
         }
         if !own_page || !headers.contains_key(REFERRER_POLICY) {

@@ -10,6 +10,7 @@ use velodrome_store::Store;
 use velodrome_types::Timestamp;
 
 use crate::access::{Keys, SignInLinks};
+use crate::console::Pace;
 use crate::origin::KnownHosts;
 use crate::token::TokenHash;
 use crate::watching::Hub;
@@ -67,6 +68,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// Where those meet who watch the log.
     pub(crate) hub: Arc<Hub<dyn Store>>,
+    /// What pages saw of each cycle, to tell its rate.
+    pub(crate) pace: Pace,
 }
 
 impl App {
@@ -80,6 +83,7 @@ impl App {
             hosts,
             keys,
             hub,
+            pace: Pace::default(),
         }
     }
 }

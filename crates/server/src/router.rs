@@ -37,7 +37,8 @@ impl Routes {
             open: hooks::routes()
                 .merge(health::routes())
                 .merge(sign_in::routes())
-                .merge(access::routes()),
+                .merge(access::routes())
+                .merge(console::asset_routes()),
         }
     }
 }

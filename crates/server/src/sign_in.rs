@@ -15,7 +15,7 @@ use velodrome_runtime::api::Problem;
 
 use crate::access::Guarded;
 use crate::app::App;
-use crate::page::page;
+use crate::page::{escape, own_page, page};
 use crate::problem::only_methods;
 
 /// The cookie that binds a sign-in to the browser that began it.
@@ -70,8 +70,12 @@ async fn callback(
         .await;
     let mut response = match finished {
         Ok(connection) => {
-            let text = format!("The connection {connection} can be used now. Close this window.");
-            page(StatusCode::OK, "Signed in", &text, None)
+            let markup = format!(
+                "<p>The connection {} can be used now. Close this window, or go on to the \
+                 <a href=\"/connections\">connections</a>.</p>",
+                escape(&connection.to_string())
+            );
+            own_page(StatusCode::OK, "Signed in", &markup)
         }
         Err(problem) => failed(&problem),
     };

@@ -197,6 +197,12 @@ pub trait ScriptStorage: Send + Sync {
     ) -> Result<Vec<(String, StoredValue)>, StoreError>;
     /// Every namespace that holds something, in order.
     fn namespaces(&self) -> Result<Vec<Namespace>, StoreError>;
+    /// The same in parts: at most `limit` that come after `after`. Their order is the store's own, and stays.
+    fn namespaces_after(
+        &self,
+        after: Option<&Namespace>,
+        limit: usize,
+    ) -> Result<Vec<Namespace>, StoreError>;
 }
 
 /// Last successful run dates.

@@ -12,6 +12,7 @@ use crate::args::{Filter, Global, Run};
 use crate::client::{Client, segment};
 use crate::terminal::{Colour, Layout};
 use crate::{out, table};
+use velodrome_runtime::api::remedy;
 
 /// The most of an API's answer that is shown.
 const ANSWER: usize = 500;
@@ -153,27 +154,9 @@ fn place(step: &str, cycle: &Value) -> String {
     }
 }
 
-/// What helps against a code, as far as the answer does not say it itself.
-pub(super) fn cause(code: &str) -> &'static str {
-    match code {
-        "auth.needs_connection" => "sign in again: `velodrome connect` with the connection's name",
-        "request.refused_address" => "if the host may be reached, name it under `egress: allow`",
-        "request.outcome_unknown" => "look at the API whether the request arrived",
-        "paging.token_expired" => "the list begins again at its first page",
-        "loop.max_laps" | "loop.max_hops" => "raise the limit under `loop:`, or mend the end test",
-        "loop.same_page" => "does the request send the page? the same records came again",
-        "engine.fault" => "please report it with the server's log",
-        _ => match code.split('.').next() {
-            Some("script") => "mend the script; a running server takes the file as it is saved",
-            Some("request" | "response") => "see the answer above; mend the step, or the API",
-            _ => "mend the cause",
-        },
-    }
-}
-
 /// What a person does next.
 fn to_do(code: &str, run: &Value) -> String {
-    let cause = cause(code);
+    let cause = remedy(code);
     let id = field(run, "id");
     format!("{cause}; then `velodrome run retry {id}` goes on there, `run replay {id}` begins anew")
 }
@@ -205,7 +188,7 @@ mod tests {
                 "status: 400",
                 "attempts: 1",
                 "answer: {\"code\":\"INVALID\"}",
-                "to do: see the answer above; mend the step, or the API; then `velodrome run retry run_1` goes on there, `run replay run_1` begins anew",
+                "to do: look at the API's answer; mend the step, or the API; then `velodrome run retry run_1` goes on there, `run replay run_1` begins anew",
             ]
         );
     }

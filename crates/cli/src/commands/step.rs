@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use velodrome_runtime::api::remedy;
 use velodrome_types::{format_bytes, format_duration};
 
-use super::{field, given_json, run::cause};
+use super::{field, given_json};
 use crate::args::{Global, Step, StepTest};
 use crate::client::{Client, segment};
 use crate::exit::Ended;
@@ -198,7 +199,7 @@ fn failure(error: &Value) -> Vec<(&'static str, String)> {
         ("status", field(error, "status")),
         ("answer", field(error, "body")),
         ("in a run", again.to_owned()),
-        ("to do", cause(&field(error, "code")).to_owned()),
+        ("to do", remedy(&field(error, "code")).to_owned()),
     ]
 }
 

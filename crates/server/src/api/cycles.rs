@@ -81,10 +81,7 @@ async fn command(
     caller: Caller,
     Segments((id, command)): Segments<(String, String)>,
 ) -> Result<JsonAnswer<CycleView>, Refusal> {
-    let command = command_of(&command).ok_or_else(|| {
-        let what = format!("`{command}` is none of start, pause, stop, finish, purge, trigger");
-        Problem::new(404, "api.unknown_path", what)
-    })?;
+    let command = command_of(&command)?;
     Ok(JsonAnswer(
         app.engine
             .by(&caller.name)
@@ -93,13 +90,17 @@ async fn command(
     ))
 }
 
-fn command_of(name: &str) -> Option<CycleCommand> {
-    Some(match name {
+/// The command of this name.
+pub(crate) fn command_of(name: &str) -> Result<CycleCommand, Problem> {
+    Ok(match name {
         "start" => CycleCommand::Start,
         "pause" => CycleCommand::Pause,
         "stop" => CycleCommand::Stop,
         "finish" => CycleCommand::Finish,
         "purge" => CycleCommand::Purge,
-        _ => return None,
+        _ => {
+            let what = format!("`{name}` is none of start, pause, stop, finish, purge, trigger");
+            return Err(Problem::new(404, "api.unknown_path", what));
+        }
     })
 }

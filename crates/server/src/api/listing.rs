@@ -6,7 +6,7 @@ use super::parameters::Parameters;
 
 /// Those of `items` that `cursor` and `limit` ask for, in the order of their texts. A cursor is the
 /// text of the last item given, so that items may come and go between two pages.
-pub(super) fn part<T>(
+pub(crate) fn part<T>(
     mut items: Vec<T>,
     parameters: &Parameters,
     text: impl Fn(&T) -> String,

@@ -18,4 +18,8 @@ mod storage;
 mod tokens;
 mod watermarks;
 
+pub(crate) use cycles::command_of;
+pub(crate) use listing::part;
+pub(crate) use parameters::{Parameters, bad_parameter};
 pub(crate) use routes::routes;
+pub(crate) use segments::Segments;

@@ -9,7 +9,7 @@ use crate::problem::Refusal;
 
 /// What stands in the path's places; refused with problem details where it is not UTF-8.
 #[derive(Debug)]
-pub(super) struct Segments<T>(pub(super) T);
+pub(crate) struct Segments<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
     type Rejection = Refusal;

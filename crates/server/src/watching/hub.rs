@@ -249,8 +249,13 @@ impl<L: LogRead + ?Sized + 'static> Viewer<L> {
 
     /// How long a viewer waits at least between two pieces: the more there are the longer.
     pub(crate) fn pace(&self) -> Duration {
+        self.pace_of(PACE, EACH)
+    }
+
+    /// The same where one alone waits for `least`, and many for `each` times as many as they are.
+    pub(crate) fn pace_of(&self, least: Duration, each: Duration) -> Duration {
         let viewers = self.hub.viewers.load(Ordering::Relaxed);
-        PACE.max(EACH * u32::try_from(viewers).unwrap_or(u32::MAX))
+        least.max(each * u32::try_from(viewers).unwrap_or(u32::MAX))
     }
 
     /// The first lines behind `place` that match, at most `most`, of which there are none where none came up to

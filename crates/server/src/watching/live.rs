@@ -31,6 +31,9 @@ use crate::problem::Refusal;
 
 /// The least time between two events: four a second are as many as an eye follows.
 const PACE: Duration = Duration::from_millis(250);
+/// Besides, each who watches waits this much longer for every one of them: each event makes a browser ask for a page,
+/// and all of them together ask for no more than forty a second, however many there are.
+const EACH: Duration = Duration::from_millis(25);
 /// How long nothing is sent before a sign of life, for proxies and for noticing that a browser has gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const SIGN_OF_LIFE: Bytes = Bytes::from_static(b": keep-alive\n\n");
@@ -180,12 +183,12 @@ impl<L: LogRead + ?Sized + 'static> Watching<L> {
     async fn look(&mut self) -> io::Result<Option<u64>> {
         let found = self.viewer.newest_match(self.place, &self.filter).await?;
         self.place = self.place.max(found.searched);
-        self.next = Instant::now() + PACE;
+        self.next = Instant::now() + self.viewer.pace_of(PACE, EACH);
         Ok(found.lines.last().map(|line| line.seq()))
     }
 
     fn changed(&mut self, seq: u64) -> Bytes {
-        self.next = Instant::now() + PACE;
+        self.next = Instant::now() + self.viewer.pace_of(PACE, EACH);
         Bytes::from(format!("event: changed\nid: {seq}\ndata: {seq}\n\n"))
     }
 }

@@ -11,7 +11,7 @@ mod svg;
 pub use dot::dot;
 pub use layout::{Layout, Line, PlacedBox, layout};
 pub use mermaid::mermaid;
-pub use svg::svg;
+pub use svg::{path, svg};
 
 /// A cycle's steps and the ways between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Way {
     }
 
     /// Whether the line is dashed: it is not how a run usually goes.
-    const fn is_dashed(self) -> bool {
+    pub const fn is_dashed(self) -> bool {
         matches!(self, Self::Catch | Self::NextLap | Self::HandOff)
     }
 }

@@ -99,8 +99,8 @@ fn shorten(text: &str) -> String {
     text.chars().take(59).chain(['…']).collect()
 }
 
-/// A smooth way through the points: straight down beside boxes, curved between layers.
-fn path(points: &[(f64, f64)]) -> String {
+/// A smooth way through the points, as the `d` of an SVG path: straight down beside boxes, curved between layers.
+pub fn path(points: &[(f64, f64)]) -> String {
     let Some(((x, y), rest)) = points.split_first() else {
         return String::new();
     };

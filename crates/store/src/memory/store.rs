@@ -298,6 +298,18 @@ impl ScriptStorage for MemoryStore {
     fn namespaces(&self) -> Result<Vec<Namespace>, StoreError> {
         Ok(self.read(|data| data.storage.keys().cloned().collect()))
     }
+
+    fn namespaces_after(
+        &self,
+        after: Option<&Namespace>,
+        limit: usize,
+    ) -> Result<Vec<Namespace>, StoreError> {
+        Ok(self.read(|data| {
+            let keys = data.storage.keys();
+            let behind = keys.filter(|key| after.is_none_or(|after| *key > after));
+            behind.take(limit).cloned().collect()
+        }))
+    }
 }
 
 impl Watermarks for MemoryStore {

@@ -157,4 +157,26 @@ impl ScriptStorage for EmbeddedStore {
         found.sort_unstable();
         Ok(found)
     }
+
+    fn namespaces_after(
+        &self,
+        after: Option<&Namespace>,
+        limit: usize,
+    ) -> Result<Vec<Namespace>, StoreError> {
+        // No namespace is written as no bytes at all.
+        let behind = after.map(encode_namespace).unwrap_or_default();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.shared().readers.read(|conn| {
+            let sql =
+                "SELECT namespace FROM namespaces WHERE namespace > ?1 ORDER BY namespace LIMIT ?2";
+            let mut statement = conn.prepare_cached(sql).map_err(of_sqlite)?;
+            let mut rows = statement.query((behind, limit)).map_err(of_sqlite)?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next().map_err(of_sqlite)? {
+                let bytes: Vec<u8> = row.get(0).map_err(of_sqlite)?;
+                found.push(decode_namespace(&bytes)?);
+            }
+            Ok(found)
+        })
+    }
 }

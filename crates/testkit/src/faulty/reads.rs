@@ -84,6 +84,9 @@ impl ScriptStorage for Faulty {
     fn namespaces(&self) -> Read<Vec<Namespace>> {
         self.inner.namespaces()
     }
+    fn namespaces_after(&self, after: Option<&Namespace>, limit: usize) -> Read<Vec<Namespace>> {
+        self.inner.namespaces_after(after, limit)
+    }
 }
 
 impl Watermarks for Faulty {

@@ -292,5 +292,17 @@ pub fn namespaces_are_listed(bench: &mut Bench) {
         assert_eq!(store.namespaces().expect("the store reads"), wanted);
         let of_ab = store.connection_namespaces(&"ab".into());
         assert_eq!(of_ab.expect("the store reads").len(), 2);
+        let mut walked: Vec<Namespace> = Vec::new();
+        loop {
+            let next = store.namespaces_after(walked.last(), 2);
+            let next = next.expect("the store reads");
+            assert!(next.len() <= 2);
+            if next.is_empty() {
+                break;
+            }
+            walked.extend(next);
+        }
+        walked.sort_unstable();
+        assert_eq!(walked, wanted);
     });
 }
