@@ -13,7 +13,7 @@ const NEEDED: &str = "the tests that hold against foreign libraries need Node.js
                       registry to fetch from: `.ci/run` says how Debian gets them";
 
 /// The packages and the scripts that use them; installed when this returns.
-async fn folder() -> Result<PathBuf> {
+pub(crate) async fn folder() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     // The folder of the profile, whatever the build folder is called: tests are in its `deps`.
     let built = test

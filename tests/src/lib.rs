@@ -2,6 +2,7 @@
 //! as a user would.
 
 mod binary;
+mod browser;
 mod client;
 mod clock;
 pub mod fake;
@@ -17,6 +18,7 @@ mod walks;
 mod zoho;
 
 pub use binary::velodrome;
+pub use browser::{Browser, Element, Scheme, View};
 pub use client::{Answer, Client};
 pub use clock::true_time;
 pub use faults::Faults;

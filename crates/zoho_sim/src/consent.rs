@@ -206,7 +206,7 @@ fn page(query: &Pairs, scopes: &[String]) -> String {
         .collect();
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <title>Simulated Zoho sign-in</title>\
+         <title>Simulated Zoho sign-in</title><link rel=\"icon\" href=\"data:,\">\
          <style>body{{font:16px system-ui;max-width:30rem;margin:4rem auto}}\
          button{{font:inherit;padding:.5rem 1.5rem;margin-right:1rem}}</style></head>\
          <body><h1>Simulated Zoho</h1><p>An application asks for access to this account:</p>\
