@@ -209,6 +209,23 @@ impl Server {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// What the server wrote to its standard error from these words on, once they stand there in a whole line.
+    pub async fn log_from(&self, words: &str) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log_text();
+            if let Some(at) = log.find(words)
+                && log[at..].contains('\n')
+            {
+                return Ok(log[at..].to_owned());
+            }
+            if Instant::now() > until {
+                bail!("the server does not say `{words}`:\n{log}");
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// The working folder.
     pub fn folder(&self) -> &Folder {
         &self.folder

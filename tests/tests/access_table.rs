@@ -22,7 +22,7 @@ const GATES: [&str; 5] = [
 /// Statuses that a request has which reached no route.
 const NOWHERE: [u16; 8] = [400, 401, 403, 404, 405, 414, 421, 501];
 /// And their codes: of a page, or of what cannot be read as a request at all, none.
-const NOWHERE_CODES: [&str; 7] = [
+const NOWHERE_CODES: [&str; 8] = [
     "",
     "api.unauthenticated",
     "api.forbidden",
@@ -30,6 +30,7 @@ const NOWHERE_CODES: [&str; 7] = [
     "api.method_refused",
     "api.host_refused",
     "webhook.unknown",
+    "webhook.method_refused",
 ];
 
 /// A server, and what every kind of caller has in hand.

@@ -223,12 +223,9 @@ async fn signing_out_ends_the_session_for_good() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_signs_in_once_and_only_by_its_button() -> Result<()> {
     let server = server().await?;
-    let log = server.log_text();
-    let link = log
-        .split_once("console: ")
-        .context("the start tells a link")?
-        .1;
-    let link = link.split_whitespace().next().unwrap_or_default();
+    // It is ready before it says so.
+    let link = server.log_from("console: ").await?;
+    let link = link.split_whitespace().nth(1).unwrap_or_default();
     let path = link
         .strip_prefix(&server.url())
         .context("a link of this server")?;
