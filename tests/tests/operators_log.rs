@@ -105,3 +105,26 @@ async fn a_level_that_is_none_is_told_and_the_usual_one_taken() -> Result<()> {
     assert!(server.log_text().contains("serves") && server.log_text().contains("stopped"));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_from_outside_controls_no_terminal_and_forges_no_line() -> Result<()> {
+    let server = Folder::new(&[("quiet.yaml", QUIET)], "")?.serve().await?;
+    // A file's name may hold all but a slash, and its text is shown where it is wrong.
+    let name = "x\u{1b}[2J\u{9b}31m\nforged  INFO stopped.yaml";
+    server
+        .folder()
+        .write_cycle(name, "cycle: x\nsteps: \"\u{202e}\"\n")?;
+    server.log_of("event=cycle.rejected", 1).await?;
+    let told = server.log_text();
+    assert!(
+        told.contains("was not taken") && told.contains("forged"),
+        "{told}"
+    );
+    let controls = |c: &char| c.is_control() && *c != '\n' || *c == '\u{202e}';
+    assert_eq!(told.chars().find(controls), None, "{told:?}");
+    assert!(
+        !told.lines().any(|line| line.starts_with("forged")),
+        "{told}"
+    );
+    Ok(())
+}

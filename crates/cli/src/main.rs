@@ -8,6 +8,7 @@ mod config;
 mod exit;
 mod follow;
 mod out;
+mod own_log;
 mod settings_watch;
 mod shelf;
 mod table;

@@ -150,4 +150,17 @@ mod tests {
         }
         assert_eq!(Event::from_number(200), None);
     }
+
+    #[test]
+    fn every_event_is_explained() {
+        let page = include_str!("../../../docs/logs.md");
+        for event in Event::ALL {
+            let named = format!("`{event}`");
+            let is_named = |line: &str| line.starts_with("| `") && line.contains(&named);
+            assert!(
+                page.lines().any(is_named),
+                "docs/logs.md has no row of {event}"
+            );
+        }
+    }
 }

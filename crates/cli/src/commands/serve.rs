@@ -1,8 +1,7 @@
 //! `serve`: the server, until it is told to stop.
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 use velodrome_runtime::Redactor;
 use velodrome_spec::LogFormat;
@@ -12,13 +11,8 @@ use crate::args::{self, Global, Serve};
 use crate::assemble::{self, Plan, Running};
 use crate::config::Settings;
 use crate::exit::{self, Ended};
+use crate::own_log;
 use crate::terminal::Colour;
-
-/// What the server's own log tells where `VELODROME_LOG` does not say.
-const LOGGED: &str =
-    "warn,velodrome_runtime=info,velodrome_server::access=info,velodrome::commands=info";
-/// What says otherwise: levels of all and of single parts.
-const LOG_VARIABLE: &str = "VELODROME_LOG";
 
 pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
     let settings = Settings::read(global)?;
@@ -28,7 +22,7 @@ pub(super) async fn run(global: &Global, args: Serve) -> Result<()> {
         Some(args::LogFormat::Json) => LogFormat::Json,
     };
     let redactor = Redactor::default();
-    log_to_stderr(format, Colour::is_on_stderr(global.no_color), &redactor);
+    own_log::begin(format, Colour::is_on_stderr(global.no_color), &redactor);
     let served = serve(args, settings, redactor, format).await;
     match format {
         LogFormat::Text => served,
@@ -61,9 +55,36 @@ async fn serve(
         settings,
         redactor,
     };
-    let running = assemble::start(plan).await?;
+    // Before it serves: whoever sees that it does may tell it to stop.
+    let mut signals = Signals::new()?;
+    let running = tokio::select! {
+        started = assemble::start(plan) => started?,
+        () = signals.next() => bail!("stopped before it served"),
+    };
     announce(&running, format);
-    until_stopped(running, format).await
+    until_stopped(running, signals, format).await
+}
+
+/// Those that tell it to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listening for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// A service URL as the engine takes it: HTTP, and nothing behind the path.
@@ -120,13 +141,10 @@ fn announce(running: &Running, format: LogFormat) {
 
 /// Runs until a signal; a second one exits at once. Where a commit's outcome is unknown the process must
 /// not go on: what the disk has is read by the next start.
-async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+async fn until_stopped(running: Running, mut signals: Signals, format: LogFormat) -> Result<()> {
     let engine = running.engine.clone();
     let failed = tokio::select! {
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
+        () = signals.next() => None,
         why = engine.failed() => Some(why),
     };
     match &failed {
@@ -143,8 +161,7 @@ async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
     }
     tokio::select! {
         () = running.shutdown() => {}
-        _ = interrupt.recv() => bail!("stopped at once"),
-        _ = terminate.recv() => bail!("stopped at once"),
+        () = signals.next() => bail!("stopped at once"),
     }
     match failed {
         Some(why) => bail!("the store failed: {why}"),
@@ -152,28 +169,6 @@ async fn until_stopped(running: Running, format: LogFormat) -> Result<()> {
             tracing::info!("stopped");
             Ok(())
         }
-    }
-}
-
-fn log_to_stderr(format: LogFormat, colour: bool, redactor: &Redactor) {
-    let redactor = redactor.clone();
-    let asked = std::env::var(LOG_VARIABLE).ok().map(EnvFilter::try_new);
-    let (filter, wrong) = match asked {
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(LOGGED), Some(error)),
-        None => (EnvFilter::new(LOGGED), None),
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || redactor.writer(std::io::stderr()))
-        .with_ansi(colour)
-        .with_target(false);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    if let Some(error) = wrong {
-        tracing::warn!(%error, "`{LOG_VARIABLE}` is not taken: write such as `warn,velodrome_server=debug`");
     }
 }
 
