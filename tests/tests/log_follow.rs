@@ -121,6 +121,15 @@ type Event = (String, u64, String);
 impl Events {
     async fn open(server: &Server, path: &str, last: Option<u64>) -> Result<Self> {
         let token = std::fs::read_to_string(server.folder().path().join("data/admin.token"))?;
+        Self::open_with(server, path, last, &token).await
+    }
+
+    async fn open_with(
+        server: &Server,
+        path: &str,
+        last: Option<u64>,
+        token: &str,
+    ) -> Result<Self> {
         let mut request = reqwest::Client::builder()
             .no_proxy()
             .build()?
@@ -305,5 +314,39 @@ async fn a_page_is_told_that_something_happened_and_when_it_comes_back_what_it_m
     let all: BTreeSet<u64> = seqs(&server.log("cycle=a").await?).into_iter().collect();
     let (_, id, _) = events.next().await?.context("it goes on")?;
     assert!(id > newest && all.contains(&id), "{id} after {newest}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_ends_what_was_opened_with_it() -> Result<()> {
+    let server = server().await?;
+    let create = ["token", "create", "--json", "--role", "read", "wall"];
+    let (code, out, err) = server.folder().command(&create).await?;
+    ensure!(code == 0, "{err}");
+    let made: Value = serde_json::from_str(&out)?;
+    let (token, id) = (made["token"].as_str(), made["id"].as_str());
+    let (token, id) = (token.context("a token")?, id.context("an id")?);
+    let mut opened = Vec::new();
+    for path in ["/api/v1/log?cycle=a", "/live?cycle=a"] {
+        opened.push((path, Events::open_with(&server, path, None, token).await?));
+    }
+    busy(&server, &["a"], 1).await?;
+    for (path, events) in &mut opened {
+        ensure!(events.next().await?.is_some(), "{path} goes on");
+    }
+    let (code, _, err) = server
+        .folder()
+        .command(&["token", "revoke", id, "--yes"])
+        .await?;
+    ensure!(code == 0, "{err}");
+    for (path, events) in &mut opened {
+        let ends = async {
+            while events.next().await?.is_some() {}
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, ends)
+            .await
+            .with_context(|| format!("{path} goes on"))??;
+    }
     Ok(())
 }

@@ -118,6 +118,16 @@ impl Caller {
         }
     }
 
+    /// Whether it would be let in now as it was then: its token is neither revoked nor expired, its session has not
+    /// ended.
+    pub(crate) fn stays(&self, app: &App) -> bool {
+        let now = app.options.now.read();
+        let is_open =
+            |session: &Session| session.ends > now && !app.engine.is_session_ended(&session.name());
+        self.session.as_ref().is_none_or(is_open)
+            && Holder::called(app, self.holder.id, self.holder.print).is_some()
+    }
+
     /// The token that it came in with, to make a link of.
     pub(crate) fn holder(&self) -> &Holder {
         &self.holder

@@ -61,6 +61,8 @@ pub(crate) struct Scene {
     pub(crate) hub: Arc<Hub<Growing>>,
     told: watch::Sender<u64>,
     pub(crate) shutdown: CancellationToken,
+    /// Its viewers may not see it any more.
+    pub(crate) forbidden: CancellationToken,
 }
 
 impl Scene {
@@ -73,6 +75,7 @@ impl Scene {
             hub,
             told,
             shutdown: CancellationToken::new(),
+            forbidden: CancellationToken::new(),
         }
     }
 

@@ -22,8 +22,9 @@ use velodrome_runtime::api::Problem;
 use velodrome_store::{LogFilter, LogRead};
 use velodrome_types::Role;
 
+use super::allowed::Allowed;
 use super::hub::Viewer;
-use crate::access::Guarded;
+use crate::access::{Caller, Guarded};
 use crate::api::parameters::{Parameters, bad_parameter};
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Guarded {
 
 async fn show(
     State(app): State<Arc<App>>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -57,6 +59,7 @@ async fn show(
     .await?;
     let watching = Watching {
         viewer: app.hub.viewer(),
+        allowed: Allowed::caller(&app, caller),
         shutdown: app.options.shutdown.clone(),
         filter,
         place,
@@ -121,6 +124,7 @@ fn beginning(
 /// One who watches.
 struct Watching<L: LogRead + ?Sized + 'static> {
     viewer: Viewer<L>,
+    allowed: Allowed,
     shutdown: CancellationToken,
     filter: LogFilter,
     place: u64,
@@ -132,7 +136,7 @@ struct Watching<L: LogRead + ?Sized + 'static> {
 }
 
 impl<L: LogRead + ?Sized + 'static> Watching<L> {
-    /// A body that ends at shutdown, and breaks off where the store cannot be read.
+    /// A body that ends at shutdown, and when its viewer may not see it any more, and breaks off where the store cannot be read.
     fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, async |mut watching| {
             let event = watching.event().await?;
@@ -159,7 +163,7 @@ impl<L: LogRead + ?Sized + 'static> Watching<L> {
         if let Some(seq) = self.first.take() {
             return Some(Ok(self.changed(seq)));
         }
-        loop {
+        while self.allowed.still() {
             if self.place < self.viewer.newest() {
                 sleep_until(self.next).await;
                 match self.look().await {
@@ -177,6 +181,7 @@ impl<L: LogRead + ?Sized + 'static> Watching<L> {
                 }
             }
         }
+        None
     }
 
     /// Whether something matters in what is new.
@@ -208,6 +213,7 @@ mod tests {
         fn live(&self, place: u64, first: Option<u64>) -> Events {
             let watching = Watching {
                 viewer: self.hub.viewer(),
+                allowed: Allowed::while_(|| true),
                 shutdown: self.shutdown.clone(),
                 filter: LogFilter {
                     level: Some(Level::Warn),

@@ -14,12 +14,14 @@
 //! bounded part of the machine: what they are sent in a second is shared among them (`Viewer::pace`), and reads of
 //! those who are behind rest three times as long as they took. Who cannot follow falls behind and misses nothing.
 
+mod allowed;
 #[cfg(test)]
 pub(crate) mod growing;
 mod hub;
 mod live;
 mod recent;
 
+pub(crate) use allowed::Allowed;
 pub(crate) use hub::{Hub, Viewer};
 pub(crate) use live::routes;
 pub(crate) use recent::Line;

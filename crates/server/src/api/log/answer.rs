@@ -16,10 +16,11 @@ use velodrome_types::{LogLine, Role};
 use super::follow::Follower;
 use super::framing::Framing;
 use super::query::{LogQuery, Start};
-use crate::access::Guarded;
+use crate::access::{Caller, Guarded};
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
 use crate::problem::Refusal;
+use crate::watching::Allowed;
 
 /// `/log`.
 pub(in crate::api) fn routes() -> Guarded {
@@ -28,6 +29,7 @@ pub(in crate::api) fn routes() -> Guarded {
 
 async fn show(
     State(app): State<Arc<App>>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -43,6 +45,7 @@ async fn show(
     let body = if follow {
         let follower = Follower {
             viewer: app.hub.viewer(),
+            allowed: Allowed::caller(&app, caller),
             shutdown: app.options.shutdown.clone(),
             filter,
             framing,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use velodrome_store::{LogFilter, LogRead};
 
 use super::framing::Framing;
-use crate::watching::Viewer;
+use crate::watching::{Allowed, Viewer};
 
 /// How many lines are sent at once.
 const CHUNK: usize = 200;
@@ -24,6 +24,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Follower<L: LogRead + ?Sized + 'static> {
     pub(super) viewer: Viewer<L>,
+    pub(super) allowed: Allowed,
     pub(super) shutdown: CancellationToken,
     pub(super) filter: LogFilter,
     pub(super) framing: Framing,
@@ -42,7 +43,7 @@ struct Following<L: LogRead + ?Sized + 'static> {
 }
 
 impl<L: LogRead + ?Sized + 'static> Follower<L> {
-    /// A body that begins with `first` and ends at shutdown. If the store cannot be read the body
+    /// A body that begins with `first` and ends at shutdown, and when its viewer may not see it any more. If the store cannot be read the body
     /// breaks off, so that its viewer sees that something is missing.
     pub(super) fn into_body(self, first: Bytes) -> Body {
         let first = Some(first).filter(|first| !first.is_empty());
@@ -69,7 +70,7 @@ impl<L: LogRead + ?Sized + 'static> Following<L> {
         }
         let shutdown = self.follower.shutdown.clone();
         let mut silent = Instant::now() + KEEP_ALIVE;
-        while !self.over && !shutdown.is_cancelled() {
+        while !self.over && !shutdown.is_cancelled() && self.follower.allowed.still() {
             if self.follower.place < self.follower.viewer.newest() {
                 let read = tokio::select! {
                     biased;
@@ -141,6 +142,10 @@ mod tests {
         fn follow(&self, framing: Framing, place: u64, first: &'static str) -> Pieces {
             let follower = Follower {
                 viewer: self.hub.viewer(),
+                allowed: Allowed::while_({
+                    let forbidden = self.forbidden.clone();
+                    move || !forbidden.is_cancelled()
+                }),
                 shutdown: self.shutdown.clone(),
                 filter: LogFilter {
                     level: Some(Level::Warn),
@@ -224,6 +229,17 @@ mod tests {
         let shutdown = scene.shutdown.clone();
         let (end, ()) = tokio::join!(pieces.next(), async { shutdown.cancel() });
         assert_eq!(end, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_not_see_it_any_more_is_sent_no_more() {
+        let scene = Scene::new(Growing::default());
+        let mut pieces = scene.follow(Framing::Lines, 0, "");
+        scene.grow(1, Level::Warn);
+        assert_eq!(pieces.next().await, Some(Ok(vec![1])));
+        scene.forbidden.cancel();
+        // Also where there is nothing to send and no sign of life.
+        assert_eq!(pieces.next().await, None);
     }
 
     #[tokio::test(start_paused = true)]
