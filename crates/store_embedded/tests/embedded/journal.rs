@@ -5,11 +5,11 @@ use std::fs;
 use rusqlite::Connection;
 use velodrome_store::testkit::{line, run_id, run_row, wait};
 use velodrome_store::{
-    CommitError, LogRead as _, Runs as _, ScriptStorage as _, SecretRow, StorageOp, Store as _,
-    StoreError, Unit,
+    CommitError, LogFilter, LogRead as _, Runs as _, ScriptStorage as _, SecretRow, StorageOp,
+    Store as _, StoreError, Unit,
 };
 use velodrome_store_embedded::{EmbeddedStore, OpenOptions};
-use velodrome_types::RunStatus;
+use velodrome_types::{Level, RunStatus};
 
 use crate::contents::{close, closed_store, open, set, shared_storage, unit};
 
@@ -57,6 +57,45 @@ fn a_file_that_is_no_journal_is_an_error() {
         matches!(opened, Err(StoreError::Damaged { .. })),
         "{opened:?}"
     );
+}
+
+#[test]
+fn the_last_lines_are_found_however_long_ago_they_were() {
+    // Twice what one look reads, and more.
+    const ROWS: u64 = 45_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // Lines of two loops in turn: each is a row of its own.
+    let lines = (1..=ROWS).map(|seq| {
+        let mut line = line(u8::try_from(seq % 2).unwrap() + 1, "m");
+        line.level = match seq {
+            1..=3 | 20_000 => Level::Error,
+            _ => Level::Info,
+        };
+        line
+    });
+    wait(store.commit(Unit {
+        lines: lines.collect(),
+        ..Unit::default()
+    }))
+    .unwrap();
+    let tail = |count: usize, level: Level| -> Vec<u64> {
+        let filter = LogFilter {
+            level: Some(level),
+            ..LogFilter::default()
+        };
+        let lines = store.log_tail(count, &filter).unwrap();
+        lines.iter().map(|line| line.seq).collect()
+    };
+    assert_eq!(tail(3, Level::Error), [2, 3, 20_000]);
+    assert_eq!(tail(9, Level::Error), [1, 2, 3, 20_000]);
+    assert_eq!(tail(2, Level::Info), [ROWS - 1, ROWS]);
+    let all: Vec<u64> = (1..=ROWS).collect();
+    assert_eq!(tail(usize::MAX, Level::Debug), all);
+    close(store);
+    let conn = Connection::open(folder.path().join("journal.db")).unwrap();
+    let rows = conn.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0));
+    assert_eq!(rows.unwrap().unsigned_abs(), ROWS, "it was one look");
 }
 
 #[test]
