@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
-use velodrome_tests::Server;
+use velodrome_tests::{Client, Server};
 
 use crate::folder::{page_loop, serve};
 use crate::pages::{Pages, RECORDS};
@@ -37,22 +37,32 @@ pub(crate) async fn run(viewers: usize) -> Result<()> {
     }
     sleep(WARM).await;
     told(&pages, &server, "alone", None).await?;
-    for (what, path, reads) in [
-        ("of a cycle's page", "/live?cycle=load", true),
-        ("of a loop's page", "/live?loop=last", true),
+    for (what, path, does) in [
+        ("told of a cycle's page", "/live?cycle=load", Does::Reads),
+        ("told of a loop's page", "/live?loop=last", Does::Reads),
+        (
+            "who look at a cycle's page",
+            "/live?cycle=load",
+            Does::LooksAt("/cycles/load"),
+        ),
+        (
+            "who look at a loop's page",
+            "/live?loop=last",
+            Does::LooksAt("/loops/last"),
+        ),
         (
             "of warnings, of which there are none",
             "/api/v1/log?level=warn&tail=0",
-            true,
+            Does::Reads,
         ),
-        ("of all lines", "/api/v1/log?tail=0", true),
+        ("of all lines", "/api/v1/log?tail=0", Does::Reads),
         (
             "of all lines who do not read them",
             "/api/v1/log?tail=0",
-            false,
+            Does::Nothing,
         ),
     ] {
-        let watching = Watching::begin(&server, path, viewers, reads).await?;
+        let watching = Watching::begin(&server, path, viewers, does).await?;
         sleep(WARM).await;
         told(
             &pages,
@@ -105,6 +115,16 @@ async fn told(
     Ok(())
 }
 
+/// What a viewer does with what it is sent.
+#[derive(Clone, Copy)]
+enum Does {
+    /// Not even read it.
+    Nothing,
+    Reads,
+    /// Asks for this page of the console whenever it is told, as a browser does.
+    LooksAt(&'static str),
+}
+
 /// What viewers got altogether.
 #[derive(Debug, Default)]
 struct Seen {
@@ -120,7 +140,7 @@ struct Watching {
 }
 
 impl Watching {
-    async fn begin(server: &Server, path: &str, viewers: usize, reads: bool) -> Result<Self> {
+    async fn begin(server: &Server, path: &str, viewers: usize, does: Does) -> Result<Self> {
         let token = std::fs::read_to_string(server.folder().path().join("data/admin.token"))?;
         let host = server.url().trim_start_matches("http://").to_owned();
         let request = format!(
@@ -137,11 +157,27 @@ impl Watching {
             let head = String::from_utf8_lossy(&head[..length]);
             ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
             let seen = Arc::clone(&seen);
+            let (url, bearer) = (server.url(), format!("Bearer {}", token.trim()));
             all.spawn(async move {
-                match reads {
-                    true => read(stream, &seen).await,
+                match does {
+                    Does::Reads => loop {
+                        read(&mut stream, &seen).await?;
+                    },
+                    Does::LooksAt(page) => {
+                        let client = Client::default();
+                        let headers = [("authorization", bearer.as_str())];
+                        loop {
+                            if read(&mut stream, &seen).await? > 0 {
+                                let url = format!("{url}{page}");
+                                let answer = client.send("GET", &url, &headers, Vec::new()).await?;
+                                ensure!(answer.status == 200, "{page}: {}", answer.text);
+                                let length = answer.text.len() as u64;
+                                seen.bytes.fetch_add(length, Ordering::Relaxed);
+                            }
+                        }
+                    }
                     // Kept open, until this task is ended.
-                    false => std::future::pending().await,
+                    Does::Nothing => std::future::pending().await,
                 }
             });
         }
@@ -158,18 +194,18 @@ impl Watching {
     }
 }
 
-/// Reads on, and counts. That no line is missing is for tests to see: here it would cost more than what is measured.
-async fn read(mut stream: TcpStream, seen: &Seen) -> Result<()> {
+/// Reads on, and counts; gives how many events came. That no line is missing is for tests to see: here it would cost
+/// more than what is measured.
+async fn read(stream: &mut TcpStream, seen: &Seen) -> Result<u64> {
     let mut buffer = vec![0; READ];
-    loop {
-        let length = stream.read(&mut buffer).await?;
-        ensure!(length > 0, "the server closed the connection");
-        let events = buffer[..length]
-            .windows(4)
-            .filter(|four| four == b"id: ")
-            .count();
-        let events = u64::try_from(events).context("few")?;
-        seen.events.fetch_add(events, Ordering::Relaxed);
-        seen.bytes.fetch_add(length as u64, Ordering::Relaxed);
-    }
+    let length = stream.read(&mut buffer).await?;
+    ensure!(length > 0, "the server closed the connection");
+    let events = buffer[..length]
+        .windows(4)
+        .filter(|four| four == b"id: ")
+        .count();
+    let events = u64::try_from(events).context("few")?;
+    seen.events.fetch_add(events, Ordering::Relaxed);
+    seen.bytes.fetch_add(length as u64, Ordering::Relaxed);
+    Ok(events)
 }
