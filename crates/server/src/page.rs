@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;\
 padding:0 1rem;color:#1c1e21;background:#fff}input,select,button{font:inherit;padding:.3rem .6rem}h1{font-size:1.4rem}code{color:#555}\
-@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#16181b}code{color:#aaa}}";
+@media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#16181b}code{color:#aaa}a{color:#9cc0ff}}";
 
 /// Allows the style above, by its hash, and nothing else.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {

@@ -103,7 +103,7 @@ async fn storages(
             } @else {
                 div.scroll {
                     table {
-                        thead { tr { th scope="col" { "Connection" } th scope="col" { "Shared by" } th scope="col" { "" } } }
+                        thead { tr { th scope="col" { "Connection" } th scope="col" { "Shared by" } th scope="col" { span.visually-hidden { "What it holds" } } } }
                         tbody { @for namespace in &found { (storage_row(namespace)) } }
                     }
                 }
@@ -166,7 +166,7 @@ async fn keys(
             } @else {
                 div.scroll {
                     table {
-                        thead { tr { th scope="col" { "Key" } th scope="col" { "Value" } th scope="col" { "Written by" } th scope="col" { "" } } }
+                        thead { tr { th scope="col" { "Key" } th scope="col" { "Value" } th scope="col" { "Written by" } th scope="col" { span.visually-hidden { "Deleting" } } } }
                         tbody { @for (key, stored) in &found { (key_row(key, stored, &names, &caller)) } }
                     }
                 }
