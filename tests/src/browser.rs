@@ -15,6 +15,7 @@
 mod accessibility;
 mod driver;
 mod element;
+mod person;
 mod view;
 
 use std::path::Path;
@@ -250,6 +251,18 @@ impl Browser {
         Ok(())
     }
 
+    /// Lets pages run no script from now on.
+    ///
+    /// # Errors
+    ///
+    /// The browser refuses.
+    pub async fn without_scripts(&self) -> Result<()> {
+        let no = json!({"value": true});
+        self.devtools("Emulation.setScriptExecutionDisabled", no)
+            .await?;
+        Ok(())
+    }
+
     /// How many pixels the page is wider than the window: 0 where nothing scrolls sideways.
     ///
     /// # Errors
@@ -267,6 +280,9 @@ impl Browser {
     ///
     /// The file cannot be written.
     pub async fn screenshot(&self, file: &Path) -> Result<()> {
+        // No bar is shown: the page would keep its place free.
+        let fill = "document.documentElement.style.scrollbarGutter = 'auto'";
+        self.script(fill, json!([])).await?;
         let taken = self
             .devtools("Page.captureScreenshot", json!({"format": "png"}))
             .await?;

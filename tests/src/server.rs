@@ -303,6 +303,11 @@ impl Server {
         self.folder.url()
     }
 
+    /// The token of the data folder.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The client.
     pub fn client(&self) -> &Client {
         &self.client

@@ -3,14 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 /// What its clock says, always.
 const DATE: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
+
+/// How long a request is waited for. Generous: machines are shared.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -114,6 +120,23 @@ impl Sink {
             .clone()
     }
 
+    /// Waits until such a request has come.
+    ///
+    /// # Errors
+    ///
+    /// None comes.
+    pub async fn until(&self, wanted: impl Fn(&Came) -> bool) -> Result<Came> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let came = self.came();
+            if let Some(found) = came.iter().find(|came| wanted(came)) {
+                return Ok(found.clone());
+            }
+            ensure!(Instant::now() < until, "it did not come, but {came:?}");
+            sleep(LOOK).await;
+        }
+    }
+
     /// The most requests that were being answered at once.
     pub fn most_at_once(&self) -> usize {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).1
@@ -139,7 +162,7 @@ async fn serve(
             busy.1 = busy.1.max(busy.0);
         }
         let (answer, takes) = respond(&request, before);
-        tokio::time::sleep(takes).await;
+        sleep(takes).await;
         busy.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
         if stream.write_all(&answer).await.is_err() {
             return;

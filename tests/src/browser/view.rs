@@ -29,10 +29,10 @@ impl View {
         height: 800,
         scheme: Scheme::Light,
     };
-    /// A telephone's.
+    /// A small telephone's.
     pub const NARROW: Self = Self {
-        width: 390,
-        height: 844,
+        width: 360,
+        height: 780,
         scheme: Scheme::Light,
     };
 
