@@ -122,6 +122,7 @@ fn lap(run: RunView, lines: &[&LogLine], now: Timestamp) -> Lap {
     }
     if !run.status.is_final() {
         let step = run.step.as_ref().map(ToString::to_string);
+        pieces.paused(before, now);
         pieces.push(step, going_on(&run, before), now, true);
     }
     Lap {
@@ -178,6 +179,7 @@ impl Pieces {
 
     fn line(&mut self, before: Option<&LogLine>, line: &LogLine) {
         let step = line.step.as_ref().map(ToString::to_string);
+        self.paused(before, line.time);
         let began = started(before.map(|line| line.event));
         let doing = match line.event {
             Event::LoopStarted | Event::RunStarted => Doing::Queue,
@@ -199,6 +201,21 @@ impl Pieces {
             _ => began.unwrap_or(Doing::Inside),
         };
         self.push(step, doing, line.time, false);
+    }
+
+    /// The pause that a line began, as far as it says how long: what comes after is the next attempt.
+    fn paused(&mut self, before: Option<&LogLine>, now: Timestamp) {
+        let Some(line) = before.filter(|line| line.event == Event::RetryScheduled) else {
+            return;
+        };
+        let until = line
+            .data
+            .as_ref()
+            .and_then(|data| data.get("until")?.as_str());
+        if let Some(until) = until.and_then(|until| Timestamp::parse(until).ok()) {
+            let step = line.step.as_ref().map(ToString::to_string);
+            self.push(step, Doing::Retry, until.min(now), false);
+        }
     }
 
     /// What was done from the last piece's end until then. A piece of the same doing goes on.
@@ -326,6 +343,29 @@ mod tests {
                 "contacts Request 0-100",
                 "contacts Retry 100-1200",
                 "contacts Request 1200-1250"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_attempt_without_a_time_begins_when_its_pause_ends() {
+        let mut retry = line(100, Event::RetryScheduled, "contacts", None);
+        retry.data = Some(serde_json::json!({ "until": at(1100) }));
+        let lines = [retry, line(1150, Event::RequestFailed, "contacts", None)];
+        assert_eq!(
+            told(run(RunStatus::Failed, 1150), &lines, 9999),
+            [
+                "contacts Request 0-100",
+                "contacts Retry 100-1100",
+                "contacts Request 1100-1150"
+            ]
+        );
+        assert_eq!(
+            told(run(RunStatus::Waiting, 100), &lines[..1], 600),
+            [
+                "contacts Request 0-100",
+                "contacts Retry 100-600",
+                "pause Retry 600-600 …"
             ]
         );
     }
