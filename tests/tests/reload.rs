@@ -98,6 +98,88 @@ async fn a_removed_file_ends_nothing_that_runs() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_cycle_is_deleted_when_its_file_is_gone_and_nothing_of_it_runs()
+-> Result<()> {
+    let keeper = r#"
+cycle: keeper
+concurrency: 1
+autostart: false
+steps:
+  webhook:
+    use: generic_webhook.webhook
+    script: |
+      fn after_webhook() {
+          cycle_storage_set("mine", 1);
+          loop_storage_set("mine", 1);
+          cyclr_storage_set("everybodys", 1);
+          return true;
+      }
+    then: pause
+  pause: {use: delay, for: 10 minutes}
+"#;
+    let server = serve(&[("keeper.yaml", keeper), ("hello.yaml", HELLO)]).await?;
+    let command = async |arguments: &[&str]| server.folder().command(arguments).await;
+    assert_eq!(command(&["cycle", "start", "keeper"]).await?.0, 0);
+    let first = server.hook("keeper", "{}").await?.json();
+    server.hook("keeper", "{}").await?;
+    server.hook("hello", "{}").await?;
+    let (code, out, _) = command(&["storage", "list"]).await?;
+    assert_eq!(code, 0);
+    assert_eq!(out.matches("generic_webhook").count(), 3, "{out}");
+    let delete = ["cycle", "delete", "keeper", "--yes"];
+    let (code, _, err) = command(&delete).await?;
+    assert_eq!(code, 1);
+    assert!(err.contains("keeper.yaml"), "{err}");
+    std::fs::remove_file(server.folder().path().join("cycles/keeper.yaml"))?;
+    said(&server, "cycle removed").await?;
+    let (code, _, err) = command(&delete).await?;
+    assert_eq!(code, 1);
+    assert!(err.contains("in progress"), "{err}");
+    let run = first["run"].as_str().context("it is accepted")?;
+    let (code, out, err) = command(&["run", "stop", run, "--yes"]).await?;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("is stopped"), "{out}");
+    let (code, out, err) = command(&delete).await?;
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("keeper is deleted: 2 loops, 0 watermarks, 1 storage"),
+        "{out}"
+    );
+    assert_eq!(
+        server.get("/runs?cycle=keeper").await?["items"],
+        serde_json::json!([])
+    );
+    let left = server.log("cycle=keeper&event=run.started").await?;
+    assert!(left.is_empty(), "{left:?}");
+    let (_, out, _) = command(&["storage", "list"]).await?;
+    assert_eq!(
+        out.matches("generic_webhook").count(),
+        1,
+        "what others share stays: {out}"
+    );
+    let (code, _, err) = command(&delete).await?;
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("cycle.unknown") || err.contains("nothing is kept"),
+        "{err}"
+    );
+    // As one that was never there: its own word, that it does not start by itself, counts again.
+    server.folder().write_cycle("keeper.yaml", keeper)?;
+    server
+        .wait_for("/cycles?cycle=keeper", |seen| {
+            seen["items"][0]["state"] == "stopped"
+        })
+        .await?;
+    assert_eq!(
+        server.get("/runs?cycle=hello").await?["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_files_with_one_id_the_first_counts() -> Result<()> {
     let server = serve(&[("a.yaml", HELLO)]).await?;
     let version = server.get("/cycles/hello").await?["version"].clone();

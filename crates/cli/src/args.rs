@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Look at cycles, start, pause and stop them
     #[command(subcommand)]
     Cycle(Cycle),
-    /// Look at runs
+    /// Look at runs, take them up again, stop them
     #[command(subcommand)]
     Run(Run),
     /// Look at loops, stop them
@@ -245,6 +245,8 @@ pub(crate) enum Cycle {
     },
     /// Empty the queue
     Purge { cycle: String },
+    /// Delete all that is kept of a cycle whose file is gone
+    Delete { cycle: String },
 }
 
 /// Filters of listings.
@@ -283,6 +285,8 @@ pub(crate) enum Run {
     Retry(Retry),
     /// Begin anew with what a run was given, on the present version
     Replay { run: String },
+    /// End a run at once, with those that it began
+    Stop { run: String },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -428,9 +432,9 @@ pub(crate) struct Scope {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Storage {
-    /// All keys of a connection
+    /// All keys of a connection; without one, which storages hold something
     List {
-        connection: String,
+        connection: Option<String>,
         #[command(flatten)]
         scope: Scope,
     },
@@ -565,8 +569,10 @@ mod tests {
             "cycle stop x",
             "cycle stop x --finish",
             "cycle purge x",
+            "cycle delete x",
             "run list",
             "run show last",
+            "run stop last",
             "loop list",
             "loop show last",
             "loop stop last",
@@ -574,6 +580,7 @@ mod tests {
             "logs -f",
             "step test c s",
             "step test c s {} --data {}",
+            "storage list",
             "storage list c",
             "storage get c k",
             "storage set c k 1",

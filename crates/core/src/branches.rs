@@ -346,6 +346,26 @@ pub(crate) fn grow(
     }
 }
 
+/// Of a loop's unfinished runs this one and those that it began, and that those began: what ends with it where a
+/// person stops it. Whoever began comes before whom it began, so that nobody goes on because others have ended.
+pub fn with_descendants<'r>(of: RunId, runs: impl Iterator<Item = &'r Run>) -> Vec<RunId> {
+    let mut begun_by: BTreeMap<RunId, Vec<RunId>> = BTreeMap::new();
+    let mut here = false;
+    for run in runs {
+        here |= run.id == of;
+        if let Some(parent) = run.begun_by() {
+            begun_by.entry(parent).or_default().push(run.id);
+        }
+    }
+    let mut family: Vec<RunId> = here.then_some(of).into_iter().collect();
+    let mut next = 0;
+    while let Some(run) = family.get(next) {
+        family.extend(begun_by.remove(run).unwrap_or_default());
+        next += 1;
+    }
+    family
+}
+
 /// Whether a run waits for its children and all have ended.
 fn family_over(run: &Run, looped: &Loop) -> bool {
     run.waits_for_children() && looped.kin.get(&run.id).is_none_or(|kin| kin.open == 0)

@@ -44,7 +44,7 @@ mod run;
 mod steps;
 
 pub use accept::{Acceptance, Delivery, Origin, accept_first_lap, accept_next_lap};
-pub use branches::over_for;
+pub use branches::{over_for, with_descendants};
 pub use compare::{compare, holds};
 pub use each::{Each, ItemWrites, OpenItem, item_of};
 pub use eval::{

@@ -173,7 +173,8 @@ impl Loop {
             |status: RunStatus| u64::from(matches!(status, RunStatus::Failed | RunStatus::Stopped));
         kin.failed = (kin.failed + badly(now)).saturating_sub(badly(was));
         kin.one_failed = kin.one_failed.filter(|failed| *failed != id);
-        if badly(now) == 1 {
+        // One that was stopped cannot be taken up again, so nobody is sent to it.
+        if now == RunStatus::Failed {
             kin.one_failed.get_or_insert(id);
         }
         self.forget_kin(parent);

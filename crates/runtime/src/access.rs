@@ -270,7 +270,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `token.unknown`, `token.ambiguous`, `api.bad_parameter`.
+    /// `token.unknown`, `token.ambiguous`.
     pub fn find_token(&self, id: &str) -> Result<TokenId, Problem> {
         let known = self.known_tokens();
         if let Some(token) = known.iter().find(|token| token.name == id) {
@@ -293,6 +293,13 @@ impl Engine {
                 Ok(all)
             },
         )
+        // What looks like no id may be a name that nobody has.
+        .map_err(|problem| match problem.code.as_str() {
+            "api.bad_parameter" => {
+                Problem::new(404, "token.unknown", format!("there is no token `{id}`"))
+            }
+            _ => problem,
+        })
     }
 
     /// Revokes a token: it lets nobody in from here on, nor do the sessions that were begun with it.

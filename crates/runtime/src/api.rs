@@ -9,6 +9,7 @@ pub use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Serialize;
 use thiserror::Error;
+use utoipa::ToSchema;
 pub use velodrome_spec::callers::{
     HmacAlgorithm, HmacScheme, SignatureEncoding, Signed, SignedTime, TOLERANCE,
 };
@@ -18,6 +19,8 @@ use velodrome_types::{
     Code, CycleId, CycleState, Json, JsonMap, LoopId, LoopStatus, Role, RunId, RunStatus, StepId,
     Timestamp, TokenId,
 };
+
+use crate::api_lists::{AuthKind, ClientPart, ConnectionState, LoopError, RunError, StepKindName};
 
 /// A request to a webhook, after the server looked at its size, its type and where it came from.
 #[derive(Clone, Debug)]
@@ -209,7 +212,8 @@ impl Problem {
 }
 
 /// A cycle as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Cycle)]
 pub struct CycleView {
     /// Its id.
     pub id: CycleId,
@@ -219,14 +223,17 @@ pub struct CycleView {
     pub state: CycleState,
     /// Why it is `invalid` or `needs_connection`, with what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// The version new runs begin with.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub version: Option<String>,
     /// The file, relative to the cycles folder.
     pub file: String,
     /// The URL of the webhook that begins its runs, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub webhook: Option<String>,
     /// Loops in progress.
     pub running: u64,
@@ -234,41 +241,50 @@ pub struct CycleView {
     pub queued: u64,
     /// Loops at a time; absent without bound.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub concurrency: Option<u32>,
     /// When it starts by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub schedule: Option<ScheduleView>,
     /// Its steps, in file order.
     pub steps: Vec<StepView>,
 }
 
 /// A cycle's schedule as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Schedule)]
 pub struct ScheduleView {
     /// When it starts the cycle, in words.
     pub when: String,
     /// The next moment; absent while the cycle takes no starts, and where there is none any more.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next: Option<Timestamp>,
 }
 
 /// A step as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Step)]
 pub struct StepView {
     /// Its id.
     pub id: StepId,
     /// What it is: `webhook`, `list`, `request`, `decision`, `delay`, `watermark`, `stop`.
+    #[schema(value_type = StepKindName)]
     pub kind: &'static str,
     /// The 1-based line of the step in the cycle's file.
     pub line: u32,
     /// Where `then` leads.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub then: Option<StepId>,
     /// Where `else` leads.
     #[serde(rename = "else", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub otherwise: Option<StepId>,
     /// Where `catch` leads.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub catch: Option<StepId>,
 }
 
@@ -314,7 +330,8 @@ pub struct StepFlow {
 }
 
 /// A run as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Run)]
 pub struct RunView {
     /// Its id.
     pub id: RunId,
@@ -328,6 +345,7 @@ pub struct RunView {
     /// Its lap.
     pub lap: u64,
     /// The run that handed off to it.
+    #[schema(required)]
     pub parent: Option<RunId>,
     /// The run at the very beginning.
     pub root: RunId,
@@ -336,6 +354,7 @@ pub struct RunView {
     /// Where it is.
     pub status: RunStatus,
     /// The step it is at, or failed at.
+    #[schema(required)]
     pub step: Option<StepId>,
     /// When it was accepted.
     pub created: Timestamp,
@@ -343,13 +362,16 @@ pub struct RunView {
     pub updated: Timestamp,
     /// When its timer is due.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub due: Option<Timestamp>,
     /// What it failed with: `kind code message status headers body attempts`.
+    #[schema(value_type = Option<RunError>, required)]
     pub error: Option<Json>,
 }
 
 /// A loop as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Loop)]
 pub struct LoopView {
     /// Its id.
     pub id: LoopId,
@@ -373,51 +395,64 @@ pub struct LoopView {
     pub first_run: RunId,
     /// The loop that handed off to it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub parent: Option<LoopId>,
     /// The run that failed and its code.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = LoopError, nullable = false)]
     pub error: Option<Json>,
 }
 
 /// A connection as the API shows it; never a credential.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Connection)]
 pub struct ConnectionView {
     /// Its name.
     pub id: String,
     /// Its connector.
     pub connector: String,
     /// Whether it can be used: `ready` or `needs_sign_in`.
+    #[schema(value_type = ConnectionState)]
     pub state: &'static str,
     /// How it signs in: `none`, `api_key`, `basic`, `bearer`, `oauth2`.
+    #[schema(value_type = AuthKind)]
     pub auth: &'static str,
     /// The client that signs in, where it is known.
+    #[schema(required)]
     pub client_id: Option<String>,
     /// What `velodrome connect` would ask for: `client_id`, `client_secret`.
+    #[schema(value_type = Vec<ClientPart>)]
     pub asks: Vec<&'static str>,
     /// When its token ends; a token that can be refreshed is, before that.
+    #[schema(required)]
     pub expires: Option<Timestamp>,
     /// The scopes that were granted, or else that are asked for.
+    #[schema(required)]
     pub scopes: Option<String>,
     /// What keeps it from being used, and what helps.
+    #[schema(required)]
     pub reason: Option<String>,
 }
 
 /// What `velodrome connect` begins.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SignInBegun {
     /// Where a browser signs in, once; `None` where the connection signed in by itself.
+    #[schema(required)]
     pub url: Option<String>,
     /// The connection as it is now.
     pub connection: ConnectionView,
 }
 
 /// A secret as the API shows it; never its value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Secret)]
 pub struct SecretView {
     /// Its name.
     pub name: String,
     /// When it was last set; absent where it does not open with the present key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub changed: Option<Timestamp>,
 }
 
@@ -433,17 +468,22 @@ pub struct NewToken {
 }
 
 /// A token as the API shows it; never the token itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Token)]
 pub struct TokenView {
     /// Its id.
     pub id: TokenId,
     /// What people call it; null, as what follows, where it does not open with the present key.
+    #[schema(required = true)]
     pub name: Option<String>,
     /// What it allows.
+    #[schema(required = true)]
     pub role: Option<Role>,
     /// When it was made.
+    #[schema(required = true)]
     pub created: Option<Timestamp>,
     /// From when on it is of no use; null if it does not expire.
+    #[schema(required = true)]
     pub expires: Option<Timestamp>,
 }
 
@@ -461,7 +501,7 @@ impl TokenView {
 }
 
 /// A token that was made, told this once.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub struct TokenMade {
     /// What is known of it.
     #[serde(flatten)]
@@ -479,7 +519,8 @@ impl std::fmt::Debug for TokenMade {
 }
 
 /// What came of changing the key.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub struct KeyView {
     /// How many secrets, tokens and keys of records were sealed anew.
     pub sealed: u64,
@@ -500,11 +541,25 @@ pub enum CycleCommand {
     Purge,
 }
 
+/// What went with a cycle that was deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct CycleDeleted {
+    /// The cycle.
+    pub cycle: CycleId,
+    /// How many loops, with their runs and log lines; queued ones included.
+    pub loops: u64,
+    /// How many watermarks.
+    pub watermarks: u64,
+    /// How many connections' `cycle_storage_*` held something of it.
+    pub storages: u64,
+}
+
 /// One answer of a listing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Listing<T> {
     /// The items, newest first.
     pub items: Vec<T>,
     /// What to send as `cursor` for the next part; null at the end.
+    #[schema(required)]
     pub next: Option<String>,
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::oneshot;
 use velodrome_store::{CycleRow, LoopFilter, PageRequest, ScheduleWrite, StoreError, Unit};
-use velodrome_types::{CycleId, CycleState, Event, Json, Level, LogLine, LoopId, LoopStatus};
+use velodrome_types::{
+    CycleId, CycleState, Event, Json, Level, LogLine, LoopId, LoopStatus, RunId,
+};
 
 use crate::accept::uncommitted;
 use crate::api::{CycleCommand, Problem};
@@ -37,7 +39,7 @@ pub(crate) fn sign(lines: &mut [LogLine], by: &By) {
 }
 
 /// Loops that have a place.
-const IN_PROGRESS: [LoopStatus; 2] = [LoopStatus::Running, LoopStatus::Waiting];
+pub(crate) const IN_PROGRESS: [LoopStatus; 2] = [LoopStatus::Running, LoopStatus::Waiting];
 
 /// Does what a person says to a cycle.
 pub(crate) async fn cycle(
@@ -168,6 +170,15 @@ pub(crate) async fn stop_loop(shared: &Arc<Shared>, id: LoopId, by: Option<&By>)
     let _ = ended.await;
 }
 
+/// Ends a run of this loop at once, those that it began included.
+pub(crate) async fn stop_run(shared: &Arc<Shared>, id: LoopId, run: RunId, by: Option<&By>) {
+    let (done, ended) = oneshot::channel();
+    let by = by.cloned();
+    shared.tell(id, ToLoop::StopRun { run, by, done }).await;
+    // A loop that ended meanwhile closes its inbox without a word: the run is over all the same.
+    let _ = ended.await;
+}
+
 async fn purge(shared: &Arc<Shared>, id: &CycleId, by: Option<&By>) -> Result<(), Problem> {
     let queued = open_loops(shared, id, &[LoopStatus::Queued]).map_err(unreadable)?;
     let count = queued.len();
@@ -183,11 +194,11 @@ async fn purge(shared: &Arc<Shared>, id: &CycleId, by: Option<&By>) -> Result<()
     say(shared, id, word).await
 }
 
-fn unreadable(error: StoreError) -> Problem {
+pub(crate) fn unreadable(error: StoreError) -> Problem {
     Problem::new(503, "store.unavailable", error.to_string())
 }
 
-fn open_loops(
+pub(crate) fn open_loops(
     shared: &Shared,
     id: &CycleId,
     status: &[LoopStatus],

@@ -73,6 +73,12 @@ impl Cycles {
         });
     }
 
+    /// Nothing is known of the cycle any more.
+    pub(crate) fn forget(&self, cycle: &CycleId) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(cycle);
+    }
+
     /// `autostart: false`: the cycle is stopped until somebody says something else.
     pub(crate) fn do_not_autostart(&self, cycle: &CycleId) {
         self.with(cycle, |held| {

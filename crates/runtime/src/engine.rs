@@ -13,8 +13,8 @@ use velodrome_store::{
 use velodrome_types::{CycleId, CycleState, Json, LoopId, RunId, StepId, Timestamp};
 
 use crate::api::{
-    CycleCommand, CycleView, FlowView, HookAnswer, HookRequest, Listing, LoopView, Problem,
-    RunView, StepView, Version, WaitView,
+    CycleCommand, CycleDeleted, CycleView, FlowView, HookAnswer, HookRequest, Listing, LoopView,
+    Problem, RunView, StepView, Version, WaitView,
 };
 use crate::callers::Hook;
 use crate::command::By;
@@ -24,7 +24,7 @@ use crate::records::{loop_view, run_view};
 use crate::shared::Shared;
 use crate::start::Reconfigure;
 use crate::tasks::Task;
-use crate::{accept, command, midway, reload, resume};
+use crate::{accept, command, delete_cycle, midway, reload, resume};
 
 /// How long draining waits for requests in flight before the store is closed all the same: what is
 /// lost then is sent again after the next start, as it was built.
@@ -325,6 +325,34 @@ impl Engine {
         }
         command::stop_loop(&self.shared, id, self.by.as_ref()).await;
         self.loop_view(id)
+    }
+
+    /// Ends a run at once, with those that it began. Its loop goes on with what else there is of it, and ends
+    /// where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// `run.unknown`, `run.over`, `store.unavailable`.
+    pub async fn stop_run(&self, id: RunId) -> Result<RunView, Problem> {
+        let before = self.run(id)?;
+        if before.status.is_final() {
+            let what = format!("run `{id}` is {} already", before.status);
+            return Err(Problem::new(409, "run.over", what));
+        }
+        command::stop_run(&self.shared, before.loop_id, id, self.by.as_ref()).await;
+        self.run(id)
+    }
+
+    /// Deletes all that is kept of a cycle whose file is gone: its queue, its loops with their runs and log
+    /// lines, its watermarks, what its scripts stored for it, and what a person said of it.
+    ///
+    /// # Errors
+    ///
+    /// `cycle.unknown`, `cycle.has_file`, `cycle.in_progress`, `store.unavailable`, `server.shutting_down`.
+    pub async fn delete_cycle(&self, id: &CycleId) -> Result<CycleDeleted, Problem> {
+        let (shared, cycle, by) = (Arc::clone(&self.shared), id.clone(), self.by.clone());
+        self.spawned(async move { delete_cycle::delete(&shared, &cycle, by.as_ref()).await })
+            .await
     }
 
     /// Takes a failed run up again at the step where it failed, its loop with it. `version` must be said

@@ -209,6 +209,11 @@ impl Plans {
         ids
     }
 
+    /// The names of all connectors.
+    pub(crate) fn connectors(&self) -> Vec<String> {
+        self.settled().connectors.keys().cloned().collect()
+    }
+
     pub(crate) fn has_problems(&self) -> bool {
         self.seen
             .lock()

@@ -36,6 +36,12 @@ pub(crate) enum ToLoop {
         by: Option<By>,
         done: oneshot::Sender<()>,
     },
+    /// End this run at once, and those that it began.
+    StopRun {
+        run: RunId,
+        by: Option<By>,
+        done: oneshot::Sender<()>,
+    },
     /// This run waits for all of its cycle, and no other is in progress.
     AllHere(RunId),
     /// This run waits for all of its cycle, and another goes on from there.

@@ -4,6 +4,7 @@
 //! slice: what is left of laps that told more than that goes here. Loops that have ended go here, each whole,
 //! with its runs, its log lines and what its scripts stored in it, so long after its end as its cycle says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(60);
 const LOOPS_AT_ONCE: usize = 100;
 /// Between two commits others have their turn: so at most a part of the disk's time goes here.
 const BREATH: Duration = Duration::from_millis(5);
+
+/// Later than anything ended: the end of the year 9999.
+const FAR: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -63,8 +67,9 @@ pub(crate) async fn keep_house(shared: Arc<Shared>) {
     }
 }
 
+/// Why something could not be deleted.
 #[derive(Debug, thiserror::Error)]
-enum SweepError {
+pub(crate) enum SweepError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -175,9 +180,25 @@ async fn forget_loops(
     }
 }
 
+/// Deletes every loop of the cycle that has ended, however short ago.
+pub(crate) async fn forget_all(shared: &Shared, cycle: &CycleId) -> Result<(), SweepError> {
+    for status in [
+        LoopStatus::Succeeded,
+        LoopStatus::Failed,
+        LoopStatus::Stopped,
+    ] {
+        forget_loops(shared, cycle, status, FAR).await?;
+    }
+    Ok(())
+}
+
 /// What deletes the loops' own script storage.
 fn stored_by(shared: &Shared, loops: &[LoopId]) -> Result<Vec<StorageWrite>, SweepError> {
-    let connections: Vec<ConnectionId> = shared.connections.storages();
+    let mut connections: BTreeSet<ConnectionId> =
+        shared.connections.storages().into_iter().collect();
+    // A connector without settings is a connection that nobody declared.
+    let undeclared = shared.plans.connectors().into_iter();
+    connections.extend(undeclared.map(|name| ConnectionId::from(name.as_str())));
     let mut writes = Vec::new();
     for id in loops {
         for connection in &connections {

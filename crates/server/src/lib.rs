@@ -26,6 +26,7 @@ mod body;
 mod console;
 mod health;
 mod hooks;
+mod openapi;
 mod origin;
 mod page;
 mod patience;
@@ -39,6 +40,7 @@ mod watching;
 
 pub use access::{Asker, Gate, RouteRule, SignInLinks, Verdict, Who};
 pub use app::{DEFAULT_BODY_LIMIT, Now, ServerOptions};
+pub use openapi::document;
 pub use router::{route_table, router};
 pub use serve::serve;
 pub use token::{ADMIN_TOKEN_FILE, TokenHash, load_or_create_admin_token};

@@ -37,6 +37,8 @@ pub struct Unit {
     pub plans: Vec<PlanRow>,
     /// The operator's word on cycles.
     pub cycles: Vec<CycleRow>,
+    /// Cycles of which the operator's word is forgotten, and what their webhooks have answered.
+    pub cycles_deleted: Vec<CycleId>,
     /// How far schedules have come.
     pub schedules: Vec<ScheduleWrite>,
     /// Secrets to write.
@@ -65,6 +67,7 @@ impl Unit {
             outbox,
             plans,
             cycles,
+            cycles_deleted,
             schedules,
             secrets,
             secrets_deleted,
@@ -93,6 +96,7 @@ impl Unit {
             && storage.is_empty()
             && outbox.is_empty()
             && schedules.is_empty()
+            && cycles_deleted.is_empty()
             && secrets_deleted.is_empty();
         adds_nothing && !deletes_nothing
     }

@@ -20,6 +20,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level, from the least.
+    pub const ALL: &'static [Self] = &[Self::Debug, Self::Info, Self::Warn, Self::Error];
+
     /// The level's name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,8 +38,9 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Debug, Self::Info, Self::Warn, Self::Error]
-            .into_iter()
+        Self::ALL
+            .iter()
+            .copied()
             .find(|level| level.as_str() == text)
             .ok_or_else(|| format!("`{text}` is none of debug, info, warn, error"))
     }

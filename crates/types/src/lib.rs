@@ -9,6 +9,8 @@ mod event;
 mod id;
 mod log_line;
 mod name;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod retry;
 mod size;
 mod state;

@@ -1,4 +1,4 @@
-//! Writes what `docs/` has from the code: the JSON Schemas, the table of keys, the tests of
+//! Writes what `docs/` has from the code: the JSON Schemas, the document of the HTTP API, the table of keys, the tests of
 //! paging, what is covered of Cyclr, the shipped cycles, a page for each code.
 //!
 //! With `--check` nothing is written: a page that would change is an error. What `docs/zoho.md` names is looked for
@@ -96,6 +96,8 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
             text,
         );
     }
+    let document = serde_json::to_string_pretty(&velodrome_server::document())? + "\n";
+    pages.insert(PathBuf::from("docs/openapi.json"), document);
     pages.insert(PathBuf::from("docs/keys.md"), keys());
     let comparisons = comparisons::page();
     pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);

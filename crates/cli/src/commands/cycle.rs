@@ -1,4 +1,4 @@
-//! `cycle list|show|start|pause|stop|purge`.
+//! `cycle list|show|start|pause|stop|purge|delete`.
 
 use anyhow::Result;
 use reqwest::Method;
@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{confirm, field};
 use crate::args::{Cycle, Global};
 use crate::client::{Client, segment};
+use crate::terminal::count;
 use crate::{out, table, terminal};
 
 pub(super) async fn run(global: &Global, args: Cycle) -> Result<()> {
@@ -41,6 +42,13 @@ pub(super) async fn run(global: &Global, args: Cycle) -> Result<()> {
             )?;
             act(global, &client, &cycle, "purge").await
         }
+        Cycle::Delete { cycle } => {
+            let question = format!(
+                "Delete all that is kept of `{cycle}`: its queue, runs, loops and their log, watermarks, storage?"
+            );
+            confirm(global, &question)?;
+            delete(global, &client, &cycle).await
+        }
     }
 }
 
@@ -63,6 +71,22 @@ async fn list(global: &Global, client: &Client) -> Result<()> {
         &["CYCLE", "STATE", "RUNNING", "QUEUED", "VERSION", "WEBHOOK"],
         &rows,
     )
+}
+
+async fn delete(global: &Global, client: &Client, cycle: &str) -> Result<()> {
+    let path = format!("/cycles/{}/delete", segment(cycle)?);
+    let seen = client.json(Method::POST, &path, &[]).await?;
+    if global.json {
+        return out::json(&seen);
+    }
+    let number = |name: &str, what: &str| count(seen[name].as_u64().unwrap_or(0), what);
+    out::line(&format!(
+        "{} is deleted: {}, {}, {}",
+        field(&seen, "cycle"),
+        number("loops", "loop"),
+        number("watermarks", "watermark"),
+        number("storages", "storage")
+    ))
 }
 
 async fn act(global: &Global, client: &Client, cycle: &str, action: &str) -> Result<()> {

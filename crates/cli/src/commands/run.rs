@@ -1,4 +1,4 @@
-//! `run list|show`; `retry` and `replay` have a file of their own.
+//! `run list|show|stop`; `retry` and `replay` have a file of their own.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{date, field, logs, retry, short};
+use super::{confirm, date, field, logs, retry, short};
 use crate::args::{Filter, Global, Run};
 use crate::client::{Client, segment};
 use crate::terminal::{Colour, Layout};
@@ -32,6 +32,7 @@ pub(super) async fn run(global: &Global, args: Run) -> Result<()> {
         Run::Show { run } => show(global, &client, &run).await,
         Run::Retry(args) => retry::run(global, &client, &args).await,
         Run::Replay { run } => retry::replay(global, &client, &run).await,
+        Run::Stop { run } => stop(global, &client, &run).await,
     }
 }
 
@@ -62,6 +63,23 @@ async fn list(global: &Global, client: &Client, query: &[(&str, String)]) -> Res
     )?;
     more(&seen);
     Ok(())
+}
+
+async fn stop(global: &Global, client: &Client, run: &str) -> Result<()> {
+    confirm(
+        global,
+        &format!("Stop run `{run}`? It ends where it is, with the runs that it began."),
+    )?;
+    let path = format!("/runs/{}/stop", segment(run)?);
+    let seen = client.json(Method::POST, &path, &[]).await?;
+    if global.json {
+        return out::json(&seen);
+    }
+    out::line(&format!(
+        "{} is {}",
+        short(&seen, "id"),
+        field(&seen, "status")
+    ))
 }
 
 /// A listing's filters as the API takes them.

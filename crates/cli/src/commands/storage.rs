@@ -13,7 +13,10 @@ use crate::{out, table, terminal};
 pub(super) async fn run(global: &Global, args: Storage) -> Result<()> {
     let client = Client::new(global)?;
     match args {
-        Storage::List { connection, scope } => list(global, &client, &connection, &scope).await,
+        Storage::List { connection, scope } => match connection {
+            Some(connection) => list(global, &client, &connection, &scope).await,
+            None => storages(global, &client, &scope).await,
+        },
         Storage::Get {
             connection,
             key,
@@ -82,6 +85,28 @@ fn path(connection: &str, key: &str) -> Result<String> {
         segment(connection)?,
         segment(key)?
     ))
+}
+
+/// Which storages hold something.
+async fn storages(global: &Global, client: &Client, scope: &Scope) -> Result<()> {
+    let (mut items, mut cursor): (_, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut query = query(scope);
+        query.push(("limit", "1000".to_owned()));
+        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let seen = client.json(Method::GET, "/storage", &query).await?;
+        items.extend(seen["items"].as_array().into_iter().flatten().cloned());
+        match seen["next"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    if global.json {
+        return out::json(&Value::Array(items));
+    }
+    let row = |item: &Value| ["connection", "scope", "cycle", "loop"].map(|name| field(item, name));
+    let rows: Vec<Vec<String>> = items.iter().map(|item| row(item).to_vec()).collect();
+    table::print(&["CONNECTION", "SCOPE", "CYCLE", "LOOP"], &rows)
 }
 
 async fn list(global: &Global, client: &Client, connection: &str, scope: &Scope) -> Result<()> {

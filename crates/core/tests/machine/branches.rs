@@ -459,6 +459,37 @@ fn a_lap_hands_off_once_whichever_of_its_runs_does() {
 }
 
 #[test]
+fn what_ends_with_a_run_is_it_and_whom_it_began_parents_first() {
+    let plan = fork();
+    let begun = begun(&plan);
+    let child = children(&begun).remove(0);
+    let mut grandchild = child.clone();
+    grandchild.id = velodrome_types::RunId::from_bytes([9; 16]);
+    grandchild.parent = Some(child.id);
+    let runs = [grandchild.clone(), child.clone(), begun.run.clone()];
+    let family = |of| velodrome_core::with_descendants(of, runs.iter());
+    assert_eq!(
+        family(begun.run.id),
+        [begun.run.id, child.id, grandchild.id]
+    );
+    assert_eq!(family(child.id), [child.id, grandchild.id]);
+    assert_eq!(family(grandchild.id), [grandchild.id]);
+    assert_eq!(family(velodrome_types::RunId::from_bytes([8; 16])), []);
+}
+
+#[test]
+fn a_branch_that_is_stopped_fails_whoever_waits_for_it_and_nobody_is_sent_to_it() {
+    let plan = fork();
+    let begun = begun(&plan);
+    let child = children(&begun).remove(0);
+    let stopped = go(&plan, &child, begun.last_loop(), Input::Stop);
+    assert_eq!(stopped.run.status(), RunStatus::Stopped);
+    let kin = &stopped.looped.kin[&begun.run.id];
+    assert_eq!((kin.open, kin.failed, kin.one_failed), (0, 1, None));
+    assert!(!stopped.looped.status.is_final());
+}
+
+#[test]
 fn a_stopped_lap_ends_all_its_runs_and_leaves_no_wait_behind() {
     let plan = fork();
     let begun = begun(&plan);

@@ -18,6 +18,7 @@ mod handoff;
 mod inside;
 mod lap;
 mod load;
+mod stop;
 
 pub(crate) use handoff::refused;
 
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -57,7 +59,19 @@ struct Active {
 /// How often a loop that a stopped cycle holds looks whether it may go on.
 const HELD_LOOK: Duration = Duration::from_secs(1);
 
-type Performing = Pin<Box<dyn Future<Output = Report> + Send>>;
+/// An action of a run that is under way; dropped, it is broken off.
+struct Performing {
+    run: RunId,
+    job: Pin<Box<dyn Future<Output = Report> + Send>>,
+}
+
+impl Future for Performing {
+    type Output = Report;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Report> {
+        self.job.as_mut().poll(context)
+    }
+}
 
 /// A loop in memory.
 pub(crate) struct Actor {
@@ -295,7 +309,8 @@ impl Actor {
                 inline: velodrome_core::InlineValues::new(),
                 purpose: Purpose::Run,
             };
-            self.performing.push(Box::pin(job.perform()));
+            let job = Box::pin(job.perform());
+            self.performing.push(Performing { run: id, job });
         }
     }
 
@@ -413,6 +428,7 @@ impl Actor {
                 }
                 Ok(())
             }
+            ToLoop::StopRun { run, by, done } => Box::pin(self.stop_run(run, by, done)).await,
             ToLoop::Call(request) => Box::pin(self.called(*request)).await,
             ToLoop::Lap(request) => self.lap_by_request(*request).await,
             ToLoop::Retry(request) => self.retry(*request).await,
@@ -516,19 +532,6 @@ impl Actor {
         };
         let input = self.shared.vault.told(input);
         advance(plan, run, looped, input, &facts)
-    }
-
-    /// Ends every run of the loop.
-    async fn stop_all(&mut self) -> Result<(), Left> {
-        let ids: Vec<RunId> = self.runs.keys().copied().collect();
-        for id in ids {
-            self.move_on(id, Input::Stop, Making::default()).await?;
-        }
-        for done in self.stopping.drain(..) {
-            // Nobody waits for the answer any more: fine.
-            let _ = done.send(());
-        }
-        Ok(())
     }
 
     /// What follows once the loop has ended: its place is free.

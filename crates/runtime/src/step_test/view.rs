@@ -1,10 +1,14 @@
 //! What a step test tells: the wire form.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use velodrome_types::{Code, CycleId, Json, JsonMap, StepId, Timestamp};
 
+use crate::api_lists::{FailureName, StorageDeed, StorageName};
+
 /// What a step did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StepTest)]
 pub struct StepTestView {
     /// The cycle.
     pub cycle: CycleId,
@@ -18,12 +22,15 @@ pub struct StepTestView {
     pub status: StepTestStatus,
     /// What left, the last request where there were two; absent where none did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub request: Option<AskedView>,
     /// What came; absent where nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub response: Option<AnsweredView>,
     /// How many records the API sent, of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub count: Option<u64>,
     /// The first of them, as later steps would have them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -32,6 +39,7 @@ pub struct StepTestView {
     pub more_pages: bool,
     /// The fields that the method describes, of a list.
     #[serde(skip_serializing_if = "JsonMap::is_empty")]
+    #[schema(value_type = Object)]
     pub fields: JsonMap,
     /// The body as handlers left it, of a request; the beginning of a long one, as a text.
     #[serde(skip_serializing_if = "Json::is_null")]
@@ -42,14 +50,16 @@ pub struct StepTestView {
     pub not_stored: Vec<NotStored>,
     /// The date that the list was filtered by; it is as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_successful_run_date: Option<Timestamp>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub error: Option<StepErrorView>,
 }
 
 /// How a step test ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepTestStatus {
     /// Well.
@@ -59,21 +69,25 @@ pub enum StepTestStatus {
 }
 
 /// A request as it left, credentials hidden.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StepTestRequest)]
 pub struct AskedView {
     /// The verb.
     pub method: String,
     /// The whole URL.
     pub url: String,
     /// Header names with their values.
+    #[schema(value_type = Object)]
     pub headers: JsonMap,
     /// The body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub body: Option<Json>,
 }
 
 /// What came.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StepTestResponse)]
 pub struct AnsweredView {
     /// The HTTP status.
     pub status: u16,
@@ -82,25 +96,31 @@ pub struct AnsweredView {
     /// Bytes of the body; of a bad answer as far as it was read.
     pub bytes: u64,
     /// Header names in lower case with their values.
+    #[schema(value_type = Object)]
     pub headers: JsonMap,
 }
 
 /// A write to script storage that was dropped.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct NotStored {
     /// `cyclr`, `cycle` or `loop`.
+    #[schema(value_type = StorageName)]
     pub storage: &'static str,
     /// `set`, `append`, `increment`, `delete`, `delete_all`.
+    #[schema(value_type = StorageDeed)]
     pub does: &'static str,
     /// The key, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub key: Option<String>,
 }
 
 /// Why a step failed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StepTestError)]
 pub struct StepErrorView {
     /// `transient`, `permanent`, `unknown` or `held`: a run tries some of them again.
+    #[schema(value_type = FailureName)]
     pub kind: &'static str,
     /// The stable code.
     pub code: Code,
@@ -110,8 +130,10 @@ pub struct StepErrorView {
     pub at: String,
     /// The HTTP status, where an answer came.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub status: Option<u16>,
     /// The beginning of the answer's body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub body: Option<Json>,
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use velodrome_connect::{BUILT_IN, Carrying, Incoming, Outgoing, Transport};
-use velodrome_runtime::api::{BodyFormat, HookRequest, LoopView, RunView};
+use velodrome_runtime::api::{BodyFormat, HookRequest, LoopView, Problem, RunView};
 use velodrome_runtime::simulated::{Simulated, SimulatedOptions, VirtualTime};
 use velodrome_runtime::{CycleFiles, HeldFiles};
 use velodrome_script::{ScriptHost, ScriptLimits, Workers};
@@ -177,6 +177,16 @@ impl Scene {
         self.until(until);
         let answer = self.simulated.outcome(retried).expect("it is answered");
         answer.expect("it is taken up again")
+    }
+
+    fn stop_run(&self, run: RunId, until: Duration) -> Result<RunView, Box<Problem>> {
+        let engine = self.simulated.engine().clone();
+        let stopped = self
+            .simulated
+            .add(async move { engine.stop_run(run).await });
+        self.until(until);
+        let answer = self.simulated.outcome(stopped).expect("it is answered");
+        answer.map_err(Box::new)
     }
 
     pub(crate) fn refuse(&self, paths: &[&str]) {
@@ -390,6 +400,57 @@ fn a_loop_with_thousands_of_runs_is_stopped_at_once_and_asks_nobody_any_more() {
     assert!(scene.asked().len() <= asked + 64);
     let open = [RunStatus::Queued, RunStatus::Running, RunStatus::Waiting];
     assert!(scene.runs(&open).is_empty());
+}
+
+#[test]
+fn a_run_is_stopped_with_those_it_began_and_its_loop_ends_where_nothing_else_goes_on() {
+    let scene = Scene::new(SPLIT);
+    let id = scene.post(items(2_000), Duration::from_millis(12));
+    let asked = scene.asked().len();
+    let parent = scene.loop_of(id).first_run;
+    let stopped = scene.stop_run(parent, secs(60)).expect("it stops");
+    assert_eq!(stopped.status, RunStatus::Stopped);
+    assert!(scene.asked().len() <= asked + 64);
+    let open = [RunStatus::Queued, RunStatus::Running, RunStatus::Waiting];
+    assert!(scene.runs(&open).is_empty());
+    assert_eq!(scene.loop_of(id).status, LoopStatus::Stopped);
+    let again = scene.stop_run(parent, secs(61)).expect_err("it is over");
+    assert_eq!((again.status, again.code.as_str()), (409, "run.over"));
+}
+
+#[test]
+fn a_child_that_is_stopped_leaves_the_others_alone_and_its_parent_fails_when_they_are_through() {
+    let scene = Scene::new(SPLIT);
+    let id = scene.post(items(10), Duration::from_millis(3));
+    let parent = scene.loop_of(id).first_run;
+    let is_child = |run: &RunView| run.parent == Some(parent);
+    let child = scene.runs(&[RunStatus::Running]).into_iter().find(is_child);
+    let child = child.expect("some are on their way").id;
+    let stopped = scene.stop_run(child, secs(60)).expect("it stops");
+    assert_eq!(stopped.status, RunStatus::Stopped);
+    assert_eq!(scene.runs(&[RunStatus::Succeeded]).len(), 9);
+    let parent = scene.simulated.engine().run(parent).expect("it is stored");
+    let error = parent.error.expect("it failed");
+    assert_eq!(error["code"], "run.child_failed");
+    assert!(!error.to_string().contains("run retry"), "{error}");
+    assert_eq!(scene.loop_of(id).status, LoopStatus::Failed);
+}
+
+#[test]
+fn a_stopped_run_is_stopped_also_after_a_crash() {
+    let scene = Scene::new(SPLIT);
+    let id = scene.post(items(200), Duration::from_millis(12));
+    let parent = scene.loop_of(id).first_run;
+    let told = Duration::from_millis(13);
+    scene.stop_run(parent, told).expect("it stops");
+    let scene = scene.crash();
+    scene.until(secs(60));
+    assert_eq!(scene.loop_of(id).status, LoopStatus::Stopped);
+    assert!(
+        scene
+            .runs(&[RunStatus::Running, RunStatus::Waiting])
+            .is_empty()
+    );
 }
 
 const JOINED: &str = r#"

@@ -1,5 +1,7 @@
 //! Bounds, refusals and failures: each by its name, each leaving the rest as it was.
 
+use std::time::Duration;
+
 use velodrome_store::{LogFilter, Namespace, ScriptStorage};
 use velodrome_types::{ConnectionId, Event, LoopStatus, RunStatus};
 
@@ -46,6 +48,46 @@ async fn a_loop_can_be_stopped_while_it_runs_away() {
     assert_eq!(stopped.status, LoopStatus::Stopped);
     let again = fixture.engine.stop_loop(id).await.unwrap_err();
     assert_eq!(again.code.as_str(), "loop.over");
+}
+
+/// Waits for ten minutes, one loop at a time.
+const SLEEPER: &str = r#"
+cycle: sleeper
+concurrency: 1
+steps:
+  webhook: {use: generic_webhook.webhook, then: pause}
+  pause: {use: delay, for: 10 minutes}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_run_frees_the_place_of_its_loop_and_what_is_queued_can_be_stopped_too() {
+    let fixture = Fixture::new(0, &[("sleeper.yaml", SLEEPER.to_owned())]).await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let answer = fixture.post("sleeper", "{}").await.unwrap();
+        let text = |name: &str| answer.body[name].as_str().unwrap().to_owned();
+        runs.push((text("run").parse().unwrap(), text("loop").parse().unwrap()));
+    }
+    let stopped = fixture.engine.stop_run(runs[1].0).await.unwrap();
+    assert_eq!(stopped.status, RunStatus::Stopped, "it was queued");
+    let stopped = fixture.engine.stop_run(runs[0].0).await.unwrap();
+    assert_eq!((stopped.status, stopped.due), (RunStatus::Stopped, None));
+    assert_eq!(fixture.over(runs[0].1).await.status, LoopStatus::Stopped);
+    let waits = |run| fixture.engine.run(run).unwrap().status == RunStatus::Waiting;
+    let counts = || {
+        let cycle = fixture.engine.cycle(&"sleeper".into()).unwrap();
+        (cycle.running, cycle.queued)
+    };
+    let mut changed = fixture.engine.log_changed();
+    let begun = async {
+        while !waits(runs[2].0) || counts() != (1, 0) {
+            // The place is counted a moment after the commit that tells of it.
+            let _ = tokio::time::timeout(Duration::from_millis(50), changed.changed()).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun)
+        .await
+        .expect("the next one has the place");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, Request, State};
 use secrecy::SecretString;
 use serde::Deserialize;
+use utoipa::{OpenApi, ToSchema};
 use velodrome_runtime::api::{ConnectionView, Listing, SignInBegun};
 use velodrome_types::{ConnectionId, Role};
 
@@ -15,9 +16,18 @@ use super::segments::Segments;
 use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
+use crate::openapi::{
+    BadGateway, BadRequest, Conflict, ConnectionInPath, Limit, NotFound, OfBody, PlaceByName,
+    Unacceptable,
+};
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["limit", "cursor"];
+
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(list, one, connect, revoke, set_client))]
+pub(super) struct Operations;
 
 /// `/connections`, `/connections/{id}`, and what is done to one.
 pub(super) fn routes() -> Guarded {
@@ -30,14 +40,31 @@ pub(super) fn routes() -> Guarded {
 }
 
 /// The client that a person was asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ConnectionClient)]
 #[serde(deny_unknown_fields)]
 struct Client {
+    /// Not blank.
+    #[schema(
+        max_length = 4096,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$"
+    )]
     client_id: String,
+    /// Left out, or empty, where the client has none.
     #[serde(default)]
+    #[schema(max_length = 4096, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     client_secret: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/connections",
+    operation_id = "list_connections",
+    tag = "connections",
+    summary = "Connections, by name",
+    params(Limit, PlaceByName),
+    responses((status = 200, description = "As asked.", body = Listing<ConnectionView>), BadRequest)
+)]
 async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
@@ -49,6 +76,15 @@ async fn list(
     })?))
 }
 
+#[utoipa::path(
+    get,
+    path = "/connections/{id}",
+    operation_id = "show_connection",
+    tag = "connections",
+    summary = "One connection",
+    params(ConnectionInPath),
+    responses((status = 200, description = "As asked.", body = ConnectionView), BadRequest, NotFound)
+)]
 async fn one(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,
@@ -57,6 +93,15 @@ async fn one(
     Ok(JsonAnswer(app.engine.connection(&id).await?))
 }
 
+#[utoipa::path(
+    post,
+    path = "/connections/{id}/connect",
+    operation_id = "connect",
+    tag = "connections",
+    summary = "Begins to sign a connection in, or does it where nobody is asked",
+    params(ConnectionInPath),
+    responses((status = 200, description = "Where a browser signs in, or that it is done.", body = SignInBegun), BadRequest, NotFound, Conflict, BadGateway)
+)]
 async fn connect(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,
@@ -65,6 +110,15 @@ async fn connect(
     Ok(JsonAnswer(app.engine.connect(&id).await?))
 }
 
+#[utoipa::path(
+    post,
+    path = "/connections/{id}/revoke",
+    operation_id = "revoke",
+    tag = "connections",
+    summary = "Revokes a connection's tokens and forgets them",
+    params(ConnectionInPath),
+    responses((status = 200, description = "The connection as it is now.", body = ConnectionView), BadRequest, NotFound, Conflict, BadGateway)
+)]
 async fn revoke(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,
@@ -73,6 +127,16 @@ async fn revoke(
     Ok(JsonAnswer(app.engine.revoke(&id).await?))
 }
 
+#[utoipa::path(
+    put,
+    path = "/connections/{id}/client",
+    operation_id = "set_client",
+    tag = "connections",
+    summary = "Sets the client that a person was asked for",
+    params(ConnectionInPath),
+    request_body(content = Client),
+    responses((status = 200, description = "The connection as it is now.", body = ConnectionView), OfBody, NotFound, Conflict, Unacceptable)
+)]
 async fn set_client(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use velodrome_runtime::api::{CycleCommand, CycleView, Listing, Problem};
+use utoipa::OpenApi;
+use velodrome_runtime::api::{CycleCommand, CycleDeleted, CycleView, Listing, Problem};
 use velodrome_types::{CycleId, CycleState, Role};
 
 use super::listing::part;
@@ -15,20 +16,41 @@ use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
 use crate::hooks::by_operator;
+use crate::openapi::{
+    Accepted, AnyJson, BadRequest, CommandInPath, Conflict, CycleInPath, CycleStates,
+    IdempotencyKey, Limit, MediaType, NoAnswer, NotFound, OfBody, OfCycle, PlaceByName, QueueFull,
+    StepInPath, Unacceptable,
+};
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "status", "limit", "cursor"];
 
-/// `/cycles`, `/cycles/{id}`, `/cycles/{id}/trigger`, `/cycles/{id}/{command}`.
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(list, show, delete, delete_by_post, trigger, trigger_step, command))]
+pub(super) struct Operations;
+
+/// `/cycles`, `/cycles/{id}`, `/cycles/{id}/delete`, `/cycles/{id}/trigger`, `/cycles/{id}/{command}`.
 pub(super) fn routes() -> Guarded {
     Guarded::new()
         .get(Role::Read, "/cycles", list)
         .get(Role::Read, "/cycles/{id}", show)
+        .delete(Role::Operate, "/cycles/{id}", delete)
+        .post(Role::Operate, "/cycles/{id}/delete", delete_by_post)
         .post(Role::Operate, "/cycles/{id}/trigger", trigger)
         .post(Role::Operate, "/cycles/{id}/trigger/{step}", trigger_step)
         .post(Role::Operate, "/cycles/{id}/{command}", command)
 }
 
+#[utoipa::path(
+    get,
+    path = "/cycles",
+    operation_id = "list_cycles",
+    tag = "cycles",
+    summary = "Cycles that have a file, by id",
+    params(OfCycle, CycleStates, Limit, PlaceByName),
+    responses((status = 200, description = "As asked.", body = Listing<CycleView>), BadRequest)
+)]
 async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
@@ -46,6 +68,15 @@ async fn list(
     })?))
 }
 
+#[utoipa::path(
+    get,
+    path = "/cycles/{id}",
+    operation_id = "show_cycle",
+    tag = "cycles",
+    summary = "One cycle",
+    params(CycleInPath),
+    responses((status = 200, description = "As asked.", body = CycleView), BadRequest, NotFound)
+)]
 async fn show(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,
@@ -60,6 +91,15 @@ async fn show(
 }
 
 /// Calls the webhook as the operator: what it asks of other callers is not asked of this one.
+#[utoipa::path(
+    post,
+    path = "/cycles/{id}/trigger",
+    operation_id = "trigger_cycle",
+    tag = "cycles",
+    params(CycleInPath, IdempotencyKey),
+    request_body(content((AnyJson = "application/json"), (AnyJson = "application/x-www-form-urlencoded")), description = "What the webhook is given: JSON, or a form."),
+    responses((status = 200, description = "`ignored`, or what `before_webhook` or `respond` say.", body = AnyJson), (status = 202, description = "Accepted: on disk, durably.", body = Accepted), (status = "default", description = "What the cycle answers itself: status, headers and body are what `before_webhook` or `respond` say."), OfBody, NotFound, Conflict, MediaType, Unacceptable, QueueFull, NoAnswer)
+)]
 async fn trigger(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,
@@ -68,6 +108,16 @@ async fn trigger(
     by_operator(&app, id, None, request).await
 }
 
+#[utoipa::path(
+    post,
+    path = "/cycles/{id}/trigger/{step}",
+    operation_id = "trigger_step",
+    tag = "cycles",
+    summary = "Calls one of the cycle's webhook steps as the operator",
+    params(CycleInPath, StepInPath, IdempotencyKey),
+    request_body(content((AnyJson = "application/json"), (AnyJson = "application/x-www-form-urlencoded")), description = "What the webhook is given: JSON, or a form."),
+    responses((status = 200, description = "`ignored`, or what `before_webhook` or `respond` say.", body = AnyJson), (status = 202, description = "Accepted: on disk, durably.", body = Accepted), (status = "default", description = "What the cycle answers itself: status, headers and body are what `before_webhook` or `respond` say."), OfBody, NotFound, Conflict, MediaType, Unacceptable, QueueFull, NoAnswer)
+)]
 async fn trigger_step(
     State(app): State<Arc<App>>,
     Segments((id, step)): Segments<(String, String)>,
@@ -76,6 +126,52 @@ async fn trigger_step(
     by_operator(&app, id, Some(step), request).await
 }
 
+/// Deletes what is kept of a cycle whose file is gone.
+#[utoipa::path(
+    delete,
+    path = "/cycles/{id}",
+    operation_id = "delete_cycle",
+    tag = "cycles",
+    params(CycleInPath),
+    responses((status = 200, description = "What went with it.", body = CycleDeleted), BadRequest, NotFound, Conflict)
+)]
+async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+) -> Result<JsonAnswer<CycleDeleted>, Refusal> {
+    let id = CycleId::from(id.as_str());
+    Ok(JsonAnswer(
+        app.engine.by(&caller.name).delete_cycle(&id).await?,
+    ))
+}
+
+/// The same, where `DELETE` does not come through.
+#[utoipa::path(
+    post,
+    path = "/cycles/{id}/delete",
+    operation_id = "delete_cycle_by_post",
+    tag = "cycles",
+    params(CycleInPath),
+    responses((status = 200, description = "What went with it.", body = CycleDeleted), BadRequest, NotFound, Conflict)
+)]
+async fn delete_by_post(
+    app: State<Arc<App>>,
+    caller: Caller,
+    id: Segments<String>,
+) -> Result<JsonAnswer<CycleDeleted>, Refusal> {
+    delete(app, caller, id).await
+}
+
+#[utoipa::path(
+    post,
+    path = "/cycles/{id}/{command}",
+    operation_id = "command_cycle",
+    tag = "cycles",
+    summary = "Starts, pauses, stops, finishes or purges a cycle",
+    params(CycleInPath, CommandInPath),
+    responses((status = 200, description = "The cycle as it is now.", body = CycleView), BadRequest, NotFound)
+)]
 async fn command(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -99,7 +195,8 @@ pub(crate) fn command_of(name: &str) -> Result<CycleCommand, Problem> {
         "finish" => CycleCommand::Finish,
         "purge" => CycleCommand::Purge,
         _ => {
-            let what = format!("`{name}` is none of start, pause, stop, finish, purge, trigger");
+            let what =
+                format!("`{name}` is none of start, pause, stop, finish, purge, delete, trigger");
             return Err(Problem::new(404, "api.unknown_path", what));
         }
     })

@@ -8,6 +8,9 @@ use velodrome_runtime::api::Problem;
 use crate::app::App;
 use crate::body::read_whole;
 
+/// What may stand around JSON.
+const BLANK: [u8; 4] = *b" \t\r\n";
+
 /// Reads the body; `what` says in words what it must be. What is wrong with it is told without a word of
 /// it: it may hold a secret.
 pub(super) async fn json_body<T: DeserializeOwned>(
@@ -18,16 +21,16 @@ pub(super) async fn json_body<T: DeserializeOwned>(
     read(&body_of(app, request).await?, what)
 }
 
-/// The same where there may be none.
+/// The same where there may be none, or `null`.
 pub(super) async fn json_body_if_any<T: DeserializeOwned>(
     app: &App,
     request: Request,
     what: &str,
 ) -> Result<Option<T>, Problem> {
     let body = body_of(app, request).await?;
-    match body.trim_ascii().is_empty() {
+    match body.iter().all(|byte| BLANK.contains(byte)) {
         true => Ok(None),
-        false => read(&body, what).map(Some),
+        false => read(&body, what),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Pages over what is in memory as a whole: few items, each with a text that orders it.
 
+use std::cmp::Reverse;
+
 use velodrome_runtime::api::{Listing, Problem};
 
 use super::parameters::Parameters;
@@ -11,11 +13,32 @@ pub(crate) fn part<T>(
     parameters: &Parameters,
     text: impl Fn(&T) -> String,
 ) -> Result<Listing<T>, Problem> {
-    let limit = parameters.limit()?;
+    items.sort_by_cached_key(&text);
     if let Some(after) = parameters.text("cursor")? {
         items.retain(|item| text(item).as_str() > after);
     }
-    items.sort_by_cached_key(&text);
+    cut(items, parameters, text)
+}
+
+/// The same from the last text to the first: the newest first, where the text is an id.
+pub(super) fn part_backwards<T>(
+    mut items: Vec<T>,
+    parameters: &Parameters,
+    text: impl Fn(&T) -> String,
+) -> Result<Listing<T>, Problem> {
+    items.sort_by_cached_key(|item| Reverse(text(item)));
+    if let Some(before) = parameters.text("cursor")? {
+        items.retain(|item| text(item).as_str() < before);
+    }
+    cut(items, parameters, text)
+}
+
+fn cut<T>(
+    mut items: Vec<T>,
+    parameters: &Parameters,
+    text: impl Fn(&T) -> String,
+) -> Result<Listing<T>, Problem> {
+    let limit = parameters.limit()?;
     let more = items.len() > limit;
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(&text);
@@ -45,5 +68,22 @@ mod tests {
         check("limit=5", &["a", "b", "c", "d", "e"], None);
         check("cursor=bb", &["c", "d", "e"], None);
         check("cursor=z", &[], None);
+    }
+    #[test]
+    fn backwards_too() {
+        let check = |query: &str, items: &[&str], next: Option<&str>| {
+            let parameters = Parameters::read(Some(query), &["limit", "cursor"]).unwrap();
+            let listing =
+                part_backwards(vec!["a", "c", "b"], &parameters, |item| (*item).to_owned());
+            let listing = listing.unwrap();
+            assert_eq!(
+                (listing.items.as_slice(), listing.next.as_deref()),
+                (items, next),
+                "{query}"
+            );
+        };
+        check("", &["c", "b", "a"], None);
+        check("limit=2", &["c", "b"], Some("b"));
+        check("limit=2&cursor=b", &["a"], None);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
+use utoipa::OpenApi;
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::{Listing, LoopView, Problem};
 use velodrome_store::LoopFilter;
@@ -11,14 +11,24 @@ use velodrome_store::LoopFilter;
 use velodrome_types::Role;
 
 use super::parameters::Parameters;
+use super::runs::{Asked, version};
 use super::segments::Segments;
 use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
+use crate::openapi::{
+    BadRequest, Conflict, Limit, LoopInPath, LoopStates, NotFound, OfBody, OfCycle, OfLoop, Place,
+    Since,
+};
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "loop", "status", "since", "limit", "cursor"];
+
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(list, show, stop, retry))]
+pub(super) struct Operations;
 
 /// `/loops`, `/loops/{id}`, `/loops/{id}/stop`, `/loops/{id}/retry`.
 pub(super) fn routes() -> Guarded {
@@ -29,6 +39,15 @@ pub(super) fn routes() -> Guarded {
         .post(Role::Operate, "/loops/{id}/retry", retry)
 }
 
+#[utoipa::path(
+    get,
+    path = "/loops",
+    operation_id = "list_loops",
+    tag = "loops",
+    summary = "Loops, newest first",
+    params(OfCycle, OfLoop, LoopStates, Since, Limit, Place),
+    responses((status = 200, description = "As asked.", body = Listing<LoopView>), BadRequest, NotFound, Conflict)
+)]
 async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
@@ -63,6 +82,15 @@ fn one(engine: &Engine, id: &str, filter: &LoopFilter) -> Result<Listing<LoopVie
     })
 }
 
+#[utoipa::path(
+    get,
+    path = "/loops/{id}",
+    operation_id = "show_loop",
+    tag = "loops",
+    summary = "One loop",
+    params(LoopInPath),
+    responses((status = 200, description = "As asked.", body = LoopView), BadRequest, NotFound, Conflict)
+)]
 async fn show(
     State(app): State<Arc<App>>,
     Segments(id): Segments<String>,
@@ -71,6 +99,15 @@ async fn show(
     Ok(JsonAnswer(view.await?))
 }
 
+#[utoipa::path(
+    post,
+    path = "/loops/{id}/stop",
+    operation_id = "stop_loop",
+    tag = "loops",
+    summary = "Ends a loop at once, timers and children included",
+    params(LoopInPath),
+    responses((status = 200, description = "The loop as it is now.", body = LoopView), BadRequest, NotFound, Conflict)
+)]
 async fn stop(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -80,13 +117,23 @@ async fn stop(
     Ok(JsonAnswer(app.engine.by(&caller.name).stop_loop(id).await?))
 }
 
+#[utoipa::path(
+    post,
+    path = "/loops/{id}/retry",
+    operation_id = "retry_loop",
+    tag = "loops",
+    summary = "Goes on where a loop failed",
+    params(LoopInPath),
+    request_body(content = Option<Asked>, description = "Which version it goes on with; one must be said where the cycle has changed."),
+    responses((status = 200, description = "The loop as it is now.", body = LoopView), OfBody, NotFound, Conflict)
+)]
 async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
     Segments(id): Segments<String>,
-    body: Bytes,
+    request: Request,
 ) -> Result<JsonAnswer<LoopView>, Refusal> {
-    let version = super::runs::version(&body)?;
+    let version = version(&app, request).await?;
     let id = blocking(&app, move |engine| engine.find_loop(&id)).await?;
     Ok(JsonAnswer(
         app.engine.by(&caller.name).retry_loop(id, version).await?,

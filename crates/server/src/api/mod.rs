@@ -20,6 +20,6 @@ mod watermarks;
 
 pub(crate) use cycles::command_of;
 pub(crate) use listing::part;
-pub(crate) use parameters::{Parameters, bad_parameter};
-pub(crate) use routes::routes;
+pub(crate) use parameters::{DEFAULT_LIMIT, MAX_LIMIT, Parameters, bad_parameter};
+pub(crate) use routes::{operations, routes};
 pub(crate) use segments::Segments;

@@ -11,6 +11,14 @@ use velodrome_types::{Json, Timestamp, parse_duration};
 pub(crate) const DEFAULT_LIMIT: usize = 50;
 /// The most it gives.
 pub(crate) const MAX_LIMIT: usize = 1_000;
+/// The largest `seq`: what the stores can hold.
+const MAX_SEQ: u64 = u64::MAX >> 1;
+
+/// A line's `seq`, or none where it is no number that one could have.
+pub(crate) fn seq(text: &str) -> Option<u64> {
+    let seq: u64 = text.trim().parse().ok()?;
+    (seq <= MAX_SEQ).then_some(seq)
+}
 
 /// The parameters of one request.
 #[derive(Debug)]
@@ -244,6 +252,15 @@ mod tests {
         }
         for bad in ["yesterday", "2", "2026-11-23"] {
             assert_eq!(refused(since(&format!("since={bad}"))), "since", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_seq_is_a_number_that_the_store_can_hold() {
+        assert_eq!(seq(" 7 "), Some(7));
+        assert_eq!(seq("9223372036854775807"), Some(u64::MAX >> 1));
+        for bad in ["9223372036854775808", "-1", "", "last"] {
+            assert_eq!(seq(bad), None, "{bad}");
         }
     }
 

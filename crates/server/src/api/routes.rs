@@ -6,6 +6,27 @@ use super::{
 };
 use crate::access::Guarded;
 
+use utoipa::OpenApi;
+
+/// The document's part of each resource.
+pub(crate) fn operations() -> impl Iterator<Item = utoipa::openapi::OpenApi> {
+    [
+        cycles::Operations::openapi(),
+        steps::Operations::openapi(),
+        runs::Operations::openapi(),
+        loops::Operations::openapi(),
+        storage::Operations::openapi(),
+        watermarks::Operations::openapi(),
+        connections::Operations::openapi(),
+        secrets::Operations::openapi(),
+        tokens::Operations::openapi(),
+        sign_in_links::Operations::openapi(),
+        log::Operations::openapi(),
+        server::Operations::openapi(),
+    ]
+    .into_iter()
+}
+
 /// Everything below `/api/v1`, each with the role that it asks for.
 pub(crate) fn routes() -> Guarded {
     Guarded::new()

@@ -5,26 +5,39 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::{Listing, Problem};
 use velodrome_store::{Namespace, StoredValue};
-use velodrome_types::{ConnectionId, Json, LoopId, Role};
+use velodrome_types::{ConnectionId, CycleId, Json, LoopId, Role};
 
 use super::json_body::json_body;
+use super::listing::part;
 use super::parameters::{Parameters, bad_parameter};
 use super::segments::Segments;
 use crate::access::Guarded;
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
+use crate::openapi::{
+    AfterKey, AnyJson, BadRequest, Conflict, ConnectionOfPath, KeyInPath, Limit, NotFound, OfBody,
+    OfConnection, OfCycle, OfLoop, PlaceByName, Unacceptable,
+};
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "loop"];
+const STORAGES_PARAMETERS: &[&str] = &["connection", "cycle", "loop", "limit", "cursor"];
 const LIST_PARAMETERS: &[&str] = &["cycle", "loop", "after", "cursor", "limit"];
 
-/// `/storage/{connection}`, `/storage/{connection}/{key}`; a slash in a key is written `%2F`.
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(storages, list, show, set, delete))]
+pub(super) struct Operations;
+
+/// `/storage`, `/storage/{connection}`, `/storage/{connection}/{key}`; a slash in a key is written `%2F`.
 pub(super) fn routes() -> Guarded {
     Guarded::new()
+        .get(Role::Read, "/storage", storages)
         .get(Role::Read, "/storage/{connection}", list)
         .get(Role::Read, "/storage/{connection}/{key}", show)
         .put(Role::Operate, "/storage/{connection}/{key}", set)
@@ -32,10 +45,12 @@ pub(super) fn routes() -> Guarded {
 }
 
 /// A value as the API shows it.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StoredItem)]
 struct Item {
     key: String,
     value: Json,
+    #[schema(required)]
     written_by: Option<LoopId>,
 }
 
@@ -45,6 +60,58 @@ impl Item {
             key,
             value: stored.value,
             written_by: stored.written_by,
+        }
+    }
+}
+
+/// A storage that holds something, as the API shows it.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+struct Storage {
+    connection: ConnectionId,
+    scope: ScopeName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cycle: Option<CycleId>,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    loop_id: Option<LoopId>,
+}
+
+/// Who shares a storage: all cycles on its connection, one cycle on it, or one loop.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StorageScope)]
+#[serde(rename_all = "snake_case")]
+enum ScopeName {
+    Connection,
+    Cycle,
+    Loop,
+}
+
+impl From<Namespace> for Storage {
+    fn from(namespace: Namespace) -> Self {
+        let (connection, scope, cycle, loop_id) = match namespace {
+            Namespace::Connection(connection) => (connection, ScopeName::Connection, None, None),
+            Namespace::Cycle(connection, cycle) => {
+                (connection, ScopeName::Cycle, Some(cycle), None)
+            }
+            Namespace::Loop(connection, id) => (connection, ScopeName::Loop, None, Some(id)),
+        };
+        Self {
+            connection,
+            scope,
+            cycle,
+            loop_id,
+        }
+    }
+}
+
+impl Storage {
+    /// What orders it: a connection's own, its cycles', its loops', those by age.
+    fn place(&self) -> String {
+        match (&self.cycle, &self.loop_id) {
+            (None, None) => self.connection.to_string(),
+            (Some(cycle), _) => format!("{}/cycle/{cycle}", self.connection),
+            (None, Some(id)) => format!("{}/loop/{id}", self.connection),
         }
     }
 }
@@ -80,6 +147,48 @@ impl Scope {
     }
 }
 
+/// Which storages hold something.
+#[utoipa::path(
+    get,
+    path = "/storage",
+    operation_id = "list_storages",
+    tag = "storage",
+    params(OfConnection, OfCycle, OfLoop, Limit, PlaceByName),
+    responses((status = 200, description = "As asked.", body = Listing<Storage>), BadRequest, NotFound, Conflict)
+)]
+async fn storages(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<JsonAnswer<Listing<Storage>>, Refusal> {
+    let parameters = Parameters::read(query.as_deref(), STORAGES_PARAMETERS)?;
+    let connection: Option<ConnectionId> = parameters.name("connection")?;
+    let cycle: Option<CycleId> = parameters.name("cycle")?;
+    let looped = parameters.text("loop")?.map(str::to_owned);
+    let found = blocking(&app, move |engine| {
+        let looped = looped.map(|id| engine.find_loop(&id)).transpose()?;
+        let found = engine.store().namespaces().map_err(unreadable)?;
+        let mut found: Vec<Storage> = found.into_iter().map(Storage::from).collect();
+        found.retain(|storage| {
+            let of_connection = |wanted: &ConnectionId| storage.connection == *wanted;
+            connection.as_ref().is_none_or(of_connection)
+                && (cycle.is_none() || storage.cycle == cycle)
+                && (looped.is_none() || storage.loop_id == looped)
+        });
+        Ok(found)
+    })
+    .await?;
+    Ok(JsonAnswer(part(found, &parameters, Storage::place)?))
+}
+
+#[utoipa::path(
+    get,
+    path = "/storage/{connection}",
+    operation_id = "list_keys",
+    tag = "storage",
+    summary = "The keys of a storage with their values, in byte order",
+    params(ConnectionOfPath, OfCycle, OfLoop, AfterKey, Limit, PlaceByName),
+    responses((status = 200, description = "As asked.", body = Listing<Item>), BadRequest, NotFound, Conflict)
+)]
 async fn list(
     State(app): State<Arc<App>>,
     Segments(connection): Segments<String>,
@@ -114,6 +223,15 @@ fn listing(mut found: Vec<(String, StoredValue)>, limit: usize) -> Listing<Item>
     Listing { items, next }
 }
 
+#[utoipa::path(
+    get,
+    path = "/storage/{connection}/{key}",
+    operation_id = "show_key",
+    tag = "storage",
+    summary = "One value",
+    params(ConnectionOfPath, KeyInPath, OfCycle, OfLoop),
+    responses((status = 200, description = "As asked.", body = Item), BadRequest, NotFound, Conflict)
+)]
 async fn show(
     State(app): State<Arc<App>>,
     Segments((connection, key)): Segments<(String, String)>,
@@ -139,6 +257,16 @@ fn stored(engine: &Engine, namespace: &Namespace, key: &str) -> Result<StoredVal
         })
 }
 
+#[utoipa::path(
+    put,
+    path = "/storage/{connection}/{key}",
+    operation_id = "set_key",
+    tag = "storage",
+    summary = "Sets a value",
+    params(ConnectionOfPath, KeyInPath, OfCycle, OfLoop),
+    request_body(content = AnyJson, description = "The value."),
+    responses((status = 204, description = "Done."), OfBody, NotFound, Conflict, Unacceptable)
+)]
 async fn set(
     State(app): State<Arc<App>>,
     Segments((connection, key)): Segments<(String, String)>,
@@ -153,6 +281,15 @@ async fn set(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[utoipa::path(
+    delete,
+    path = "/storage/{connection}/{key}",
+    operation_id = "delete_key",
+    tag = "storage",
+    summary = "Removes a key",
+    params(ConnectionOfPath, KeyInPath, OfCycle, OfLoop),
+    responses((status = 204, description = "Done."), BadRequest, NotFound, Conflict)
+)]
 async fn delete(
     State(app): State<Arc<App>>,
     Segments((connection, key)): Segments<(String, String)>,
@@ -207,5 +344,33 @@ mod tests {
             serde_json::to_string(&part.items[0]).unwrap(),
             r#"{"key":"a","value":null,"written_by":null}"#
         );
+    }
+
+    #[test]
+    fn a_storage_says_whose_it_is() {
+        let id: LoopId = "loop_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let shown = |namespace| {
+            let storage = Storage::from(namespace);
+            (serde_json::to_string(&storage).unwrap(), storage.place())
+        };
+        for (namespace, json, place) in [
+            (
+                Namespace::Connection("zoho".into()),
+                r#"{"connection":"zoho","scope":"connection"}"#,
+                "zoho",
+            ),
+            (
+                Namespace::Cycle("zoho".into(), "pages".into()),
+                r#"{"connection":"zoho","scope":"cycle","cycle":"pages"}"#,
+                "zoho/cycle/pages",
+            ),
+            (
+                Namespace::Loop("zoho".into(), id),
+                r#"{"connection":"zoho","scope":"loop","loop":"loop_01h455vb4pex5vsknk084sn02q"}"#,
+                "zoho/loop/loop_01h455vb4pex5vsknk084sn02q",
+            ),
+        ] {
+            assert_eq!(shown(namespace), (json.to_owned(), place.to_owned()));
+        }
     }
 }

@@ -6,18 +6,27 @@ use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use velodrome_runtime::api::{Listing, NewToken, Problem, TokenView};
+use utoipa::{OpenApi, ToSchema};
+use velodrome_runtime::api::{Listing, NewToken, Problem, TokenMade, TokenView};
 use velodrome_types::{Role, Timestamp, parse_duration};
 
 use super::json_body::json_body;
-use super::listing::part;
+use super::listing::part_backwards;
 use super::parameters::Parameters;
 use super::segments::Segments;
 use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::blocking;
+use crate::openapi::{
+    BadRequest, Conflict, Limit, NotFound, OfBody, PlaceByName, TokenInPath, Unacceptable,
+};
 use crate::problem::Refusal;
+
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(list, create, revoke))]
+pub(super) struct Operations;
 
 /// `/tokens`, `/tokens/{id}`.
 pub(super) fn routes() -> Guarded {
@@ -28,28 +37,52 @@ pub(super) fn routes() -> Guarded {
 }
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TokenAsked)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    /// What it allows.
+    #[schema(value_type = Role)]
     role: String,
+    /// What people call it; one is made up where it is left out.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
     name: Option<String>,
-    /// A duration from now, or a date.
+    /// From when on it is of no use: a duration from now, such as `30 days`, or a date that is still to come.
     #[serde(default)]
+    #[schema(schema_with = crate::openapi::expiry)]
     expires: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    operation_id = "list_tokens",
+    tag = "tokens",
+    summary = "Tokens, newest first; never one itself",
+    params(Limit, PlaceByName),
+    responses((status = 200, description = "As asked.", body = Listing<TokenView>), BadRequest)
+)]
 async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
 ) -> Result<JsonAnswer<Listing<TokenView>>, Refusal> {
     let parameters = Parameters::read(query.as_deref(), &["limit", "cursor"])?;
     let tokens = blocking(&app, |engine| engine.tokens()).await?;
-    Ok(JsonAnswer(part(tokens, &parameters, |token| {
+    Ok(JsonAnswer(part_backwards(tokens, &parameters, |token| {
         token.id.to_string()
     })?))
 }
 
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    operation_id = "create_token",
+    tag = "tokens",
+    summary = "Makes a token",
+    request_body(content = Asked),
+    responses((status = 201, description = "The token, told this once.", body = TokenMade), OfBody, Conflict, Unacceptable)
+)]
 async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -74,6 +107,15 @@ async fn create(
     Ok((StatusCode::CREATED, JsonAnswer(made)).into_response())
 }
 
+#[utoipa::path(
+    delete,
+    path = "/tokens/{id}",
+    operation_id = "revoke_token",
+    tag = "tokens",
+    summary = "Revokes a token",
+    params(TokenInPath),
+    responses((status = 204, description = "Done."), BadRequest, NotFound, Conflict)
+)]
 async fn revoke(
     State(app): State<Arc<App>>,
     caller: Caller,

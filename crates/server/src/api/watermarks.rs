@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 use velodrome_runtime::api::{Listing, Problem};
 use velodrome_types::{CycleId, Role, StepId, Timestamp};
 
@@ -16,9 +17,17 @@ use crate::access::{Caller, Guarded};
 use crate::answer::JsonAnswer;
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
+use crate::openapi::{
+    BadRequest, CycleOfPath, Limit, NotFound, OfBody, OfCycle, PlaceByName, StepInPath,
+};
 use crate::problem::Refusal;
 
 const PARAMETERS: &[&str] = &["cycle", "limit", "cursor"];
+
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(list, set, unset))]
+pub(super) struct Operations;
 
 /// `/watermarks`, `/watermarks/{cycle}/{step}`.
 pub(super) fn routes() -> Guarded {
@@ -29,7 +38,8 @@ pub(super) fn routes() -> Guarded {
 }
 
 /// A watermark as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Watermark)]
 struct Item {
     cycle: CycleId,
     step: StepId,
@@ -37,12 +47,24 @@ struct Item {
 }
 
 /// What a watermark is set to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = WatermarkDate)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schema(value_type = Timestamp)]
     last_successful_run_date: String,
 }
 
+#[utoipa::path(
+    put,
+    path = "/watermarks/{cycle}/{step}",
+    operation_id = "set_watermark",
+    tag = "watermarks",
+    summary = "Sets the date that the next loop's list begins at",
+    params(CycleOfPath, StepInPath),
+    request_body(content = Wanted),
+    responses((status = 204, description = "Done."), OfBody, NotFound)
+)]
 async fn set(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -62,6 +84,15 @@ async fn set(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[utoipa::path(
+    delete,
+    path = "/watermarks/{cycle}/{step}",
+    operation_id = "unset_watermark",
+    tag = "watermarks",
+    summary = "Forgets the date: the next loop begins as the first one did",
+    params(CycleOfPath, StepInPath),
+    responses((status = 204, description = "Done."), BadRequest, NotFound)
+)]
 async fn unset(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -75,6 +106,15 @@ async fn unset(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[utoipa::path(
+    get,
+    path = "/watermarks",
+    operation_id = "list_watermarks",
+    tag = "watermarks",
+    summary = "All dates that are set, by cycle and step",
+    params(OfCycle, Limit, PlaceByName),
+    responses((status = 200, description = "As asked.", body = Listing<Item>), BadRequest)
+)]
 async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,

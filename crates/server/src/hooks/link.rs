@@ -20,12 +20,28 @@ use super::format::body_format;
 use super::receive::{Target, hook_request, not_read, unreadable_path};
 use crate::app::App;
 use crate::body::read_body;
+use crate::openapi::{
+    Accepted, AnyJson, Conflict, CycleOfPath, IdempotencyKey, LinkInPath, MediaType, NoAnswer,
+    NotFound, OfBody, StepInPath, Unacceptable,
+};
 use crate::page::{escape, form_page, page};
 use crate::problem::Refusal;
 
 type Link = Path<(String, String, String)>;
 
-/// `GET`: what the run waits for, and a button.
+/// What a run waits for, as a page with a button.
+#[utoipa::path(
+    get,
+    path = "/hooks/{cycle}/{step}/{link}",
+    operation_id = "look_at_link",
+    tag = "webhooks",
+    params(CycleOfPath, StepInPath, LinkInPath),
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 404, description = "There is no such link.", body = String, content_type = "text/html"),
+        (status = 409, description = "The run does not wait yet, or waits no more.", body = String, content_type = "text/html"),
+    )
+)]
 pub(super) async fn look(
     State(app): State<Arc<App>>,
     path: Result<Link, PathRejection>,
@@ -37,7 +53,24 @@ pub(super) async fn look(
     })
 }
 
-/// `POST`: the run goes on.
+/// A run that waits goes on.
+#[utoipa::path(
+    post,
+    path = "/hooks/{cycle}/{step}/{link}",
+    operation_id = "answer_link",
+    tag = "webhooks",
+    params(CycleOfPath, StepInPath, LinkInPath, IdempotencyKey),
+    request_body(
+        content((AnyJson = "application/json"), (AnyJson = "application/x-www-form-urlencoded")),
+        description = "What the run is given."
+    ),
+    responses(
+        (status = 200, description = "`ignored`, or what a `respond` says.", body = AnyJson),
+        (status = 202, description = "Accepted: on disk, durably.", body = Accepted),
+        (status = "default", description = "What the cycle answers itself."),
+        OfBody, NotFound, Conflict, MediaType, Unacceptable, NoAnswer,
+    )
+)]
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
     path: Result<Link, PathRejection>,

@@ -13,4 +13,4 @@ mod receive;
 mod request;
 
 pub(crate) use address::{Peer, caller};
-pub(crate) use receive::{by_operator, routes};
+pub(crate) use receive::{Operations, by_operator, routes};

@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
+use utoipa::OpenApi;
 use velodrome_runtime::api::{BodyFormat, HookAuth, HookRequest, Problem, Scheme};
 use velodrome_runtime::{Engine, HANDOFF_HEADER, Hook};
 use velodrome_types::Timestamp;
@@ -30,8 +31,17 @@ use super::{link, pages};
 use crate::access::Guarded;
 use crate::app::App;
 use crate::body::{BodyFault, read_body};
+use crate::openapi::{
+    Accepted, AnyJson, Conflict, CycleOfPath, IdempotencyKey, MediaType, NoAnswer, NotAllowed,
+    NotAuthenticated, NotFound, OfBody, QueueFull, StepInPath, Unacceptable,
+};
 use crate::origin::KnownHosts;
 use crate::problem::{Refusal, only_methods};
+
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(trigger, step, link::look, link::resume))]
+pub(crate) struct Operations;
 
 /// `/hooks/{cycle}`, `/hooks/{cycle}/{step}`, and the link of a run that waits there.
 pub(crate) fn routes() -> Guarded {
@@ -76,6 +86,16 @@ fn not_a_post() -> Response {
     )
 }
 
+#[utoipa::path(
+    post,
+    path = "/hooks/{cycle}",
+    operation_id = "call_webhook",
+    tag = "webhooks",
+    summary = "Calls a cycle's webhook",
+    params(CycleOfPath, IdempotencyKey),
+    request_body(content((AnyJson = "application/json"), (AnyJson = "application/x-www-form-urlencoded")), description = "What the webhook is given: JSON, or a form."),
+    responses((status = 200, description = "`ignored`, or what `before_webhook` or `respond` say.", body = AnyJson), (status = 202, description = "Accepted: on disk, durably.", body = Accepted), (status = "default", description = "What the cycle answers itself: status, headers and body are what `before_webhook` or `respond` say."), OfBody, NotAuthenticated, NotAllowed, NotFound, Conflict, MediaType, Unacceptable, QueueFull, NoAnswer)
+)]
 async fn trigger(
     State(app): State<Arc<App>>,
     path: Result<Path<String>, PathRejection>,
@@ -90,6 +110,16 @@ async fn trigger(
     Ok(answer(&app, target, request).await)
 }
 
+#[utoipa::path(
+    post,
+    path = "/hooks/{cycle}/{step}",
+    operation_id = "call_webhook_step",
+    tag = "webhooks",
+    summary = "Calls one of a cycle's webhook steps",
+    params(CycleOfPath, StepInPath, IdempotencyKey),
+    request_body(content((AnyJson = "application/json"), (AnyJson = "application/x-www-form-urlencoded")), description = "What the webhook is given: JSON, or a form."),
+    responses((status = 200, description = "`ignored`, or what `before_webhook` or `respond` say.", body = AnyJson), (status = 202, description = "Accepted: on disk, durably.", body = Accepted), (status = "default", description = "What the cycle answers itself: status, headers and body are what `before_webhook` or `respond` say."), OfBody, NotAuthenticated, NotAllowed, NotFound, Conflict, MediaType, Unacceptable, QueueFull, NoAnswer)
+)]
 async fn step(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, String)>, PathRejection>,

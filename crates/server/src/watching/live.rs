@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::Problem;
 use velodrome_store::{LogFilter, LogRead};
@@ -25,9 +26,13 @@ use velodrome_types::Role;
 use super::allowed::Allowed;
 use super::hub::Viewer;
 use crate::access::{Caller, Guarded};
-use crate::api::parameters::{Parameters, bad_parameter};
+use crate::api::parameters::{Parameters, bad_parameter, seq};
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
+use crate::openapi::{
+    After, AtLeast, BadRequest, Conflict, LastEvent, LogLines, NotFound, OfCycle, OfEvent, OfLoop,
+    OfRun, OfStep,
+};
 use crate::problem::Refusal;
 
 /// The least time between two events: four a second are as many as an eye follows.
@@ -41,11 +46,25 @@ const SIGN_OF_LIFE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 const PARAMETERS: &[&str] = &["cycle", "loop", "run", "step", "level", "event", "after"];
 
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(show))]
+pub(crate) struct Operations;
+
 /// `/live`.
 pub(crate) fn routes() -> Guarded {
     Guarded::new().get(Role::Read, "/live", show)
 }
 
+#[utoipa::path(
+    get,
+    path = "/live",
+    operation_id = "watch",
+    tag = "log",
+    summary = "An event whenever something happened, at most four a second",
+    params(OfCycle, OfLoop, OfRun, OfStep, AtLeast, OfEvent, After, LastEvent),
+    responses((status = 200, description = "Server-sent events: the `id` of each is the `seq` of the newest log line that matters. The answer has no end.", body = LogLines, content_type = "text/event-stream"), BadRequest, NotFound, Conflict)
+)]
 async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -77,14 +96,15 @@ async fn show(
 
 /// The line up to which the page shows what happened, if it says so: `Last-Event-ID`, else `after`.
 fn shown(query: Option<&str>, headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let after = Parameters::read(query, PARAMETERS)?.one("after")?;
+    let parameters = Parameters::read(query, PARAMETERS)?;
+    let behind = |text: &str| {
+        seq(text).ok_or_else(|| bad_parameter("after", format!("`{text}` is no `seq`")))
+    };
+    let after = parameters.text("after")?.map(behind).transpose()?;
     let Some(value) = headers.get("last-event-id") else {
         return Ok(after);
     };
-    let last = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    let last = value.to_str().ok().and_then(seq);
     last.map(Some)
         .ok_or_else(|| bad_parameter("Last-Event-ID", "it is no `seq`"))
 }

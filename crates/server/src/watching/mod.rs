@@ -23,5 +23,5 @@ mod recent;
 
 pub(crate) use allowed::Allowed;
 pub(crate) use hub::{Hub, Viewer};
-pub(crate) use live::routes;
+pub(crate) use live::{Operations, routes};
 pub(crate) use recent::Line;

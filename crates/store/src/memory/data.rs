@@ -114,6 +114,12 @@ impl Data {
         for row in unit.cycles {
             self.cycles.insert(row.cycle, row.state);
         }
+        for cycle in unit.cycles_deleted {
+            self.cycles.remove(&cycle);
+            let of_step = format!("{cycle}/");
+            self.answers
+                .retain(|(hook, _), _| hook != cycle.as_str() && !hook.starts_with(&of_step));
+        }
         for write in unit.schedules {
             match write {
                 ScheduleWrite::Put(row) => self.schedules.insert(row.cycle.clone(), row),

@@ -107,6 +107,10 @@ impl Random {
                 cycle: r.of(CYCLES).into(),
                 state: r.of(CycleState::ALL),
             }),
+            cycles_deleted: match self.chance(8) {
+                true => vec![self.of(CYCLES).into()],
+                false => Vec::new(),
+            },
             schedules: self.some(1, |r| match r.chance(4) {
                 true => ScheduleWrite::Remove(r.of(CYCLES).into()),
                 false => ScheduleWrite::Put(ScheduleRow {

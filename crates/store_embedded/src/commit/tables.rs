@@ -5,7 +5,7 @@ use velodrome_store::{
     CycleRow, IdempotencyRow, LoopRow, OutboxWrite, PartWrite, PlanRow, RunRow, ScheduleWrite,
     SecretRow, TimerWrite, WaitWrite, WatermarkWrite,
 };
-use velodrome_types::Timestamp;
+use velodrome_types::{CycleId, Timestamp};
 
 use super::unit::UnitWriter;
 use crate::journal::{cycle_state_number, loop_parts_key, loop_status_number, run_status_number};
@@ -284,6 +284,18 @@ impl UnitWriter<'_> {
         self.conn
             .prepare_cached("INSERT OR REPLACE INTO cycles (cycle, state) VALUES (?1, ?2)")?
             .execute((row.cycle.as_str(), cycle_state_number(row.state)))?;
+        Ok(())
+    }
+
+    pub(super) fn delete_cycle(&self, cycle: &CycleId) -> rusqlite::Result<()> {
+        let cycle = cycle.as_str();
+        self.conn
+            .prepare_cached("DELETE FROM cycles WHERE cycle = ?1")?
+            .execute([cycle])?;
+        // `0` is what follows `/`: all hooks that begin with the cycle and a slash.
+        self.conn
+            .prepare_cached("DELETE FROM answers WHERE hook = ?1 OR (hook >= ?2 AND hook < ?3)")?
+            .execute((cycle, format!("{cycle}/"), format!("{cycle}0")))?;
         Ok(())
     }
 

@@ -84,6 +84,9 @@ impl UnitWriter<'_> {
         for row in &unit.cycles {
             self.write_cycle(row)?;
         }
+        for cycle in &unit.cycles_deleted {
+            self.delete_cycle(cycle)?;
+        }
         for write in &unit.schedules {
             self.write_schedule(write)?;
         }

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
+use utoipa::OpenApi;
 use velodrome_runtime::Engine;
 use velodrome_runtime::api::Problem;
 use velodrome_store::{LogFilter, LogRead, StoreError};
@@ -19,14 +20,32 @@ use super::query::{LogQuery, Start};
 use crate::access::{Caller, Guarded};
 use crate::app::App;
 use crate::blocking::{blocking, unreadable};
+use crate::openapi::{
+    After, AtLeast, BadRequest, Conflict, Follow, LastEvent, Limit, LogLines, NotFound, OfCycle,
+    OfEvent, OfLoop, OfRun, OfStep, Since, Tail,
+};
 use crate::problem::Refusal;
 use crate::watching::Allowed;
+
+/// What is done here, as the document describes it.
+#[derive(OpenApi)]
+#[openapi(paths(show))]
+pub(in crate::api) struct Operations;
 
 /// `/log`.
 pub(in crate::api) fn routes() -> Guarded {
     Guarded::new().get(Role::Read, "/log", show)
 }
 
+#[utoipa::path(
+    get,
+    path = "/log",
+    operation_id = "show_log",
+    tag = "log",
+    summary = "The run log, as it stands or as it grows",
+    params(OfCycle, OfLoop, OfRun, OfStep, AtLeast, OfEvent, Since, After, Limit, Tail, Follow, LastEvent),
+    responses((status = 200, description = "Lines in order of commit: JSON lines, or server-sent events where `Accept` names them, each with its `seq` as `id` and the line as `data`.", content((LogLines = "application/x-ndjson"), (LogLines = "text/event-stream"))), BadRequest, NotFound, Conflict)
+)]
 async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,

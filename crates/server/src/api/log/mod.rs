@@ -13,4 +13,4 @@ mod follow;
 mod framing;
 mod query;
 
-pub(super) use answer::routes;
+pub(super) use answer::{Operations, routes};

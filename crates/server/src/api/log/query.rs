@@ -7,7 +7,7 @@ use velodrome_store::LogFilter;
 use velodrome_types::Timestamp;
 
 use super::framing::Framing;
-use crate::api::parameters::{DEFAULT_LIMIT, Parameters, bad_parameter};
+use crate::api::parameters::{DEFAULT_LIMIT, Parameters, bad_parameter, seq};
 
 const PARAMETERS: &[&str] = &[
     "cycle", "loop", "run", "step", "level", "event", "since", "after", "limit", "tail", "follow",
@@ -53,19 +53,16 @@ impl LogQuery {
         let framing = Framing::accepted(headers);
         let limit = parameters.count("limit", 1)?;
         let since = parameters.since(now)?;
-        let seq = |text: &str| {
-            text.parse()
-                .map_err(|_| bad_parameter("after", format!("`{text}` is no `seq`")))
+        let behind = |text: &str| {
+            seq(text).ok_or_else(|| bad_parameter("after", format!("`{text}` is no `seq`")))
         };
+        let after = parameters.text("after")?.map(behind).transpose()?;
         let after = match headers.get("last-event-id") {
             Some(value) => {
-                let text = value.to_str().unwrap_or_default().trim();
-                Some(
-                    text.parse()
-                        .map_err(|_| bad_parameter("Last-Event-ID", "it is no `seq`"))?,
-                )
+                let last = value.to_str().ok().and_then(seq);
+                Some(last.ok_or_else(|| bad_parameter("Last-Event-ID", "it is no `seq`"))?)
             }
-            None => parameters.text("after")?.map(seq).transpose()?,
+            None => after,
         };
         let start = match (after, parameters.count("tail", 0)?, since) {
             (Some(after), _, _) => Start::After(after),

@@ -66,6 +66,7 @@ fn whole_unit() -> Unit {
             cycle: "alpha".into(),
             state: CycleState::Paused,
         }],
+        cycles_deleted: vec!["beta".into()],
         schedules: vec![ScheduleWrite::Put(ScheduleRow {
             cycle: "alpha".into(),
             rule: "every 60000 ms".to_owned(),

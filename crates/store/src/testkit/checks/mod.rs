@@ -88,6 +88,7 @@ macro_rules! conformance_suite {
             a_run_that_is_forgotten_has_never_waited
             a_plan_that_is_there_is_left
             the_word_on_a_cycle_is_the_last
+            a_cycle_that_is_deleted_is_forgotten
             how_far_a_schedule_has_come_is_the_last_word
             secrets_are_kept_by_name
             old_laps_are_forgotten

@@ -136,6 +136,47 @@ pub fn the_word_on_a_cycle_is_the_last(bench: &mut Bench) {
     }
 }
 
+/// Nothing is left of what was said of it and of what its webhooks answered; others keep theirs, also where their
+/// name begins with its.
+pub fn a_cycle_that_is_deleted_is_forgotten(bench: &mut Bench) {
+    let answer = |hook: &str| IdempotencyRow {
+        hook: hook.to_owned(),
+        key: "k".to_owned(),
+        body_hash: [1; 32],
+        status: 202,
+        answer: vec![1],
+        expires: at(1_000),
+    };
+    let hooks = [
+        "alpha",
+        "alpha/ask",
+        "alpha0",
+        "alpha2",
+        "alphabet/ask",
+        "beta",
+    ];
+    let row = |cycle: &str| CycleRow {
+        cycle: cycle.into(),
+        state: CycleState::Paused,
+    };
+    bench.ok(Unit {
+        cycles: vec![row("alpha"), row("alpha2")],
+        idempotency: hooks.map(answer).to_vec(),
+        ..Unit::default()
+    });
+    bench.ok(Unit {
+        cycles_deleted: vec!["alpha".into(), "never_there".into()],
+        ..Unit::default()
+    });
+    bench.holds(|store| {
+        let rows = store.cycle_rows().expect("the store reads");
+        assert_eq!(rows, [row("alpha2")]);
+        let left = hooks.map(|hook| store.answer(hook, "k", at(0)).expect("the store reads"));
+        let left: Vec<bool> = left.iter().map(Option::is_some).collect();
+        assert_eq!(left, [false, false, true, true, true, true]);
+    });
+}
+
 /// The last word counts, also where it goes back; every cycle is listed until it is removed.
 pub fn how_far_a_schedule_has_come_is_the_last_word(bench: &mut Bench) {
     use ScheduleWrite::{Put, Remove};
