@@ -291,6 +291,22 @@ async fn forms_start_stop_and_keep_and_lead_back() -> Result<()> {
     );
     assert_eq!(server.get(&looped).await?["status"], "stopped");
 
+    let (run, looped) = begin(&server, "waits", &json!({"page": 8})).await?;
+    let run = format!("/runs/{run}");
+    server
+        .wait_for(&run, |run| run["status"] == "waiting")
+        .await?;
+    assert_eq!(
+        location(&format!("{run}/stop"), "").await?,
+        (303, run.clone())
+    );
+    assert_eq!(server.get(&run).await?["status"], "stopped");
+    assert_eq!(
+        server.get(&format!("/loops/{looped}")).await?["status"],
+        "stopped"
+    );
+    assert_eq!(location(&format!("{run}/stop"), "").await?.0, 409);
+
     let back = |to: &str| (303, to.to_owned());
     assert_eq!(
         location("/cycles/waits/pause", "").await?,

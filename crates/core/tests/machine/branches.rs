@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use velodrome_core::{
     Exit, Input, Loop, Run, SendAnswer, Start, State, StepFailure, Transition, WaitingOn,
-    next_of_lap, over_for,
+    next_of_lap, over_for, with_descendants,
 };
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Forks, Live, Step, StepIx, StepKind, WaitScope};
@@ -464,17 +464,17 @@ fn what_ends_with_a_run_is_it_and_whom_it_began_parents_first() {
     let begun = begun(&plan);
     let child = children(&begun).remove(0);
     let mut grandchild = child.clone();
-    grandchild.id = velodrome_types::RunId::from_bytes([9; 16]);
+    grandchild.id = RunId::from_bytes([9; 16]);
     grandchild.parent = Some(child.id);
     let runs = [grandchild.clone(), child.clone(), begun.run.clone()];
-    let family = |of| velodrome_core::with_descendants(of, runs.iter());
+    let family = |of| with_descendants(of, runs.iter());
     assert_eq!(
         family(begun.run.id),
         [begun.run.id, child.id, grandchild.id]
     );
     assert_eq!(family(child.id), [child.id, grandchild.id]);
     assert_eq!(family(grandchild.id), [grandchild.id]);
-    assert_eq!(family(velodrome_types::RunId::from_bytes([8; 16])), []);
+    assert_eq!(family(RunId::from_bytes([8; 16])), []);
 }
 
 #[test]

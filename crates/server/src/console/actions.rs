@@ -26,6 +26,7 @@ pub(super) fn routes() -> Guarded {
         .post(Role::Operate, "/loops/{id}/retry", retry_loop)
         .post(Role::Operate, "/runs/{id}/retry", retry_run)
         .post(Role::Operate, "/runs/{id}/replay", replay_run)
+        .post(Role::Operate, "/runs/{id}/stop", stop_run)
 }
 
 /// 303 to a page of the console.
@@ -127,6 +128,16 @@ async fn replay_run(
 ) -> Result<Response, Wrong> {
     let id = blocking(&app, move |engine| engine.find_run(&id)).await?;
     begun(app.engine.replay_run(id).await?, &format!("/runs/{id}"))
+}
+
+async fn stop_run(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Segments(id): Segments<String>,
+) -> Result<Response, Wrong> {
+    let id = blocking(&app, move |engine| engine.find_run(&id)).await?;
+    app.engine.by(&caller.name).stop_run(id).await?;
+    Ok(back_to(&format!("/runs/{id}")))
 }
 
 /// The version that a button names; the one that a run began with where it names none.

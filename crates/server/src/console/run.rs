@@ -175,6 +175,12 @@ fn actions(view: &RunView, caller: &Caller) -> Markup {
                 data-confirm="Begin a new loop with what this run was given?" {
                 (csrf(caller)) button { "Replay" }
             }
+            @if !view.status.is_final() {
+                form.inline method="post" action={ "/runs/" (view.id) "/stop" }
+                    data-confirm="Stop this run? What it waits for ends with it." {
+                    (csrf(caller)) button.bad { "Stop" }
+                }
+            }
         }
     }
 }
