@@ -320,7 +320,9 @@ async fn a_page_is_told_that_something_happened_and_when_it_comes_back_what_it_m
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_token_ends_what_was_opened_with_it() -> Result<()> {
     let server = server().await?;
-    let create = ["token", "create", "--json", "--role", "read", "wall"];
+    let create = [
+        "token", "create", "--json", "--role", "read", "--name", "wall",
+    ];
     let (code, out, err) = server.folder().command(&create).await?;
     ensure!(code == 0, "{err}");
     let made: Value = serde_json::from_str(&out)?;
