@@ -121,6 +121,11 @@ impl Connect {
         self.token_state(connection).set(None);
     }
 
+    /// How many requests wait for their turn.
+    pub fn queued(&self) -> usize {
+        self.turns().waiting()
+    }
+
     /// Sends back whoever waits for a turn, and takes no further request: the process ends. What is under
     /// way goes on.
     pub fn close(&self) {

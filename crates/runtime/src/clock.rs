@@ -47,6 +47,22 @@ impl Clock {
         }
     }
 
+    /// When the process, or the simulation, began.
+    pub(crate) fn began(&self) -> Timestamp {
+        match self {
+            Self::Real { began, .. } => *began,
+            Self::Virtual(clock) => clock.now(),
+        }
+    }
+
+    /// Measures from here on, finer than [`Clock::now`] tells.
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
+        match self {
+            Self::Real { .. } => Stopwatch::Real(Instant::now()),
+            Self::Virtual(clock) => Stopwatch::Virtual(Arc::clone(clock), clock.now()),
+        }
+    }
+
     /// What the clock on the wall says now: what the calendar goes by. It may go back.
     pub(crate) fn wall(&self) -> Timestamp {
         match self {
@@ -107,6 +123,23 @@ impl Clock {
             biased;
             outcome = future => Some(outcome),
             () = self.sleep(length) => None,
+        }
+    }
+}
+
+/// Measures how long something takes.
+#[derive(Debug)]
+pub(crate) enum Stopwatch {
+    Real(Instant),
+    Virtual(Arc<VirtualClock>, Timestamp),
+}
+
+impl Stopwatch {
+    /// How long it is since it was begun.
+    pub(crate) fn elapsed(&self) -> Duration {
+        match self {
+            Self::Real(began) => began.elapsed(),
+            Self::Virtual(clock, began) => clock.now().since(*began),
         }
     }
 }

@@ -212,6 +212,18 @@ impl Engine {
         self.shared.plans.entry(cycle)?.graph
     }
 
+    /// All metrics in Prometheus' text format 0.0.4; so many follow the log.
+    pub fn metrics(&self, viewers: usize) -> String {
+        self.shared.metrics.text(&self.shared, viewers)
+    }
+
+    /// Counts that a request to this cycle's webhook was answered with this status.
+    pub fn webhook_answered(&self, cycle: &str, status: u16, took: Duration) {
+        let cycle = CycleId::from(cycle);
+        let known = self.shared.plans.is_known(&cycle).then_some(&cycle);
+        self.shared.metrics.webhook_answered(known, status, took);
+    }
+
     /// Does what a person says to a cycle.
     ///
     /// # Errors

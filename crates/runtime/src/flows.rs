@@ -1,5 +1,5 @@
-//! How many runs have left each step by each exit, and how many are at each step: in memory, from what was
-//! committed.
+//! How many runs have left each step by each exit, and how many are at each step; how many loops are in each state,
+//! and how many notices wait: in memory, from what was committed.
 //!
 //! A transition says which exits its run took and where it stood before; `unit.rs` gathers that with the commit,
 //! and [`Flows::committed`] counts it once the commit has happened, so that nothing is counted that a crash could
@@ -10,13 +10,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use prometheus::IntCounter;
 use velodrome_core::{Exit, Finish, Run, Standing, State};
 use velodrome_spec::Plan;
 use velodrome_spec::plan::{Step, StepIx, StepKind};
 use velodrome_store::Standing as Stored;
-use velodrome_types::{CycleId, RunStatus, StepId};
+use velodrome_types::{Code, CycleId, LoopStatus, RunStatus, StepId};
 
 use crate::api::{EdgeFlow, FlowView, StepFlow};
+use crate::metrics::{Ended, Metrics};
 
 /// A run's move that is to be committed.
 #[derive(Clone, Debug)]
@@ -30,28 +32,74 @@ pub(crate) struct Move {
     was: Option<Standing>,
     /// Where it is.
     is: Option<Standing>,
-    /// Where it failed, if this move ended it so.
-    failed: Option<StepId>,
+    /// How it has ended, if this move ended it.
+    ended: Option<Ended>,
+    /// Where it failed and with what code, if it has.
+    failed: Option<(StepId, Code)>,
+    /// Whether it was accepted, and has not moved.
+    accepted: bool,
 }
 
 impl Move {
     /// What a move has made of a run.
     pub(crate) fn of(run: &Run, was: Option<Standing>, exits: Vec<(StepIx, Exit)>) -> Self {
-        let failed = match &run.state {
-            State::Finished {
-                how: Finish::Failed(failure),
-            } => Some(failure.step.clone()),
+        let (ended, failed) = match &run.state {
+            State::Finished { how } => (Some(Ended::of(how)), how),
+            _ => {
+                return Self {
+                    exits,
+                    was,
+                    ..Self::unmoved(run)
+                };
+            }
+        };
+        let failed = match failed {
+            Finish::Failed(failure) => Some((failure.step.clone(), failure.error.code.clone())),
             _ => None,
         };
         Self {
-            cycle: run.cycle.clone(),
-            plan: run.plan.clone(),
             exits,
             was,
-            is: run.standing(),
+            ended,
             failed,
+            ..Self::unmoved(run)
         }
     }
+
+    /// A run was accepted.
+    pub(crate) fn accepted(run: &Run) -> Self {
+        Self {
+            accepted: true,
+            ..Self::unmoved(run)
+        }
+    }
+
+    fn unmoved(run: &Run) -> Self {
+        Self {
+            cycle: run.cycle.clone(),
+            plan: run.plan.clone(),
+            exits: Vec::new(),
+            was: None,
+            is: run.standing(),
+            ended: None,
+            failed: None,
+            accepted: false,
+        }
+    }
+}
+
+/// What became of a loop's state in a commit: what it was, if the loop is not new, and what it is.
+pub(crate) type LoopMove = (CycleId, Option<LoopStatus>, LoopStatus);
+
+/// What there is a number of at each moment.
+#[derive(Clone, Debug)]
+enum Stands {
+    /// Runs at a step.
+    Run(CycleId, Standing),
+    /// Loops in a state.
+    Loop(CycleId, LoopStatus),
+    /// Notices of failed runs.
+    Notice,
 }
 
 /// The order of the last commit that the store's count has in it, while there is no such count.
@@ -65,8 +113,9 @@ pub(crate) struct Flows {
     plans: RwLock<HashMap<String, Arc<PlanFlows>>>,
     /// The last commit that the store's count has in it.
     counted: AtomicU64,
-    /// Moves that were committed before that is known, each with its commit.
-    early: Mutex<Vec<(u64, CycleId, Standing, i64)>>,
+    /// What was committed before that is known, each with its commit.
+    early: Mutex<Vec<(u64, Stands, i64)>>,
+    notices: AtomicI64,
 }
 
 impl Default for Flows {
@@ -76,6 +125,7 @@ impl Default for Flows {
             plans: RwLock::default(),
             counted: AtomicU64::new(NOT_COUNTED),
             early: Mutex::default(),
+            notices: AtomicI64::new(0),
         }
     }
 }
@@ -90,7 +140,12 @@ type Edge = (StepId, &'static str, Option<String>, Option<StepId>);
 struct CycleFlows {
     edges: Mutex<BTreeMap<Edge, Counter>>,
     steps: RwLock<HashMap<StepId, Arc<StepCounts>>>,
+    /// Loops that have not ended, by state.
+    loops: [AtomicI64; OPEN.len()],
 }
+
+/// The states that are not final.
+const OPEN: [LoopStatus; 3] = [LoopStatus::Queued, LoopStatus::Running, LoopStatus::Waiting];
 
 #[derive(Debug, Default)]
 struct StepCounts {
@@ -99,10 +154,18 @@ struct StepCounts {
     failed: AtomicU64,
 }
 
-/// Where one version's exits are counted, by step; a fork's exit counts one for each of its branches.
+/// Where one version's exits are counted, by step.
 #[derive(Debug)]
 struct PlanFlows {
-    exits: Vec<Vec<(Exit, Vec<Counter>)>>,
+    exits: Vec<Vec<ExitCounts>>,
+}
+
+#[derive(Debug)]
+struct ExitCounts {
+    exit: Exit,
+    /// One for each branch of a fork.
+    edges: Vec<Counter>,
+    metric: IntCounter,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -141,18 +204,26 @@ impl Flows {
         &self,
         order: u64,
         moves: &[Move],
+        metrics: &Metrics,
         plan_of: impl Fn(&str) -> Option<Arc<Plan>>,
     ) {
         for moved in moves {
             let cycle = self.of_cycle(&moved.cycle);
+            if moved.accepted {
+                metrics.of_cycle(&moved.cycle).lap();
+            }
             if !moved.exits.is_empty()
-                && let Some(flows) = self.of_plan(&moved.plan, &cycle, &plan_of)
+                && let Some(flows) = self.of_plan(&moved.plan, &cycle, metrics, &plan_of)
             {
                 for (step, exit) in &moved.exits {
                     flows.took(*step, *exit);
                 }
             }
-            if let Some(step) = &moved.failed {
+            if let Some(how) = moved.ended {
+                let code = moved.failed.as_ref().map(|(_, code)| code);
+                metrics.of_cycle(&moved.cycle).ended(metrics, how, code);
+            }
+            if let Some((step, _)) = &moved.failed {
                 let failed = &cycle.step(step).failed;
                 failed.fetch_add(1, Ordering::Relaxed);
             }
@@ -161,41 +232,91 @@ impl Flows {
             }
             for (at, by) in [(&moved.was, -1), (&moved.is, 1)] {
                 if let Some(at) = at {
-                    self.stand(order, &moved.cycle, &cycle, at, by);
+                    self.stand(order, by, || Stands::Run(moved.cycle.clone(), at.clone()));
                 }
             }
         }
     }
 
-    fn stand(&self, order: u64, id: &CycleId, cycle: &CycleFlows, at: &Standing, by: i64) {
+    /// Counts what has become of the loops of a commit.
+    pub(crate) fn loops_moved(&self, order: u64, moves: &[LoopMove]) {
+        for (cycle, was, is) in moves {
+            if *was == Some(*is) {
+                continue;
+            }
+            for (status, by) in [(*was, -1), (Some(*is), 1)] {
+                if let Some(status) = status.filter(|status| !status.is_final()) {
+                    self.stand(order, by, || Stands::Loop(cycle.clone(), status));
+                }
+            }
+        }
+    }
+
+    /// Counts notices of failed runs that are new, less those that are gone.
+    pub(crate) fn notices_moved(&self, order: u64, by: i64) {
+        if by != 0 {
+            self.stand(order, by, || Stands::Notice);
+        }
+    }
+
+    /// How many notices of failed runs there are.
+    pub(crate) fn notices(&self) -> u64 {
+        number(&self.notices)
+    }
+
+    /// How many loops of a cycle are in each state that is not final.
+    pub(crate) fn loops(&self, cycle: &CycleId) -> [(LoopStatus, u64); OPEN.len()] {
+        let cycle = self.of_cycle(cycle);
+        std::array::from_fn(|at| (OPEN[at], number(&cycle.loops[at])))
+    }
+
+    fn stand(&self, order: u64, by: i64, what: impl FnOnce() -> Stands) {
         let mut counted = self.counted.load(Ordering::Acquire);
         if counted == NOT_COUNTED {
             let mut early = lock(&self.early);
             counted = self.counted.load(Ordering::Acquire);
             if counted == NOT_COUNTED {
-                early.push((order, id.clone(), at.clone(), by));
+                early.push((order, what(), by));
                 return;
             }
         }
         // The store's count has seen it otherwise.
         if order > counted {
-            cycle.stand(at, by);
+            self.add(&what(), by);
+        }
+    }
+
+    fn add(&self, what: &Stands, by: i64) {
+        match what {
+            Stands::Run(cycle, at) => self.of_cycle(cycle).stand(at, by),
+            Stands::Loop(cycle, status) => {
+                let cycle = self.of_cycle(cycle);
+                if let Some(at) = OPEN.iter().position(|open| open == status) {
+                    cycle.loops[at].fetch_add(by, Ordering::Relaxed);
+                }
+            }
+            Stands::Notice => {
+                self.notices.fetch_add(by, Ordering::Relaxed);
+            }
         }
     }
 
     /// Takes over what the store has counted.
     pub(crate) fn counted(&self, stored: Stored) {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         for (cycle, step, status, runs) in stored.runs {
             let waits = status == RunStatus::Waiting;
-            let at = Standing { step, waits };
-            self.of_cycle(&cycle)
-                .stand(&at, i64::try_from(runs).unwrap_or(i64::MAX));
+            self.add(&Stands::Run(cycle, Standing { step, waits }), signed(runs));
         }
+        for (cycle, status, loops) in stored.loops {
+            self.add(&Stands::Loop(cycle, status), signed(loops));
+        }
+        self.add(&Stands::Notice, signed(stored.notices));
         let mut early = lock(&self.early);
         self.counted.store(stored.order, Ordering::Release);
-        for (order, cycle, at, by) in std::mem::take(&mut *early) {
+        for (order, what, by) in std::mem::take(&mut *early) {
             if order > stored.order {
-                self.of_cycle(&cycle).stand(&at, by);
+                self.add(&what, by);
             }
         }
     }
@@ -215,6 +336,7 @@ impl Flows {
         &self,
         hash: &str,
         cycle: &CycleFlows,
+        metrics: &Metrics,
         plan_of: impl Fn(&str) -> Option<Arc<Plan>>,
     ) -> Option<Arc<PlanFlows>> {
         let known = self.plans.read().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +347,9 @@ impl Flows {
         let plan = plan_of(hash)?;
         let steps = plan.steps.iter();
         let flows = Arc::new(PlanFlows {
-            exits: steps.map(|step| counters(&plan, step, cycle)).collect(),
+            exits: steps
+                .map(|step| counters(&plan, step, cycle, metrics))
+                .collect(),
         });
         let mut known = self.plans.write().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(known.entry(hash.to_owned()).or_insert(flows)))
@@ -269,23 +393,33 @@ impl Flows {
     }
 }
 
+/// Moves may be counted in another order than they were committed in: for a moment there may be less than none.
+fn number(count: &AtomicI64) -> u64 {
+    u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
 impl PlanFlows {
     fn took(&self, step: StepIx, exit: Exit) {
         let exits = self.exits.get(usize::from(step.0)).into_iter().flatten();
-        for (_, counters) in exits.filter(|(known, _)| *known == exit) {
-            for counter in counters {
-                counter.fetch_add(1, Ordering::Relaxed);
+        for counts in exits.filter(|counts| counts.exit == exit) {
+            counts.metric.inc();
+            for edge in &counts.edges {
+                edge.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 }
 
-fn counters(plan: &Plan, step: &Step, cycle: &CycleFlows) -> Vec<(Exit, Vec<Counter>)> {
-    let counter = |exit| {
+fn counters(plan: &Plan, step: &Step, cycle: &CycleFlows, metrics: &Metrics) -> Vec<ExitCounts> {
+    let counts = |exit: Exit| {
         let edges = edges_of(plan, step, exit).into_iter();
-        (exit, edges.map(|edge| cycle.edge(edge)).collect())
+        ExitCounts {
+            exit,
+            edges: edges.map(|edge| cycle.edge(edge)).collect(),
+            metric: metrics.exit(plan.cycle.as_str(), step.id.as_str(), exit.as_str()),
+        }
     };
-    exits_of(step).into_iter().map(counter).collect()
+    exits_of(step).into_iter().map(counts).collect()
 }
 
 /// The exits that a step has.

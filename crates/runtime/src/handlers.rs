@@ -186,6 +186,7 @@ impl Handlers {
                 handler => host.call(&compiled, handler, call),
             })
         };
+        let watch = caller.shared.clock.stopwatch();
         let finished: Result<Finished, ScriptError> = match &self.threads {
             Threads::Pool(threads) if long => {
                 let host = Arc::clone(&self.host);
@@ -195,6 +196,9 @@ impl Handlers {
             }
             _ => called(&self.host, call),
         };
+        let well = matches!(&finished, Ok(finished) if finished.result.is_ok());
+        let metrics = &caller.shared.metrics;
+        metrics.script_called(script.language, well, watch.elapsed());
         let finished = finished.map_err(|error| Box::new(failure(script, error, Vec::new())))?;
         let (overlay, foreign) = view.take();
         match finished.result {

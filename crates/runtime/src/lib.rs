@@ -34,6 +34,7 @@ mod handoff;
 mod held;
 mod house;
 mod inline;
+mod metrics;
 mod midway;
 mod outbox;
 mod overlay;

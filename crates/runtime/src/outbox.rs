@@ -27,6 +27,7 @@ use velodrome_store::{OutboxRow, OutboxWrite, StoreError, Unit};
 use velodrome_types::{JsonMap, RetryPolicy, RetryTimes, RunId, Timestamp};
 
 use crate::accept;
+use crate::metrics::NoticeTold;
 use crate::records::{StoredNotice, notice_of, tried_row};
 use crate::shared::{Shared, UNREADABLE_PAUSE};
 
@@ -287,7 +288,7 @@ async fn attempt(shared: &Arc<Shared>, row: OutboxRow, known: Result<Known, Stor
     let outcome = match to {
         None => {
             tracing::warn!(run = %notice.run, cycle = %notice.cycle, "nobody is to be told of a failed run any more");
-            Ok(false)
+            return remove(shared, &row).await;
         }
         Some(NoticeTo::Nowhere(why)) => Err(Untold {
             why,
@@ -299,8 +300,13 @@ async fn attempt(shared: &Arc<Shared>, row: OutboxRow, known: Result<Known, Stor
         Some(NoticeTo::Url(url)) => to_url(shared, notice, &url).await,
     };
     let untold = match outcome {
-        Ok(true) => return Told::Done,
-        Ok(false) => return remove(shared, &row).await,
+        Ok(committed) => {
+            shared.metrics.notice(NoticeTold::Delivered);
+            return match committed {
+                true => Told::Done,
+                false => remove(shared, &row).await,
+            };
+        }
         Err(untold) => untold,
     };
     if shared.draining.is_cancelled() {
@@ -310,9 +316,11 @@ async fn attempt(shared: &Arc<Shared>, row: OutboxRow, known: Result<Known, Stor
     let (run, cycle, why) = (notice.run, &notice.cycle, untold.why);
     if untold.gone || now.since(notice.at) >= GIVEN_UP {
         let attempts = row.attempts + 1;
+        shared.metrics.notice(NoticeTold::GivenUp);
         tracing::error!(%run, %cycle, attempts, "given up: nobody was told of a failed run: {why}");
         return remove(shared, &row).await;
     }
+    shared.metrics.notice(NoticeTold::Failed);
     let gap = GAPS
         .gap(row.attempts + 1, shared.random.fraction())
         .unwrap_or(GAPS.max);

@@ -15,7 +15,11 @@ use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::{Step, StepKind};
 use velodrome_types::{Json, JsonMap};
 
+use crate::metrics::Outcome;
 use crate::shared::Shared;
+
+/// What metrics call such a request in place of a method.
+const HTTP_REQUEST: &str = "http_request";
 
 /// The code of a request that came to no answer.
 const FAILED: &str = "script.request_failed";
@@ -100,6 +104,7 @@ impl Outside for ScriptRequests {
         };
         let (connect, clock) = (&self.shared.connect, &self.shared.clock);
         let until = clock.now().plus(asked.within);
+        let watch = clock.stopwatch();
         let answer = self.runtime.block_on(async {
             tokio::select! {
                 answer = connect.fetch(connection, &request, how) => Some(answer),
@@ -107,6 +112,9 @@ impl Outside for ScriptRequests {
                 () = clock.sleep_until(until) => None,
             }
         });
+        let outcome = answer.as_ref().map_or(Outcome::None, Outcome::of);
+        let metrics = &self.shared.metrics;
+        metrics.request(&connection.id, HTTP_REQUEST, outcome, watch.elapsed());
         let answer = match answer {
             Some(Ok(answer)) => answer,
             Some(Err(error)) => return Err(failed(format!("{} ({})", error.message, error.code))),

@@ -23,6 +23,7 @@ use crate::flows::Flows;
 use crate::gather::{self, Gatherers};
 use crate::handlers::Handlers;
 use crate::handoff::SignedOrigin;
+use crate::metrics::{Metrics, Stored};
 use crate::outbox::Outbox;
 use crate::plans::Plans;
 use crate::random::Random;
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) replies: Replies,
     /// What runs have done and where they are, in numbers.
     pub(crate) flows: Flows,
+    /// What operators see of it.
+    pub(crate) metrics: Metrics,
     /// Cycles of which a run waits for all.
     pub(crate) gatherers: Gatherers,
     /// Refused requests that have not been logged, and when one was last.
@@ -289,13 +292,16 @@ impl Shared {
         let moves = std::mem::take(&mut making.moves);
         let handed_off = std::mem::take(&mut making.handed_off);
         let replies = std::mem::take(&mut making.replies);
+        let loop_moves = making.loop_moves();
         let tells = !making.outbox.is_empty();
         let gathers = self.gatherers.concerned(&making);
         let (unit, hashes) = making.into_unit(|plan| self.plans.row_of(plan));
         let committed = self.commit_unit(unit, patience).await?;
         self.plans.stored(&hashes);
+        let order = committed.order;
         self.flows
-            .committed(committed.order, &moves, |hash| self.plan_of(hash));
+            .committed(order, &moves, &self.metrics, |hash| self.plan_of(hash));
+        self.flows.loops_moved(order, &loop_moves);
         if tells {
             self.outbox.wake();
         }
@@ -332,10 +338,22 @@ impl Shared {
         let mut unit = unit;
         self.vault.guard(&mut unit);
         unit.lines.iter_mut().for_each(payload::shorten);
+        let tally = self.metrics.tally(&unit);
         loop {
             let again = patience.map(|_| unit.clone());
-            match self.store.commit(unit).await {
+            let watch = self.clock.stopwatch();
+            let result = self.store.commit(unit).await;
+            let stored = match &result {
+                Ok(_) => Stored::Done,
+                Err(CommitError::Conflict(_)) => Stored::Conflict,
+                Err(CommitError::Refused(_) | CommitError::Storage { .. }) => Stored::Refused,
+                Err(CommitError::Unknown(_) | CommitError::Closed) => Stored::Unknown,
+            };
+            self.metrics.committed(stored, watch.elapsed());
+            match result {
                 Ok(committed) => {
+                    self.metrics.count(&tally);
+                    self.flows.notices_moved(committed.order, tally.notices);
                     self.log_seq.send_if_modified(|seq| {
                         let newer = committed.last_seq > *seq;
                         *seq = (*seq).max(committed.last_seq);

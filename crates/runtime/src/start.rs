@@ -31,6 +31,7 @@ use crate::flows::Flows;
 use crate::gather::{self, Gatherers};
 use crate::handlers::{Handlers, Threads};
 use crate::house::House;
+use crate::metrics::Metrics;
 use crate::outbox::{self, Outbox};
 use crate::plans::{Plans, Settled};
 use crate::random::Random;
@@ -282,6 +283,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         outbox: Outbox::default(),
         replies: Replies::default(),
         flows: Flows::default(),
+        metrics: Metrics::default(),
         schedules: Schedules::default(),
         error_webhook: RwLock::new(parts.error_webhook.map(Arc::new)),
         retention: RetentionRules(parts.retention),

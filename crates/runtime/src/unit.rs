@@ -9,9 +9,9 @@ use velodrome_store::{
     Expect, Forget, IdempotencyRow, OutboxWrite, PartWrite, ScheduleWrite, StorageWrite,
     TimerWrite, Unit, WaitWrite, WatermarkWrite,
 };
-use velodrome_types::{Event, Level, LogLine, LoopId, RunId, StepId, Timestamp};
+use velodrome_types::{Event, Level, LogLine, LoopId, LoopStatus, RunId, StepId, Timestamp};
 
-use crate::flows::Move;
+use crate::flows::{LoopMove, Move};
 use crate::held::{self, Told};
 use crate::overlay::Overlay;
 use crate::records::{delivery_part, item_parts, loop_row, outbox_row, run_row, wait_write};
@@ -41,6 +41,8 @@ pub(crate) struct Making {
     pub(crate) stop_cycle: bool,
     /// What runs have done, to be counted once the commit is done.
     pub(crate) moves: Vec<Move>,
+    /// A loop that is stored already, and the state it has there.
+    pub(crate) loop_was: Option<(LoopId, LoopStatus)>,
     /// Laps that are no longer kept.
     pub(crate) forget: Vec<Forget>,
     /// What callers who are held are answered once the commit is done.
@@ -73,6 +75,7 @@ impl Making {
         if let State::Queued { delivery } = &acceptance.run.state {
             self.parts.push(delivery_part(acceptance.run.id, delivery));
         }
+        self.moves.push(Move::accepted(&acceptance.run));
         self.lines.extend(acceptance.lines.iter().cloned());
         self.plans.push(Arc::clone(plan));
         self.runs.insert(acceptance.run.id, acceptance.run.clone());
@@ -167,6 +170,23 @@ impl Making {
     /// The runs that it writes.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.values()
+    }
+
+    /// What becomes of the states of the loops that it writes.
+    pub(crate) fn loop_moves(&self) -> Vec<LoopMove> {
+        let was = |id: LoopId| self.loop_was.filter(|(known, _)| *known == id);
+        let loops = self.loops.values();
+        loops
+            .map(|looped| {
+                let was = was(looped.id).map(|(_, status)| status);
+                (looped.cycle.clone(), was, looped.status)
+            })
+            .collect()
+    }
+
+    /// The state in which it leaves a loop, if it writes it.
+    pub(crate) fn loop_status(&self, id: LoopId) -> Option<LoopStatus> {
+        self.loops.get(&id).map(|looped| looped.status)
     }
 
     /// Adds what is kept beside rows.

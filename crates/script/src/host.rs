@@ -112,6 +112,11 @@ impl ScriptHost {
         }
     }
 
+    /// How many workers for JavaScript there are.
+    pub fn workers(&self) -> usize {
+        self.javascript.workers()
+    }
+
     /// Compiles a script, or finds it compiled. Of several faults the error is the first.
     pub fn compile(&self, language: Language, code: &str) -> Result<Arc<Script>, ScriptError> {
         self.read(language, code).map_err(|faults| {

@@ -6,6 +6,7 @@
 //!                                 ├─ console (access)
 //!                                 ├─ watching (access): the store's log, one reader for all
 //!                                 ├─ sign_in ────▶ Engine::sign_in_*
+//!                                 ├─ metrics (token)
 //!                                 └─ health
 //! ```
 //!
@@ -26,6 +27,7 @@ mod body;
 mod console;
 mod health;
 mod hooks;
+mod metrics;
 mod openapi;
 mod origin;
 mod page;

@@ -13,7 +13,7 @@ use crate::answer::with_common_headers;
 use crate::app::{App, ServerOptions};
 use crate::problem::{method_refused, panicked, unknown_path};
 use crate::requests::{Numbering, told};
-use crate::{api, console, health, hooks, openapi, sign_in, watching};
+use crate::{api, console, health, hooks, metrics, openapi, sign_in, watching};
 
 /// Where the API begins.
 const API: &str = "/api/v1";
@@ -32,7 +32,9 @@ impl Routes {
     fn all() -> Self {
         Self {
             api: api::routes(),
-            beside: watching::routes().merge(openapi::routes()),
+            beside: watching::routes()
+                .merge(openapi::routes())
+                .merge(metrics::routes()),
             console: console::routes().merge(sign_out_routes()),
             open: hooks::routes()
                 .merge(health::routes())

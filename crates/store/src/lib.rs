@@ -25,8 +25,8 @@ pub use key_ring::{KeyError, KeyRing};
 pub use memory::MemoryStore;
 pub use read::{
     Commit, Cursor, Cycles, Inbox, LogFilter, LogRead, LoopFilter, Loops, Outbox, Page,
-    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Standing, Store, Waits,
-    Watermarks,
+    PageRequest, Plans, Retention, RunFilter, Runs, ScriptStorage, Secrets, Standing, Store,
+    StoreStats, Waits, Watermarks,
 };
 pub use rows::{
     CycleRow, IdempotencyRow, LoopRow, Namespace, OutboxRow, PlanRow, RunRow, ScheduleRow,

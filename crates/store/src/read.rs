@@ -8,8 +8,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use velodrome_types::{
-    ConnectionId, CycleId, Event, Level, LogLine, LoopId, LoopStatus, RunId, RunStatus, StepId,
-    Timestamp,
+    BATCH_UNITS, ConnectionId, CycleId, Event, Level, LogLine, LoopId, LoopStatus, RunId,
+    RunStatus, StepId, Timestamp,
 };
 
 use crate::batch::{Committed, Unit};
@@ -124,13 +124,35 @@ impl LogFilter {
     }
 }
 
-/// How many runs on their way are at each step.
+/// How many runs, loops and notices there are that have not come to their end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The last commit that is counted in: its place in the order of all.
     pub order: u64,
-    /// The numbers, by cycle, step and `running` or `waiting`; none of zero, in that order.
+    /// Runs that are at a step, by cycle, step and `running` or `waiting`; none of zero, in that order.
     pub runs: Vec<(CycleId, StepId, RunStatus, u64)>,
+    /// Loops by cycle and state; none of zero, in the order of cycles and of the list of states.
+    pub loops: Vec<(CycleId, LoopStatus, u64)>,
+    /// Notices of failed runs.
+    pub notices: u64,
+}
+
+/// What a store tells of its work since it was opened, and of its size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Transactions.
+    pub transactions: u64,
+    /// Units in them.
+    pub units: u64,
+    /// Transactions by how many units they had: those with as many as a bound of [`BATCH_UNITS`] or fewer, and more
+    /// than the bound before it.
+    pub batches: [u64; BATCH_UNITS.len()],
+    /// Units that wait.
+    pub queued: u64,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// Bytes of its write-ahead log.
+    pub log_bytes: u64,
 }
 
 /// Runs and their timers.
@@ -144,7 +166,7 @@ pub trait Runs: Send + Sync {
     /// Every run that has not ended, in order of acceptance, some at a time: those after `after`.
     /// The number with each is its place in that order.
     fn unfinished(&self, after: u64, limit: usize) -> Result<Vec<(u64, RunRow)>, StoreError>;
-    /// How many runs are at each step, running or waiting, as one commit left them.
+    /// How much is on its way, as one commit left it. Costs what there is of it: for the start of an engine.
     fn standing(&self) -> Result<Standing, StoreError>;
     /// What is kept of a run beside its row, by number.
     fn parts(&self, run: RunId) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
@@ -314,6 +336,10 @@ pub trait Store:
     ///
     /// [`StoreError::Backend`] where it cannot be written, or where a store has nothing to copy.
     fn backup(&self) -> Result<File, StoreError>;
+    /// What it has done and how large it is; for operators. Costs the same however much is stored.
+    fn stats(&self) -> StoreStats {
+        StoreStats::default()
+    }
     /// Bytes on disk; for operators.
     fn size_bytes(&self) -> Result<u64, StoreError>;
     /// The namespaces of one connection, in order.

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
-use velodrome_store::{Commit, CommitError, StorageLimits, Store, StoreError, Unit};
+use velodrome_store::{Commit, CommitError, StorageLimits, Store, StoreError, StoreStats, Unit};
 
 use crate::backup;
 use crate::commit::{Committer, CommitterParts, Pending, Queue};
@@ -19,7 +19,7 @@ use crate::lock::FolderLock;
 use crate::read::Readers;
 use crate::reserve::Reserve;
 use crate::script_storage::{HowLeft, open_side};
-use crate::shared::Shared;
+use crate::shared::{Batches, Shared};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -91,6 +91,7 @@ impl EmbeddedStore {
         marked.map_err(of_sqlite)?;
         let shared = Arc::new(Shared {
             folder: folder.clone(),
+            batches: Batches::default(),
             queue: Queue::new(),
             names: NameTable::load(&conn)?,
             last_seq: AtomicU64::new(counters.lines),
@@ -146,6 +147,19 @@ impl Store for EmbeddedStore {
 
     fn backup(&self) -> Result<fs::File, StoreError> {
         backup::take(&self.shared)
+    }
+
+    fn stats(&self) -> StoreStats {
+        let bytes = |name: &str| {
+            let path = self.shared.folder.join(name);
+            fs::metadata(path).map_or(0, |file| file.len())
+        };
+        StoreStats {
+            queued: self.shared.queue.len() as u64,
+            journal_bytes: bytes(JOURNAL_FILE),
+            log_bytes: bytes(&format!("{JOURNAL_FILE}-wal")),
+            ..self.shared.batches.stats()
+        }
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {

@@ -8,6 +8,7 @@ mod duration;
 mod event;
 mod id;
 mod log_line;
+mod metric;
 mod name;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -22,6 +23,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use event::{Event, Level};
 pub use id::{IdError, LoopId, RunId, TokenId, short_id};
 pub use log_line::LogLine;
+pub use metric::{BATCH_UNITS, Label, Metric, MetricDef, MetricKind};
 pub use name::{ConnectionId, CycleId, NameError, StepId, check_name, is_secret_name};
 pub use retry::{OnError, RetryPolicy, RetryTimes};
 pub use size::format_bytes;

@@ -1,5 +1,5 @@
-//! Writes what `docs/` has from the code: the JSON Schemas, the document of the HTTP API, the table of keys, the tests of
-//! paging, what is covered of Cyclr, the shipped cycles, a page for each code.
+//! Writes what `docs/` has from the code: the JSON Schemas, the document of the HTTP API, the table of keys, the
+//! metrics, the tests of paging, what is covered of Cyclr, the shipped cycles, a page for each code.
 //!
 //! With `--check` nothing is written: a page that would change is an error. What `docs/zoho.md` names is looked for
 //! either way.
@@ -8,6 +8,7 @@ mod access;
 mod comparisons;
 mod cookbook;
 mod coverage;
+mod metrics;
 mod paging;
 mod shown;
 mod zoho;
@@ -102,6 +103,7 @@ fn pages() -> Result<BTreeMap<PathBuf, String>> {
     let comparisons = comparisons::page();
     pages.insert(PathBuf::from("docs/comparisons.md"), comparisons);
     pages.insert(PathBuf::from("docs/access.md"), access::page()?);
+    pages.insert(PathBuf::from("docs/metrics.md"), metrics::page()?);
     pages.insert(PathBuf::from("docs/paging.md"), paging::page()?);
     pages.insert(PathBuf::from("docs/coverage.md"), coverage::page()?);
     pages.insert(PathBuf::from("docs/cookbook.md"), cookbook::page()?);

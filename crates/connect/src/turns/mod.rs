@@ -272,6 +272,11 @@ impl Turns {
         self.lock().queue.of(connection).taken(turn.since);
     }
 
+    /// How many wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Nobody waits any more and none comes: the process ends.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

@@ -255,10 +255,13 @@ impl Actor {
             .iter()
             .map(|(other, ..)| self.shared.registry.reach(other.id))
             .collect();
+        making.loop_was = Some((self.id, self.stored));
+        let stored = making.loop_status(self.id);
         if let Err(error) = self.shared.commit(making, pause).await {
             self.undo(begins);
             return Err(error);
         }
+        self.stored = stored.unwrap_or(self.stored);
         for ((other, run, plan, action), (_, inbox)) in begins.others.into_iter().zip(seats) {
             if other.status.is_final() {
                 // It was over at once: `after_webhook` said no, or all its steps are pure.

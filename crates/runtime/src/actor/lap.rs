@@ -184,7 +184,10 @@ impl Actor {
         making.remember(row, now);
         let stop_cycle = making.stop_cycle;
         let grown = std::mem::take(&mut making.grown);
+        making.loop_was = Some((self.id, self.stored));
+        let stored = making.loop_status(self.id);
         self.shared.commit(making, None).await?;
+        self.stored = stored.unwrap_or(self.stored);
         if stop_cycle {
             self.shared.stop_cycle_soon(self.looped.cycle.clone());
         }

@@ -78,6 +78,8 @@ pub(crate) struct Actor {
     shared: Arc<Shared>,
     id: LoopId,
     looped: Loop,
+    /// The state that is stored of the loop.
+    stored: LoopStatus,
     runs: BTreeMap<RunId, Active>,
     performing: FuturesUnordered<Performing>,
     /// Actions that stay inside and begin a commit of their own.
@@ -212,6 +214,7 @@ impl Actor {
             now: shared.clock.now(),
             shared,
             id: looped.id,
+            stored: looped.status,
             looped,
             runs: BTreeMap::new(),
             performing: FuturesUnordered::new(),
@@ -405,6 +408,10 @@ impl Actor {
                     .runs
                     .get(&run)
                     .filter(|active| active.run.due().is_some_and(|due| due <= now));
+                if let Some(due) = due.and_then(|active| active.run.due()) {
+                    let late = now.since(due).as_secs_f64();
+                    self.shared.metrics.timer_lateness.observe(late);
+                }
                 match due.map(|active| active.run.fence) {
                     Some(fence)
                         if !self.shared.draining.is_cancelled() && self.stopping.is_empty() =>

@@ -11,6 +11,7 @@ use velodrome_types::{Code, Json, JsonMap, Timestamp};
 
 use super::{Exchanged, Gathered, Job, body_of, headers_of, request_failure};
 use crate::handlers::{Called, Caller, Purpose};
+use crate::metrics::Outcome;
 use crate::payloads::{Sending, exchanged};
 
 /// What a handler fails with that throws an `AuthRefreshException`.
@@ -218,7 +219,11 @@ impl Job {
         let watching = (self.purpose == Purpose::Test).then(|| (how.clone(), clock.now()));
         let policy = &self.plan.log;
         let as_sent = (policy.payloads == Payloads::Full).then(|| how.clone());
+        let watch = clock.stopwatch();
         let sent = connect.send(connection, method, request, how).await;
+        let (outcome, took) = (Outcome::of(&sent), watch.elapsed());
+        let metrics = &self.shared.metrics;
+        metrics.request(&connection.id, &method.name, outcome, took);
         let sent = sent.map_err(|error| self.told(error));
         let sending = Sending {
             connect,

@@ -76,6 +76,11 @@ impl JavaScript {
         }
     }
 
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.pool.len()
+    }
+
     /// Reads a text, or tells what is wrong with it; after a syntax error only that.
     pub(crate) fn read(&self, code: &str) -> Result<(Source, ScriptAnalysis), Vec<ScriptFault>> {
         if code.len() > self.limits.text {

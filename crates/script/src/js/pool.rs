@@ -95,6 +95,11 @@ impl Pool {
         Ok(lent)
     }
 
+    /// How many workers there are, idle or lent.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().all
+    }
+
     /// A lock that a panic poisoned still counts right: nothing under it can fail half way.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,8 +10,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use tokio::time::Instant;
 use velodrome_runtime::HANDOFF_HEADER;
 use velodrome_runtime::api::{LinkField, LinkInput, Problem, WaitView};
 
@@ -77,6 +78,19 @@ pub(super) async fn resume(
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path((cycle, step, link)) = path.map_err(|_| unreadable_path())?;
+    let (of, begun) = (cycle.clone(), Instant::now());
+    let response = resumed(&app, (cycle, step, link), request).await;
+    let response = response.unwrap_or_else(IntoResponse::into_response);
+    let status = response.status().as_u16();
+    app.engine.webhook_answered(&of, status, begun.elapsed());
+    Ok(response)
+}
+
+async fn resumed(
+    app: &App,
+    (cycle, step, link): (String, String, String),
+    request: Request,
+) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let limit = app.options.body_limit;
     let answered = async {

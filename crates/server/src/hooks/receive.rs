@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use bytes::Bytes;
+use tokio::time::Instant;
 use utoipa::OpenApi;
 use velodrome_runtime::api::{BodyFormat, HookAuth, HookRequest, Problem, Scheme};
 use velodrome_runtime::{Engine, HANDOFF_HEADER, Hook};
@@ -166,8 +167,20 @@ pub(crate) async fn by_operator(
     Ok(hook_response(&app.engine.receive(request).await?))
 }
 
-/// Answers a request, and tells browsers who may read the answer.
+/// Answers a request, and counts it.
 async fn answer(app: &App, target: Target, request: Request) -> Response {
+    let (cycle, begun) = (target.cycle.clone(), Instant::now());
+    let asks_first = request.method() == Method::OPTIONS;
+    let response = answer_uncounted(app, target, request).await;
+    if !asks_first {
+        let status = response.status().as_u16();
+        app.engine.webhook_answered(&cycle, status, begun.elapsed());
+    }
+    response
+}
+
+/// Answers a request, and tells browsers who may read the answer.
+async fn answer_uncounted(app: &App, target: Target, request: Request) -> Response {
     let (head, body) = request.into_parts();
     if head.method == Method::OPTIONS && !pages::is_preflight(&head.headers) {
         return not_a_post();

@@ -17,7 +17,7 @@ use super::schemas::Problem;
 use crate::access::{Guarded, Who};
 use crate::answer::json_response;
 use crate::router::route_table;
-use crate::{api, watching};
+use crate::{api, metrics, watching};
 
 const DESCRIPTION: &str = "Cycles, their runs and loops, script storage, watermarks, connections, secrets and the run log. \
 Listings give `items`, newest first by commit where they have an age, and `next`, to be sent as `cursor` for what follows. \
@@ -57,6 +57,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         whole = whole.nest("/api/v1", operations);
     }
     whole.merge(watching::Operations::openapi());
+    whole.merge(metrics::Operations::openapi());
     whole.merge(Open::openapi());
     let table = route_table();
     each_operation(&mut whole, |method, path, operation| {

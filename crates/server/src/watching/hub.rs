@@ -102,6 +102,11 @@ impl<L: LogRead + ?Sized + 'static> Hub<L> {
         }
     }
 
+    /// How many watch.
+    pub(crate) fn viewers(&self) -> usize {
+        self.viewers.load(Ordering::Relaxed)
+    }
+
     fn head(&self) -> MutexGuard<'_, Head> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,7 +259,7 @@ impl<L: LogRead + ?Sized + 'static> Viewer<L> {
 
     /// The same where one alone waits for `least`, and many for `each` times as many as they are.
     pub(crate) fn pace_of(&self, least: Duration, each: Duration) -> Duration {
-        let viewers = self.hub.viewers.load(Ordering::Relaxed);
+        let viewers = self.hub.viewers();
         least.max(each * u32::try_from(viewers).unwrap_or(u32::MAX))
     }
 

@@ -155,12 +155,21 @@ impl Runs for MemoryStore {
                 true => RunStatus::Waiting,
                 false => RunStatus::Running,
             };
+            let mut loops: BTreeMap<(CycleId, LoopStatus), u64> = BTreeMap::new();
+            for row in data.loops.values().filter(|row| !row.status.is_final()) {
+                *loops.entry((row.cycle.clone(), row.status)).or_default() += 1;
+            }
             let runs = counts.into_iter();
             Standing {
                 order: data.commits,
                 runs: runs
                     .map(|((cycle, step, waits), count)| (cycle, step, status(waits), count))
                     .collect(),
+                loops: loops
+                    .into_iter()
+                    .map(|((cycle, status), count)| (cycle, status, count))
+                    .collect(),
+                notices: data.outbox.len() as u64,
             }
         }))
     }

@@ -55,7 +55,11 @@ fn rows(store: &dyn Store, note: Note<'_>) {
             note("unfinished", &row);
         }
     }
-    note("standing", &store.standing().map(|standing| standing.runs));
+    let standing = store.standing().expect("the store reads");
+    note(
+        "standing",
+        &(standing.runs, standing.loops, standing.notices),
+    );
     for until in [0, 50, 1000] {
         note("due", &store.due(at(until), 1000));
         note("due", &store.due(at(until), 2));

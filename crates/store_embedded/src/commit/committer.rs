@@ -241,6 +241,7 @@ impl Committer {
             .write_units(units, &mut writes)
             .and_then(|results| self.commit_journal().map(|()| results));
         if written.is_ok() {
+            self.shared.batches.count(units.len());
             let last_seq = self.counters.lines;
             self.shared.last_seq.store(last_seq, Ordering::Release);
             self.bring_sled_along(writes);

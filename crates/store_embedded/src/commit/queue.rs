@@ -77,6 +77,11 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many units wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().units.len()
+    }
+
     /// Puts a unit behind the others, or answers it.
     pub(crate) fn push(&self, pending: Pending) {
         let mut inner = self.lock();

@@ -8,6 +8,7 @@ mod pool;
 mod retention;
 mod runs;
 mod small;
+mod standing;
 mod storage;
 mod waits;
 

@@ -8,7 +8,8 @@ use velodrome_store::{
 use velodrome_types::{CycleId, LoopId, RunId, StepId, Timestamp};
 
 use super::listing::{ListQuery, StatusTerm, count_bound, cut_page, no_page, place_bound};
-use crate::journal::{Counters, NameId, NameTable, of_sqlite, run_status, run_status_number};
+use super::standing::standing;
+use crate::journal::{NameId, NameTable, of_sqlite, run_status, run_status_number};
 use crate::open::EmbeddedStore;
 
 const COLUMNS: &str =
@@ -154,38 +155,7 @@ impl Runs for EmbeddedStore {
     }
 
     fn standing(&self) -> Result<Standing, StoreError> {
-        let (order, found) = self.shared().readers.read(|conn| {
-            // Both see the same commits.
-            let transaction = conn.unchecked_transaction().map_err(of_sqlite)?;
-            let order = Counters::load(&transaction)?.commits;
-            let mut statement = transaction
-                .prepare_cached(
-                    "SELECT cycle, step, status, count(*) FROM runs
-                     WHERE status < 3 AND status > 0 AND step IS NOT NULL GROUP BY cycle, step, status",
-                )
-                .map_err(of_sqlite)?;
-            let rows = statement
-                .query_map([], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })
-                .map_err(of_sqlite)?;
-            let found: Vec<(NameId, NameId, i64, i64)> =
-                rows.collect::<Result<_, _>>().map_err(of_sqlite)?;
-            Ok((order, found))
-        })?;
-        let names = &self.shared().names;
-        let named = |(cycle, step, status, count): (NameId, NameId, i64, i64)| {
-            let (cycle, step) = (names.text(cycle)?, names.text(step)?);
-            let count = count.cast_unsigned();
-            let (cycle, step) = (CycleId::new(cycle), StepId::new(step));
-            Ok((cycle, step, run_status(status)?, count))
-        };
-        let mut runs: Vec<_> = found
-            .into_iter()
-            .map(named)
-            .collect::<Result<_, StoreError>>()?;
-        runs.sort_unstable_by(|a, b| (&a.0, &a.1, a.2.as_str()).cmp(&(&b.0, &b.1, b.2.as_str())));
-        Ok(Standing { order, runs })
+        standing(self)
     }
 
     fn parts(&self, run: RunId) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {

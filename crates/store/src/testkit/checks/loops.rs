@@ -169,5 +169,10 @@ pub fn open_loops_are_counted_by_state(bench: &mut Bench) {
         assert_eq!(open("alpha"), alpha);
         assert_eq!(open("beta"), [(LoopStatus::Waiting, 1)]);
         assert_eq!(open("nobody"), []);
+        let standing = store.standing().expect("the store reads");
+        let of = |(status, loops)| ("alpha".into(), status, loops);
+        let beta = ("beta".into(), LoopStatus::Waiting, 1);
+        let all: Vec<_> = alpha.map(of).into_iter().chain([beta]).collect();
+        assert_eq!(standing.loops, all);
     });
 }
