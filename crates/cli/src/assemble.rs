@@ -27,6 +27,7 @@ use velodrome_types::{ConnectionId, Json};
 use crate::SCRIPT_WORKER;
 use crate::config::Settings;
 use crate::exit::Ended;
+use crate::otel::Traces;
 use crate::settings_watch;
 
 /// What is served, once flags, environment and file are laid over each other.
@@ -94,6 +95,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         .with_context(|| format!("the admin token in `{}`", plan.data.display()))?;
     plan.redactor.learn("token", [token.as_str()]);
     let keys = KeyRing::open(&plan.secret_key(), &store)?;
+    let traces = Traces::of_environment(&plan.data)?;
     let options = StartOptions {
         store: Arc::new(store),
         keys: Arc::new(keys),
@@ -114,6 +116,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         webhooks: webhooks(config),
         exposed: is_exposed(&at.to_string(), plan.service_url.as_deref()),
         error_webhook: error_webhook(config)?,
+        traces: traces.as_ref().map(Traces::rules),
     };
     let engine = velodrome_runtime::start(options)
         .await
@@ -142,6 +145,13 @@ pub(crate) async fn start(plan: Plan) -> Result<Running> {
         let watch = settings_watch::run(engine.clone(), plan.settings, seen, path, stop.clone());
         serving.spawn(async move {
             watch.await;
+            Ok(())
+        });
+    }
+    if let Some(traces) = traces {
+        let sent = traces.send(engine.clone(), stop.clone());
+        serving.spawn(async move {
+            sent.await;
             Ok(())
         });
     }

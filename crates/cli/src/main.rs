@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod exit;
 mod follow;
+mod otel;
 mod out;
 mod own_log;
 mod settings_watch;

@@ -12,8 +12,7 @@ use velodrome_spec::LogFormat;
 use crate::terminal::escape;
 
 /// What is told where [`VARIABLE`] does not say.
-const TOLD: &str =
-    "warn,velodrome_runtime=info,velodrome_server::access=info,velodrome::commands=info";
+const TOLD: &str = "warn,velodrome_runtime=info,velodrome_server::access=info,velodrome::commands=info,velodrome::otel=info";
 /// The environment variable that says otherwise: levels of all and of single parts.
 const VARIABLE: &str = "VELODROME_LOG";
 /// What stands before each further line of a text.

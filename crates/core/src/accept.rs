@@ -93,6 +93,7 @@ pub fn accept_first_lap(
         kin: Default::default(),
         gathered: Vec::new(),
         failed: None,
+        trace: None,
     };
     let run = new_run(plan, id, &looped, delivery, origin, now);
     let mut lines = Lines::new(plan, &run, now);

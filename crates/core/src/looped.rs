@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use velodrome_types::{
-    Code, CycleId, Json, LoopId, LoopStatus, RunId, RunStatus, StepId, Timestamp,
+    Code, CycleId, Json, LoopId, LoopStatus, RunId, RunStatus, StepId, Timestamp, TraceContext,
 };
 
 use crate::branches;
@@ -48,6 +48,9 @@ pub struct Loop {
     /// The first run that failed, and the code of its error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<(RunId, Code)>,
+    /// The trace that it is part of, where one came with the request that began it or the loop before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// What became of the runs that one run has begun in its lap.

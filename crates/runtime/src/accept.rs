@@ -641,6 +641,7 @@ impl Accepting<'_> {
         let ids = (self.ids.run, self.ids.loop_id);
         let mut acceptance =
             accept_first_lap(plan, ids, self.delivery.clone(), self.origin, placed, now);
+        acceptance.looped.trace = shared.trace_of_new(&self.delivery, self.origin.as_ref());
         let within = held::within(plan).filter(|_| self.may_hold);
         let holding = within.map(|within| Holding::of(shared, self.ids.run, within));
         if holding.is_some() {

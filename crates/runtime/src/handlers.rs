@@ -230,7 +230,11 @@ impl Handlers {
             loop_id: caller.loop_id,
             lap: caller.lap,
         };
-        Box::new(ScriptRequests::of(caller.shared, caller.step, asker))
+        Box::new(ScriptRequests::of(
+            caller.shared,
+            caller.step,
+            (caller.run, asker),
+        ))
     }
 }
 

@@ -13,7 +13,7 @@ use velodrome_script::{HttpAnswered, HttpAsked, Outside, StorageFault};
 use velodrome_spec::check_connector;
 use velodrome_spec::connector::ConnectorDef;
 use velodrome_spec::plan::{Step, StepKind};
-use velodrome_types::{Json, JsonMap};
+use velodrome_types::{Json, JsonMap, RunId};
 
 use crate::metrics::Outcome;
 use crate::shared::Shared;
@@ -39,6 +39,8 @@ static PLAIN: LazyLock<Arc<ConnectorDef>> = LazyLock::new(|| {
 pub(crate) struct ScriptRequests {
     shared: Arc<Shared>,
     connection: Result<Arc<Connection>, String>,
+    /// The run whose script asks.
+    run: RunId,
     asker: Asker,
     runtime: Handle,
 }
@@ -49,7 +51,7 @@ impl ScriptRequests {
     /// # Panics
     ///
     /// Outside the async runtime, on which the requests are made.
-    pub(crate) fn of(shared: &Arc<Shared>, step: &Step, asker: Asker) -> Self {
+    pub(crate) fn of(shared: &Arc<Shared>, step: &Step, (run, asker): (RunId, Asker)) -> Self {
         let method = match &step.kind {
             StepKind::List(list) => Some(&list.method),
             StepKind::Send(send) => Some(&send.method),
@@ -77,6 +79,7 @@ impl ScriptRequests {
         Self {
             shared: Arc::clone(shared),
             connection,
+            run,
             asker,
             runtime: Handle::current(),
         }
@@ -101,6 +104,9 @@ impl Outside for ScriptRequests {
             idempotency_key: Some(asked.key.clone()),
             ok: Vec::new(),
             asker: Some(self.asker.clone()),
+            trace: self
+                .shared
+                .trace_for(&asked.url, self.run, self.asker.loop_id),
         };
         let (connect, clock) = (&self.shared.connect, &self.shared.clock);
         let until = clock.now().plus(asked.within);

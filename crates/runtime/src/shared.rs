@@ -38,6 +38,7 @@ use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::Timers;
 use crate::tokens::SealedTokens;
+use crate::traces::TraceRules;
 use crate::unit::Making;
 use crate::vault::Vault;
 
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) error_webhook: RwLock<Option<Arc<Expr>>>,
     /// How long what has ended is kept.
     pub(crate) retention: RetentionRules,
+    /// What is done about distributed traces.
+    pub(crate) traces: Option<TraceRules>,
     /// Nothing new is taken and no action is begun.
     pub(crate) draining: CancellationToken,
     /// The newest committed log line's `seq`.

@@ -48,6 +48,7 @@ use crate::simulated::Witness;
 use crate::tasks::{Task, Tasks};
 use crate::timers::{HORIZON, Timers};
 use crate::tokens::SealedTokens;
+use crate::traces::TraceRules;
 use crate::vault::Vault;
 
 /// How many stored runs are looked at in one go while taking up what was under way.
@@ -95,6 +96,8 @@ pub struct StartOptions {
     /// Where failures are told of cycles that say nothing: what it reads of the environment and of files in
     /// place, secrets and webhooks as they are when it is told.
     pub error_webhook: Option<Expr>,
+    /// What is done about distributed traces; `None` is nothing.
+    pub traces: Option<TraceRules>,
 }
 
 /// What of the settings may change while an engine runs.
@@ -163,6 +166,7 @@ pub async fn start(options: StartOptions) -> Result<Engine, StartError> {
         webhooks: options.webhooks,
         exposed: options.exposed,
         error_webhook: options.error_webhook,
+        traces: options.traces,
         surroundings: Surroundings {
             clock: Clock::start(),
             random: Random::System,
@@ -200,6 +204,7 @@ pub(crate) struct Parts {
     pub(crate) webhooks: WebhookDefaults,
     pub(crate) exposed: bool,
     pub(crate) error_webhook: Option<Expr>,
+    pub(crate) traces: Option<TraceRules>,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -287,6 +292,7 @@ pub(crate) async fn assemble(parts: Parts) -> Result<Engine, StartError> {
         schedules: Schedules::default(),
         error_webhook: RwLock::new(parts.error_webhook.map(Arc::new)),
         retention: RetentionRules(parts.retention),
+        traces: parts.traces,
         draining: CancellationToken::new(),
         log_seq: watch::Sender::new(last_seq),
         fatal: watch::Sender::new(None),

@@ -85,6 +85,12 @@ macro_rules! type_id {
                 Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
             }
 
+            /// The time inside: when it was made. For people; order never comes from it.
+            pub fn made_at(&self) -> Timestamp {
+                let millis = self.0.as_u128() >> 80;
+                Timestamp::from_millis(i64::try_from(millis).expect("48 bits"))
+            }
+
             /// The 16 bytes, as stores keep them.
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
@@ -196,5 +202,6 @@ mod tests {
         let uuid = Uuid::from_bytes(*id.as_bytes());
         assert_eq!(uuid.get_version_num(), 7);
         assert!(uuid.to_string().starts_with("01234567-89ab-7"));
+        assert_eq!(id.made_at().as_millis(), 0x0123_4567_89ab);
     }
 }

@@ -16,6 +16,7 @@ mod retry;
 mod size;
 mod state;
 mod time;
+mod trace;
 mod zone;
 
 pub use code::Code;
@@ -29,6 +30,7 @@ pub use retry::{OnError, RetryPolicy, RetryTimes};
 pub use size::format_bytes;
 pub use state::{CycleState, LoopStatus, Role, RunStatus};
 pub use time::{TimeError, Timestamp};
+pub use trace::{TraceContext, TraceParent, TraceParentError};
 pub use zone::Zone;
 
 /// A JSON value, as it arrives in webhooks, leaves in requests and stands in script storage.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use velodrome_spec::connector::{AuthDef, ErrorAction, MethodDef, StatusMatch};
-use velodrome_types::Timestamp;
+use velodrome_types::{Timestamp, TraceContext};
 
 pub(crate) use body::read_at_most;
 pub(crate) use fault::{refused_address, told};
@@ -44,6 +44,8 @@ pub struct SendOptions {
     pub ok: Vec<StatusMatch>,
     /// Who asks: turns are shared between cycles, then loops.
     pub asker: Option<Asker>,
+    /// The trace that the request is part of, where its host is told: sent as `traceparent` and `tracestate`.
+    pub trace: Option<TraceContext>,
 }
 
 /// An answer.
@@ -235,7 +237,8 @@ impl Connect {
         let signer = credentials::Signer::new(connection, tokens)?;
         let leaving = Leaving {
             wire: wire::write(&signer.with_body(request), how.idempotency_key.as_deref())?
-                .taking(&how.ok),
+                .taking(&how.ok)
+                .traced(how.trace.as_ref())?,
             signer,
             timeout: how.timeout,
             watch: Stopwatch::start(self),

@@ -42,7 +42,8 @@ impl Connect {
         how: &SendOptions,
     ) -> Result<AsSent, RequestError> {
         let tokens = self.token_state(&connection.id).known();
-        let wire = wire::write(request, how.idempotency_key.as_deref())?;
+        let wire =
+            wire::write(request, how.idempotency_key.as_deref())?.traced(how.trace.as_ref())?;
         let (mut url, mut headers) = (wire.url, wire.headers);
         let mut body = request.body.clone();
         if let Ok(signer) = Signer::new(connection, tokens.as_ref()) {

@@ -5,13 +5,15 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
 use velodrome_spec::connector::StatusMatch;
-use velodrome_types::Json;
+use velodrome_types::{Json, TraceContext};
 
 use crate::error::RequestError;
 use crate::eval::text_of;
 use crate::request::{HttpRequest, add_query, checked_header, parse_target};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A request, ready to leave but for credentials.
 #[derive(Clone)]
@@ -31,6 +33,23 @@ impl Wire {
             ok: ok.to_vec(),
             ..self
         }
+    }
+
+    /// The same, told of its trace unless it says one itself.
+    pub(super) fn traced(mut self, trace: Option<&TraceContext>) -> Result<Self, RequestError> {
+        let Some(trace) = trace.filter(|_| !self.headers.contains_key(TRACEPARENT)) else {
+            return Ok(self);
+        };
+        let parent = Json::from(trace.parent.to_string());
+        let state = trace.state.as_deref().map(Json::from);
+        for (name, value) in [(TRACEPARENT, Some(parent)), (TRACESTATE, state)] {
+            if let Some((name, value)) =
+                checked_header(name.as_str(), &value.unwrap_or(Json::Null))?
+            {
+                self.headers.insert(name, value);
+            }
+        }
+        Ok(self)
     }
 
     /// Whether an answer with this status is no error.

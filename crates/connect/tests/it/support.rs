@@ -422,6 +422,7 @@ pub(crate) fn how() -> SendOptions {
         timeout: Duration::from_secs(20),
         asker: None,
         idempotency_key: None,
+        trace: None,
     }
 }
 

@@ -173,7 +173,7 @@ impl Actor {
             let admission = self.shared.cycles.admit(&to.cycle, to.concurrency, None);
             begins.admitted.push((to.cycle.clone(), admission));
             let placed = admission == Admission::Start;
-            let acceptance = accept_first_lap(
+            let mut acceptance = accept_first_lap(
                 &to,
                 (ids.run, ids.loop_id),
                 delivery.clone(),
@@ -181,6 +181,7 @@ impl Actor {
                 placed,
                 now,
             );
+            acceptance.looped.trace.clone_from(&looped.trace);
             let told = (
                 acceptance.run.id,
                 acceptance.run.loop_id,

@@ -134,6 +134,8 @@ async fn over_http(
         timeout: step.timeout,
         idempotency_key: None,
         asker: Some(job.asker()),
+        // Whose loop it is says the signed header, and with it which trace.
+        trace: None,
     };
     let sent = job
         .shared

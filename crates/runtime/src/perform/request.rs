@@ -210,6 +210,9 @@ impl Job {
             timeout: self.step().timeout,
             asker: Some(self.asker()),
             idempotency_key: (!read_only).then(|| self.key()),
+            trace: self
+                .shared
+                .trace_for(&request.url, self.run.id, self.run.loop_id),
         };
         let (connect, clock) = (&self.shared.connect, &self.shared.clock);
         if self.step().is_scripted() {

@@ -176,6 +176,7 @@ impl Simulated {
             webhooks: WebhookDefaults::default(),
             exposed: false,
             error_webhook: options.error_webhook,
+            traces: None,
             surroundings: Surroundings {
                 clock: Clock::Virtual(Arc::clone(&time.0)),
                 random: Random::Seeded(Seeded::new(options.seed, options.jitter)),

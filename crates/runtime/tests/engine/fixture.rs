@@ -183,6 +183,7 @@ impl Fixture {
             webhooks: Default::default(),
             exposed: false,
             error_webhook: None,
+            traces: None,
         })
         .await
         .expect("a fixture");

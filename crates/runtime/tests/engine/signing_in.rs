@@ -220,6 +220,7 @@ impl Rig {
             webhooks: Default::default(),
             exposed: false,
             error_webhook: None,
+            traces: None,
         })
         .await
         .expect("a fixture");
