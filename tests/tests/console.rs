@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use velodrome_tests::{Answer, Folder, Server};
+use velodrome_tests::{Answer, Folder, Server, Sink};
 
 /// Asks wherever the webhook's body says, which no request may go to.
 const ASKS: &str = r#"
@@ -179,6 +179,40 @@ async fn markup_that_came_from_outside_is_text_on_every_page() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_failed_runs_answer_is_shown_as_far_as_its_cycle_lets_it_be() -> Result<()> {
+    let answer = json!({"email": "eve@example.com", "why": "twice"});
+    let api = Sink::start(move |_, _| (422, answer.clone(), std::time::Duration::ZERO)).await?;
+    let cycle = |name: &str, log: &str| {
+        format!(
+            "cycle: {name}\nlog: {log}\n{}",
+            ASKS.replace("\ncycle: asks\n", "")
+        )
+    };
+    let (masks, keeps_none) = (
+        cycle("masks", "{redact: [email]}"),
+        cycle("keeps_none", "{payloads: none}"),
+    );
+    let cycles = [("masks.yaml", masks.as_str()), ("none.yaml", &keeps_none)];
+    let settings = "egress: {allow: [127.0.0.1]}\n";
+    let server = Folder::new(&cycles, settings)?.serve().await?;
+    for (cycle, body) in [
+        ("masks", json!({"email": "[redacted]", "why": "twice"})),
+        ("keeps_none", Value::Null),
+    ] {
+        let (run, looped) = begin(&server, cycle, &json!({"to": api.url()})).await?;
+        server.loop_over(&looped).await?;
+        let seen = server.get(&format!("/runs/{run}")).await?;
+        assert_eq!(
+            (&seen["error"]["status"], &seen["error"]["body"]),
+            (&json!(422), &body)
+        );
+        let page = page(&server, &format!("/runs/{run}")).await?;
+        assert!(!page.contains("eve@example.com"), "{page}");
+    }
+    Ok(())
+}
+
 /// What attributes of this name say.
 fn attributes<'p>(page: &'p str, name: &str) -> Vec<&'p str> {
     let begins = format!(" {name}=\"");
@@ -242,12 +276,12 @@ async fn long_lists_come_in_parts() -> Result<()> {
     }
     for list in ["/loops", "/runs"] {
         let first = page(&server, list).await?;
-        assert_eq!(first.matches("<tr><td>").count(), 50, "{first}");
+        assert_eq!(first.matches("<tr id=\"row-").count(), 50, "{first}");
         let links = attributes(&first, "href");
         let older = links.iter().find(|link| link.contains("cursor="));
         let older = older.context("a link to the older ones")?;
         let rest = page(&server, &older.replace("&amp;", "&")).await?;
-        assert_eq!(rest.matches("<tr><td>").count(), 10, "{rest}");
+        assert_eq!(rest.matches("<tr id=\"row-").count(), 10, "{rest}");
     }
     let mut before = String::new();
     let mut lines = 0;

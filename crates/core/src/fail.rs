@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use velodrome_spec::plan::{LogPolicy, Payloads, Step, StepIx, StepKind};
+use velodrome_spec::plan::{LogPolicy, Step, StepIx, StepKind};
 use velodrome_types::{
     Event, Json, JsonMap, Level, LogLine, OnError, StepId, Timestamp, format_duration,
 };
@@ -244,12 +244,11 @@ fn report(moving: &mut Moving<'_>, id: &StepId, level: Level, failure: &StepFail
 
 /// Adds what was answered, as far as the cycle's `log:` lets it be shown.
 pub(crate) fn add_answer(line: &mut LogLine, failure: &StepFailure, policy: &LogPolicy) {
-    let shown = policy.payloads != Payloads::None;
-    if let Some(body) = failure.body.as_ref().filter(|_| shown) {
-        let body = match body {
-            Json::String(text) => payload::masked_text(text, &policy.redact),
-            tree => payload::masked(tree, &policy.redact),
-        };
+    if let Some(body) = failure
+        .body
+        .as_ref()
+        .and_then(|body| payload::shown(body, policy))
+    {
         line.data = Some(serde_json::json!({ "body": body }));
     }
     payload::add(line, failure.kept.clone());

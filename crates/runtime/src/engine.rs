@@ -282,7 +282,7 @@ impl Engine {
         let row = self.shared.store.run(id).map_err(unreadable)?;
         let row =
             row.ok_or_else(|| Problem::new(404, "run.unknown", format!("there is no run `{id}`")))?;
-        run_view(&self.shared.vault, &row).map_err(unreadable)
+        run_view(&self.shared, &row).map_err(unreadable)
     }
 
     /// Runs, newest first.
@@ -292,7 +292,7 @@ impl Engine {
     /// `store.unavailable`.
     pub fn runs(&self, filter: &RunFilter, page: PageRequest) -> Result<Listing<RunView>, Problem> {
         listing(self.shared.store.runs(filter, page), |row| {
-            run_view(&self.shared.vault, row)
+            run_view(&self.shared, row)
         })
     }
 

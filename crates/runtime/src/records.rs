@@ -4,16 +4,20 @@
 //! holds a secret is sealed (`crates/runtime/src/vault.rs`). What a store filters by stands in columns
 //! beside it: a run's record does not say it again (`stored_run.rs`), a loop's does.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use velodrome_core::{Awaited, Beside, Delivery, Fit, ItemWrites, Loop, Notice, Run};
+use velodrome_core::{Awaited, Beside, Delivery, Fit, ItemWrites, Loop, Notice, Run, payload};
+use velodrome_spec::Plan;
 use velodrome_store::{
     LoopRow, OutboxRow, PartWrite, RunRow, Store, StoreError, WaitRow, WaitWrite,
 };
-use velodrome_types::{Json, RunId, StepId, Timestamp};
+use velodrome_types::{Json, JsonMap, RunId, StepId, Timestamp};
 
 use crate::api::{LoopView, RunView};
+use crate::shared::Shared;
 use crate::stored_run::{RUN_FORMAT, record_of, run_from};
 use crate::vault::{Vault, loop_name, notice_name, part_name, run_name};
 
@@ -235,12 +239,16 @@ pub(crate) fn notice_of(vault: &Vault, row: &OutboxRow) -> Result<StoredNotice, 
     decode(vault, "notice", &name, &row.record)
 }
 
-pub(crate) fn run_view(vault: &Vault, row: &RunRow) -> Result<RunView, StoreError> {
+pub(crate) fn run_view(shared: &Shared, row: &RunRow) -> Result<RunView, StoreError> {
+    let vault = &shared.vault;
     let run = run_of(vault, row)?;
     let due = run.due();
     let mut error = run
         .error()
         .map(|error| serde_json::to_value(error).unwrap_or(Json::Null));
+    if let Some(Json::Object(error)) = &mut error {
+        by_policy(error, || shared.plan_of(&run.plan));
+    }
     // A secret that was set since the run failed.
     error
         .iter_mut()
@@ -261,6 +269,18 @@ pub(crate) fn run_view(vault: &Vault, row: &RunRow) -> Result<RunView, StoreErro
         due,
         error,
     })
+}
+
+/// Leaves of an answer what the cycle's `log:` lets people see, and nothing of it where that is not known.
+fn by_policy(error: &mut JsonMap, plan: impl FnOnce() -> Option<Arc<Plan>>) {
+    let Some(body) = error.get("body").filter(|body| !body.is_null()) else {
+        return;
+    };
+    let shown = plan().and_then(|plan| payload::shown(body, &plan.log));
+    if shown.is_none() {
+        error.shift_remove("headers");
+    }
+    error.insert("body".to_owned(), shown.unwrap_or(Json::Null));
 }
 
 pub(crate) fn loop_view(

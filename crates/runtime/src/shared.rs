@@ -324,7 +324,7 @@ impl Shared {
     }
 
     /// The plan of this hash, for what can do without.
-    fn plan_of(&self, hash: &str) -> Option<Arc<Plan>> {
+    pub(crate) fn plan_of(&self, hash: &str) -> Option<Arc<Plan>> {
         let plan = self.plans.of_run(&*self.store, hash);
         plan.inspect_err(
             |error| tracing::warn!(%error, "a plan cannot be read: its exits are not counted"),
@@ -340,7 +340,11 @@ impl Shared {
     ) -> Result<Committed, CommitError> {
         let mut unit = unit;
         self.vault.guard(&mut unit);
-        unit.lines.iter_mut().for_each(payload::shorten);
+        for line in &mut unit.lines {
+            if payload::shorten(line) {
+                self.vault.redactor().line(line);
+            }
+        }
         let tally = self.metrics.tally(&unit);
         loop {
             let again = patience.map(|_| unit.clone());

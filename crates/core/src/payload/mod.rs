@@ -265,15 +265,17 @@ pub fn add(line: &mut LogLine, kept: Option<Box<JsonMap>>) {
     }
 }
 
-/// Cuts what a line keeps to its bounds. Only what has no secret in it any more may come here.
-pub fn shorten(line: &mut LogLine) {
+/// Cuts what a line keeps to its bounds, and says whether something was. What has secrets in it may not come here; of
+/// one that was longer than the slack a beginning may be left at a cut.
+pub fn shorten(line: &mut LogLine) -> bool {
     let Some(Json::Object(data)) = &mut line.data else {
-        return;
+        return false;
     };
+    let mut any = false;
     let full = match data.get("kept").and_then(Json::as_str) {
         Some("preview") => false,
         Some("full") => true,
-        _ => return,
+        _ => return false,
     };
     let bounds = match full {
         true => [("request", FULL_REQUEST), ("response", FULL_RESPONSE)],
@@ -284,12 +286,13 @@ pub fn shorten(line: &mut LogLine) {
             continue;
         };
         if let Some(Json::String(url)) = told.get_mut("url") {
-            cut(url, if full { FULL_URL } else { PREVIEW_URL });
+            any |= cut(url, if full { FULL_URL } else { PREVIEW_URL }) > 0;
         }
         let before = told.get("cut").and_then(Json::as_u64).unwrap_or(0);
         let mut gone = 0;
         if let Some(Json::String(body)) = told.get_mut("body") {
             gone = cut(body, most);
+            any |= gone > 0 || before > 0;
             if gone == 0 && before > 0 {
                 body.push('…');
             }
@@ -303,11 +306,12 @@ pub fn shorten(line: &mut LogLine) {
         for write in writes {
             for name in ["key", "value"] {
                 if let Some(Json::String(text)) = write.get_mut(name) {
-                    cut(text, most);
+                    any |= cut(text, most) > 0;
                 }
             }
         }
     }
+    any
 }
 
 /// Cuts a text and says how many bytes are gone.
@@ -329,6 +333,15 @@ pub(crate) fn is_redacted(name: &str, redact: &[String]) -> bool {
     redact
         .iter()
         .any(|hidden| hidden.eq_ignore_ascii_case(name))
+}
+
+/// An answer's body as people may see it; none where nothing is kept.
+pub fn shown(body: &Json, policy: &LogPolicy) -> Option<Json> {
+    match (policy.payloads, body) {
+        (Payloads::None, _) => None,
+        (_, Json::String(text)) => Some(masked_text(text, &policy.redact)),
+        (_, tree) => Some(masked(tree, &policy.redact)),
+    }
 }
 
 /// A value without those of fields that are never shown.

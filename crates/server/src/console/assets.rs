@@ -3,19 +3,29 @@
 //! htmx 2.0.11 with its extension for server-sent events 2.2.4, and idiomorph 0.8.0, as their authors publish
 //! them (all 0BSD); the rest is ours.
 
+use std::sync::LazyLock;
+
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use sha2::{Digest, Sha256};
+
 use crate::access::Guarded;
 use crate::answer::KeptByBrowsers;
 use crate::problem::Refusal;
 use velodrome_runtime::api::Problem;
 
-/// Changes whenever an asset may have, so that a browser may keep what it has for as long as it likes.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Changes whenever an asset has, so that a browser may keep what it has.
+pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let hash = ASSETS.iter().fold(Sha256::new(), |hash, (_, _, bytes)| {
+        hash.chain_update(bytes)
+    });
+    let hash: [u8; 32] = hash.finalize().into();
+    hash[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+});
 
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";

@@ -126,7 +126,7 @@ fn cycle_table(cycles: &Listing<CycleView>, rates: &[Option<f64>]) -> Markup {
 
 fn cycle_row(view: &CycleView, pace: Option<f64>) -> Markup {
     html! {
-        tr {
+        tr id={ "row-" (segment(view.id.as_str())) } {
             th scope="row" {
                 a href={ "/cycles/" (segment(view.id.as_str())) } { (view.id) }
                 @if view.name != view.id.as_str() { div.soft.small { (view.name) } }
@@ -194,7 +194,7 @@ fn failure_row(run: &RunView, now: Timestamp) -> Markup {
             .unwrap_or("")
     };
     html! {
-        tr {
+        tr id={ "row-" (run.id) } {
             td { (run_link(run.id)) }
             td { a href={ "/cycles/" (segment(run.cycle.as_str())) } { (run.cycle) } }
             td { @if let Some(step) = &run.step { (step) } }

@@ -6,7 +6,7 @@ use velodrome_runtime::api::graph::{Edge, Graph, Layout, PlacedBox, Way, layout,
 
 use super::shown::count;
 
-/// The picture; boxes lead to what the log says of their step.
+/// The picture, and the same in words for whoever does not see it.
 pub(super) fn picture(graph: &Graph, flows: Option<&FlowView>) -> Markup {
     let placed = layout(graph);
     let ways = [
@@ -39,6 +39,15 @@ pub(super) fn picture(graph: &Graph, flows: Option<&FlowView>) -> Markup {
                         text.uses x=(px(middle)) y=(px(place.y + 34.0)) text-anchor="middle" { (shorten(&node.uses)) }
                     }
                     (standing(&node.id, place, flows))
+                }
+            }
+            ul.visually-hidden {
+                @for edge in &graph.edges {
+                    li {
+                        (graph.nodes[edge.from].id) " to " (graph.nodes[edge.to].id)
+                        @if !edge.label.is_empty() { ", " (edge.label) }
+                        ": " (flows.map_or(0, |flows| went(graph, edge, flows))) " runs"
+                    }
                 }
             }
         }
@@ -85,7 +94,7 @@ fn went(graph: &Graph, edge: &Edge, flows: &FlowView) -> u64 {
             && flow.to.as_ref().is_some_and(|step| step.as_str() == to)
     });
     let of_case = |case: &Option<String>| {
-        edge.exit != Way::Case || case.as_deref().is_none_or(|case| edge.label.contains(case))
+        edge.exit != Way::Case || case.as_deref().is_none_or(|case| edge.label == case)
     };
     same.filter(|flow| of_case(&flow.case))
         .map(|flow| flow.runs)

@@ -82,7 +82,7 @@ impl Page {
         let main = html! {
             (self.top)
             @if live.is_some() {
-                div #live hx-get="" hx-trigger="sse:changed" hx-select="#live" hx-swap="morph:outerHTML" {
+                div #live hx-get="" hx-trigger="sse:changed, every 30s" hx-select="#live" hx-swap="morph:outerHTML" {
                     (self.body)
                 }
             } @else {
@@ -116,7 +116,7 @@ fn shell(
     live: Option<&str>,
     main: &Markup,
 ) -> Markup {
-    let asset = |name: &str| format!("/assets/{name}?{VERSION}");
+    let asset = |name: &str| format!("/assets/{name}?{}", *VERSION);
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -160,7 +160,7 @@ pub(super) fn loop_table(loops: &[LoopView], with_cycle: bool, now: Timestamp) -
                     }
                     tbody {
                         @for view in loops {
-                            tr {
+                            tr id={ "row-" (view.id) } {
                                 td { (loop_link(view.id)) }
                                 @if with_cycle { td { a href={ "/cycles/" (segment(view.cycle.as_str())) } { (view.cycle) } } }
                                 td { (loop_status(view.status)) }
@@ -203,7 +203,7 @@ fn run_table(runs: &[RunView], now: Timestamp) -> Markup {
                     }
                     tbody {
                         @for run in runs {
-                            tr {
+                            tr id={ "row-" (run.id) } {
                                 td { (run_link(run.id)) }
                                 td { a href={ "/cycles/" (segment(run.cycle.as_str())) } { (run.cycle) } }
                                 td { (loop_link(run.loop_id)) }

@@ -36,7 +36,7 @@ pub(super) fn older<L: LogRead + ?Sized>(
     let mut lines = Vec::new();
     while to > end && lines.len() < count {
         let from = to.saturating_sub(wide).max(end);
-        let found = between(log, filter, from, to)?;
+        let found = between(log, filter, (from, to), count - lines.len())?;
         lines.extend(found.into_iter().rev());
         to = from;
         wide = (wide * 2).min(WIDEST);
@@ -50,18 +50,19 @@ pub(super) fn older<L: LogRead + ?Sized>(
     })
 }
 
-/// The matching lines behind `from`, up to `to`, oldest first.
+/// The last `count` matching lines behind the first `seq`, up to the second, oldest first.
 fn between<L: LogRead + ?Sized>(
     log: &L,
     filter: &LogFilter,
-    from: u64,
-    to: u64,
+    (from, to): (u64, u64),
+    count: usize,
 ) -> Result<Vec<LogLine>, StoreError> {
     let mut lines: Vec<LogLine> = Vec::new();
     let mut place = from;
     while place < to {
         let (found, searched) = log.log_after(place, filter, CHUNK)?;
         lines.extend(found.into_iter().filter(|line| line.seq <= to));
+        lines.drain(..lines.len().saturating_sub(count));
         if searched <= place {
             break;
         }

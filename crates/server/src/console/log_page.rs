@@ -83,15 +83,17 @@ async fn show(
     );
     page.top = filters(&parameters)?;
     if before.is_none() {
-        let (cycle, looped, run) = (text("cycle")?, looped, run);
-        // One narrows enough: the page itself looks at all of them.
-        let narrowest = [
-            ("run", run.as_str()),
-            ("loop", looped.as_str()),
+        let (cycle, step) = (text("cycle")?, text("step")?);
+        let level = level.map_or("", Level::as_str);
+        let event = event.map_or("", Event::as_str);
+        let about = query(&[
             ("cycle", cycle.as_str()),
-        ];
-        let given = narrowest.iter().find(|(_, value)| !value.is_empty());
-        let about = given.map(|pair| query(&[*pair])).unwrap_or_default();
+            ("loop", looped.as_str()),
+            ("run", run.as_str()),
+            ("step", step.as_str()),
+            ("level", level),
+            ("event", event),
+        ]);
         page.live = Some(seen.then(&about));
     }
     Ok(page.show(&caller))

@@ -13,6 +13,8 @@ use velodrome_types::{LogLine, LoopStatus, Role, Timestamp};
 use super::lap_chart::chart;
 use super::laps::{Lap, laps};
 use super::layout::{Page, Part, Seen, Wrong, csrf, live_sign};
+use super::log::older;
+use super::run::resume;
 use super::shown::{ago, count, loop_link, loop_status, rate, run_link, segment, tail, took};
 use crate::access::{Caller, Guarded};
 use crate::api::{Parameters, Segments};
@@ -35,6 +37,8 @@ struct Shown {
     view: LoopView,
     /// The run that it failed with.
     failed: Option<RunView>,
+    /// Whether that run is on another version than the file's present one.
+    is_older: bool,
     laps: Vec<Lap>,
     next: Option<String>,
     /// Whether laps before the first one shown are there to go back to.
@@ -71,15 +75,21 @@ fn read(engine: &Engine, id: &str, page: PageRequest, now: Timestamp) -> Result<
         ..RunFilter::default()
     };
     let runs = engine.runs(&filter, page)?;
-    let lines = lines_of(engine, &runs.items)?;
+    let lines = lines_of(engine, &runs.items, page.after.is_none())?;
     let failed = view
         .error
         .as_ref()
         .and_then(|error| error.get("run")?.as_str()?.parse().ok());
     // The run may have been deleted since.
     let failed = failed.and_then(|run| engine.run(run).ok());
+    let present = engine.cycle(&view.cycle).and_then(|cycle| cycle.version);
+    let is_older = failed
+        .as_ref()
+        .zip(present)
+        .is_some_and(|(failed, present)| failed.version != present);
     Ok(Shown {
         view,
+        is_older,
         failed,
         laps: laps(runs.items, &lines, now),
         next: runs.next,
@@ -87,8 +97,12 @@ fn read(engine: &Engine, id: &str, page: PageRequest, now: Timestamp) -> Result<
     })
 }
 
-/// The log of these runs, as far as [`LINES`] go.
-fn lines_of(engine: &Engine, runs: &[RunView]) -> Result<Vec<LogLine>, Problem> {
+/// The log of these runs, as far as [`LINES`] go: of the newest runs the newest lines.
+fn lines_of(
+    engine: &Engine,
+    runs: &[RunView],
+    newest_first: bool,
+) -> Result<Vec<LogLine>, Problem> {
     let (Some(first), Some(oldest)) = (runs.first(), runs.iter().map(|run| run.created).min())
     else {
         return Ok(Vec::new());
@@ -99,6 +113,10 @@ fn lines_of(engine: &Engine, runs: &[RunView]) -> Result<Vec<LogLine>, Problem> 
         since: Some(oldest),
         ..LogFilter::default()
     };
+    if newest_first {
+        let piece = older(engine.store().as_ref(), &filter, None, LINES).map_err(unreadable)?;
+        return Ok(piece.lines.into_iter().rev().collect());
+    }
     let mut found: Vec<LogLine> = Vec::new();
     let mut place = 0;
     while found.len() < LINES {
@@ -127,7 +145,7 @@ fn body(shown: &Shown, caller: &Caller, now: Timestamp) -> Markup {
             h1 { "Loop …" (tail(&id)) }
             (loop_status(view.status))
             @if !shown.later && !view.status.is_final() { (live_sign()) }
-            div.actions { (actions(view, caller)) }
+            div.actions { (actions(view, shown.is_older, caller)) }
         }
         @if let Some(run) = &shown.failed { (failure(run)) }
         div.card {
@@ -168,12 +186,12 @@ fn per_second(view: &LoopView) -> f64 {
     }
 }
 
-fn actions(view: &LoopView, caller: &Caller) -> Markup {
+fn actions(view: &LoopView, is_older: bool, caller: &Caller) -> Markup {
     let at = format!("/loops/{}", view.id);
     html! {
         @if !caller.role.allows(Role::Operate) {
         } @else if view.status == LoopStatus::Failed {
-            form.inline method="post" action={ (at) "/retry" } { (csrf(caller)) button.main { "Resume" } }
+            (resume(&format!("{at}/retry"), is_older, caller))
         } @else if !view.status.is_final() {
             form.inline method="post" action={ (at) "/stop" }
                 data-confirm="Stop this loop? Its timers and children end with it." {

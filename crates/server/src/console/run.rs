@@ -212,21 +212,21 @@ fn failure(shown: &Shown, caller: &Caller) -> Markup {
                 Some(body) => details { summary { "What the API answered" } pre { (pretty(body)) } },
             }
             p { strong { "To do: " } (remedy(text("code"))) "; then resume it: it goes on at this step, and what is done stays done." }
-            @if caller.role.allows(Role::Operate) { (resume(shown, caller)) }
+            @if caller.role.allows(Role::Operate) { (resume(&format!("/runs/{}/retry", run.id), is_older(shown), caller)) }
             @else { p.soft { "Resuming needs the role " code { "operate" } "." } }
         }
     }
 }
 
-fn resume(shown: &Shown, caller: &Caller) -> Markup {
-    let at = format!("/runs/{}/retry", shown.view.id);
+/// The buttons that take up what failed; where the file has changed since, on which version is asked.
+pub(super) fn resume(at: &str, is_older: bool, caller: &Caller) -> Markup {
     let button = |class: &str, version: &str, text: &str| {
         html! { button class=(class) name="version" value=(version) { (text) } }
     };
     html! {
-        form method="post" action=(at) {
+        form.inline method="post" action=(at) {
             (csrf(caller))
-            @if is_older(shown) {
+            @if is_older {
                 (button("main", "latest", "Resume on the present version")) " "
                 (button("", "original", "Resume on the version it began with"))
             } @else {

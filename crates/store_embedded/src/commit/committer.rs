@@ -204,7 +204,12 @@ impl Committer {
             return;
         }
         match give_some_back(&self.conn) {
-            Ok(pages) => self.gives_back = pages > 0,
+            Ok(0) => {
+                self.gives_back = false;
+                // The file is as long as it was until the log is moved into it.
+                self.empty_log();
+            }
+            Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, "free pages of the journal could not be given back");
                 self.gives_back = false;
