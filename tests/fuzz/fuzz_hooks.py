@@ -44,9 +44,11 @@ def filter_failure(ctx, failure, case, response):
 
 
 def is_blank(message, url):
-    named = re.search(r"parameter `([^`]+)` in query", message)
-    values = parse_qs(urlsplit(url).query, keep_blank_values=True).get(named.group(1), []) if named else []
-    return any(value == "" or value != value.strip() for value in values)
+    named = re.search(r"parameters? ((?:`[^`]+`(?:, | and )?)+) in query", message)
+    names = re.findall(r"`([^`]+)`", named.group(1)) if named else []
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    blank = [any(value == "" or value != value.strip() for value in query.get(name, [])) for name in names]
+    return bool(blank) and all(blank)
 
 
 def problem(response):
