@@ -140,7 +140,8 @@ async fn stop_run(
     Ok(back_to(&format!("/runs/{id}")))
 }
 
-/// The version that a button names; the one that a run began with where it names none.
+/// The version that a button names. Where it names none the engine takes the present one if that is the one the run began
+/// with, and else refuses.
 fn version(fields: &Fields) -> Result<Option<Version>, Problem> {
     match fields.text("version") {
         "" => Ok(None),
